@@ -78,7 +78,12 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     fn reopen_log(&self, id: String) -> BoxFuture<'_, Result<()>>;
 
     /// Runs a command in it and waits, at most `limit_secs` (zero: for ever), for its output and exit code.
-    fn exec_sync(&self, id: String, command: Vec<String>, limit_secs: u32) -> BoxFuture<'_, Result<ExecOutput>>;
+    fn exec_sync(
+        &self,
+        id: String,
+        command: Vec<String>,
+        limit_secs: u32,
+    ) -> BoxFuture<'_, Result<ExecOutput>>;
     /// Runs a command in it, connected to streams.
     fn exec(&self, id: String, request: ExecRequest) -> BoxFuture<'_, Result<Session>>;
     /// Connects to the streams of its main process.

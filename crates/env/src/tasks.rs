@@ -71,10 +71,7 @@ impl Tasks {
     }
 
     /// Runs blocking work on a thread of its own and waits for it. `None` if it panicked.
-    pub async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
@@ -141,7 +138,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.finished && std::thread::panicking() {
-            tracing::error!(task = self.name, "a background task panicked; this is a defect, please report it");
+            tracing::error!(
+                task = self.name,
+                "a background task panicked; this is a defect, please report it"
+            );
         }
         self.shared.running.fetch_sub(1, Ordering::SeqCst);
         self.shared.changed.send_replace(());

@@ -296,7 +296,10 @@ mod tests {
             Error::not_supported(&Path::new("type"), "x", &["A", "B"]).to_string(),
             "type: Unsupported value: \"x\": supported values: \"A\", \"B\""
         );
-        assert_eq!(Error::too_many(&Path::new("l"), 3, 1).to_string(), "l: Too many: 3: must have at most 1 item");
+        assert_eq!(
+            Error::too_many(&Path::new("l"), 3, 1).to_string(),
+            "l: Too many: 3: must have at most 1 item"
+        );
         assert_eq!(
             Error::invalid(&Path::new("data").key("..a"), &Value::Int(3), "").to_string(),
             "data[..a]: Invalid value: 3"

@@ -144,8 +144,7 @@ impl Object {
 
     /// The length of what [`Object::write_json`] appends.
     pub fn json_len(&self) -> usize {
-        let managed_fields =
-            self.inner.managed_fields.as_ref().map_or(0, |fields| fields.len() + 17);
+        let managed_fields = self.inner.managed_fields.as_ref().map_or(0, |fields| fields.len() + 17);
         self.inner.body.len() + managed_fields
     }
 
@@ -166,7 +165,11 @@ impl Object {
             return Ok(view);
         }
         let view: Arc<T> = Arc::new(serde_json::from_slice(&self.inner.body).map_err(|error| {
-            Status::internal(format!("{} {} cannot be read: {error}", self.header().kind, self.header().key()))
+            Status::internal(format!(
+                "{} {} cannot be read: {error}",
+                self.header().kind,
+                self.header().key()
+            ))
         })?);
         let shared: Arc<dyn Any + Send + Sync> = view.clone();
         // Somebody else may have been faster; then both views are right and theirs is the one that is shared.
@@ -178,6 +181,7 @@ impl Object {
 impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
-            || (self.inner.body == other.inner.body && self.inner.managed_fields == other.inner.managed_fields)
+            || (self.inner.body == other.inner.body
+                && self.inner.managed_fields == other.inner.managed_fields)
     }
 }

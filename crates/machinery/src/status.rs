@@ -158,7 +158,11 @@ pub struct GroupName<'a> {
 
 impl fmt::Display for GroupName<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { out.write_str(self.name) } else { write!(out, "{}.{}", self.name, self.group) }
+        if self.group.is_empty() {
+            out.write_str(self.name)
+        } else {
+            write!(out, "{}.{}", self.name, self.group)
+        }
     }
 }
 
@@ -203,8 +207,7 @@ impl Status {
 
     /// 409: somebody was faster, or a precondition does not hold.
     pub fn conflict(resource: GroupName<'_>, name: &str, why: &str) -> Status {
-        let message =
-            format!("Operation cannot be fulfilled on {resource} {}: {why}", field::go_quote(name));
+        let message = format!("Operation cannot be fulfilled on {resource} {}: {why}", field::go_quote(name));
         Status::new(409, Reason::Conflict, message).about(resource, name)
     }
 
