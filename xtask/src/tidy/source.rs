@@ -86,8 +86,9 @@ fn long_functions(name: &str, code: &str) -> Vec<String> {
         let indent = line.len() - line.trim_start().len();
         let closing = format!("{}}}", " ".repeat(indent));
         let length = lines[start..].iter().position(|line| *line == closing).map_or(1, |end| end + 1);
-        let is_declaration = lines[start..].iter().take(8).any(|line| line.trim_end().ends_with(';'))
-            && !lines[start..].iter().take(8).any(|line| line.trim_end().ends_with('{'));
+        let ends_signature = |line: &&&str| line.trim_end().ends_with(['{', ';']);
+        let is_declaration =
+            lines[start..].iter().find(ends_signature).is_some_and(|line| line.ends_with(';'));
         if length > FUNCTION_LINES_MAX && !is_declaration {
             broken.push(format!(
                 "{name}:{}: `{function}` has {length} lines; the limit is {FUNCTION_LINES_MAX}, name its parts",
@@ -114,7 +115,7 @@ fn words(name: &str, code: &str) -> Vec<String> {
         if !disk_room && (line.contains("std::fs::") || line.contains("tokio::fs::")) {
             report("only the rooms whose business is the disk touch it");
         }
-        if line.contains(".unwrap()") {
+        if line.contains(concat!(".unwrap", "()")) {
             report("no `unwrap`: return an error, or `expect` with the reason why it cannot fail");
         }
         if line.contains("select! {") && !lines.get(index + 1).is_some_and(|next| next.contains("biased;")) {
