@@ -10,12 +10,28 @@
 //! * **Watches** deliver every event of a prefix after a given revision: in order, once, whole transactions at a time,
 //!   and can be resumed from any retained revision. A reader that asks for the forgotten past is told
 //!   [`StoreError::Compacted`] with the oldest revision it may ask for.
+//! * **Cost.** A write costs the same with one watcher or ten thousand, but each watcher is woken: whoever follows many
+//!   prefixes asks for one watch of all of them and takes it apart. Only values written last are sure to be in memory.
+
+mod checksum;
+mod core;
+mod history;
+mod index;
+pub mod memory;
+mod plan;
+mod retention;
+mod ring;
+mod row;
+mod state;
+mod watch;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+
+pub use crate::core::Options;
 
 /// A point in the store's history. Zero means "before anything was written".
 pub type Revision = u64;
@@ -61,7 +77,10 @@ pub enum Write {
     Delete(Bytes),
 }
 
-/// A compare-and-set transaction. A key may be written once in it.
+/// How many writes one transaction may hold. Row numbers keep twelve bits for the place in a transaction.
+pub const MAX_WRITES: usize = 4096;
+
+/// A compare-and-set transaction. A key may be written once in it, and it holds at most [`MAX_WRITES`] writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     /// All of these must hold…
@@ -73,7 +92,7 @@ pub struct Txn {
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It happened, at this revision.
+    /// It happened, at this revision. (What changes nothing takes no revision of its own: then it is the newest.)
     Committed(Revision),
     /// A guard did not hold: the index of the first such guard, and what its key holds now.
     Conflict {
@@ -124,16 +143,19 @@ pub struct Event {
     pub key: Bytes,
     /// What it holds now; `None` for a deletion.
     pub value: Option<KeyValue>,
-    /// What it held before, if it existed.
-    pub previous: Option<KeyValue>,
+    /// If the key existed before: the revision that wrote what this event replaced. Who needs the old value has it
+    /// from the event of that revision; keeping all of them here would keep each value in memory twice.
+    pub previous: Option<Revision>,
 }
 
 /// Something a watcher is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchItem {
-    /// All events of one or more whole transactions, in order.
+    /// All events of one or more whole transactions, in order. Nothing before or of the last one's revision is still
+    /// to come.
     Events(Vec<Event>),
-    /// Nothing up to and including this revision is still to come.
+    /// Nothing up to and including this revision is still to come. Sent whenever the watch has caught up with a
+    /// revision that no event of its own told about.
     Progress(Revision),
 }
 
@@ -203,6 +225,12 @@ pub enum StoreError {
     InUse {
         /// Where the data is.
         path: String,
+    },
+    /// The transaction cannot be carried out by any store.
+    #[error("the transaction is not valid: {detail}")]
+    Invalid {
+        /// What is wrong with it.
+        detail: String,
     },
     /// It is not known whether the transaction happened (an etcd connection broke, say).
     #[error("the outcome of the write is unknown: {detail}")]

@@ -1,0 +1,126 @@
+//! Decides what a transaction does: which rows it adds, or which guard forbids it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::index::{Index, Slot};
+use crate::row::{Row, RowId};
+use crate::{Guard, MAX_WRITES, Revision, StoreError, Txn, Write};
+
+/// Plans transactions one after the other, each on top of those before, although none is in the index yet.
+pub(crate) struct Planner<'a> {
+    index: &'a Index,
+    /// What the transactions planned so far leave behind.
+    overlay: BTreeMap<Bytes, Option<Slot>>,
+    newest: Revision,
+    now: u32,
+}
+
+/// What a transaction comes to.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// These rows, at the revision they carry.
+    Rows(Vec<Row>),
+    /// Nothing to do; true at this revision.
+    Unchanged(Revision),
+    /// A guard does not hold.
+    Conflict {
+        /// Which one.
+        guard: usize,
+        /// How its key stands.
+        current: Option<(Bytes, Slot)>,
+    },
+}
+
+impl<'a> Planner<'a> {
+    /// Plans on top of `index`, which stands at `newest`, at time `now` (seconds since the epoch).
+    pub(crate) fn new(index: &'a Index, newest: Revision, now: u32) -> Planner<'a> {
+        Planner { index, overlay: BTreeMap::new(), newest, now }
+    }
+
+    /// Plans the next transaction.
+    pub(crate) fn plan(&mut self, txn: Txn) -> Result<Planned, StoreError> {
+        validate(&txn)?;
+        if let Some(guard) = txn.guards.iter().position(|guard| !self.holds(guard)) {
+            let key = guarded(&txn.guards[guard]).clone();
+            let current = self.slot(&key).cloned().map(|slot| (key, slot));
+            return Ok(Planned::Conflict { guard, current });
+        }
+        let revision = self.newest + 1;
+        let mut rows = Vec::with_capacity(txn.writes.len());
+        for write in txn.writes {
+            let id = RowId::new(revision, rows.len());
+            rows.extend(self.row(id, write));
+        }
+        if rows.is_empty() {
+            return Ok(Planned::Unchanged(self.newest));
+        }
+        self.newest = revision;
+        for row in &rows {
+            let slot = (!row.is_deletion()).then(|| Slot::of(row, row.value.as_ref().map_or(0, Bytes::len)));
+            self.overlay.insert(row.key.clone(), slot);
+        }
+        Ok(Planned::Rows(rows))
+    }
+
+    fn row(&self, id: RowId, write: Write) -> Option<Row> {
+        let written = self.now;
+        match write {
+            Write::Put { key, value, ttl_secs } => {
+                let before = self.slot(&key);
+                let created = before.map_or(id.revision(), |slot| slot.created);
+                let before = before.map(|slot| slot.id);
+                let expires = ttl_secs.map_or(0, |ttl| self.now.saturating_add(ttl));
+                Some(Row { id, key, value: Some(value), created, expires, written, before })
+            }
+            Write::Delete(key) => {
+                let before = Some(self.slot(&key)?.id);
+                Some(Row { id, key, value: None, created: 0, expires: 0, written, before })
+            }
+        }
+    }
+
+    fn holds(&self, guard: &Guard) -> bool {
+        let slot = self.slot(guarded(guard));
+        match guard {
+            Guard::Absent(_) => slot.is_none(),
+            Guard::ModifiedAt(_, revision) => slot.is_some_and(|slot| slot.id.revision() == *revision),
+        }
+    }
+
+    fn slot(&self, key: &Bytes) -> Option<&Slot> {
+        match self.overlay.get(key) {
+            Some(planned) => planned.as_ref(),
+            None => self.index.get(key),
+        }
+    }
+}
+
+fn guarded(guard: &Guard) -> &Bytes {
+    match guard {
+        Guard::Absent(key) | Guard::ModifiedAt(key, _) => key,
+    }
+}
+
+fn validate(txn: &Txn) -> Result<(), StoreError> {
+    let invalid = |detail: String| Err(StoreError::Invalid { detail });
+    if txn.writes.len() > MAX_WRITES {
+        return invalid(format!("it has {} writes; at most {MAX_WRITES} are possible", txn.writes.len()));
+    }
+    let mut keys: Vec<&Bytes> = txn
+        .writes
+        .iter()
+        .map(|write| match write {
+            Write::Put { key, .. } | Write::Delete(key) => key,
+        })
+        .collect();
+    keys.sort_unstable();
+    if keys.first().is_some_and(|key| key.is_empty()) {
+        return invalid("it writes an empty key".to_owned());
+    }
+    if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        return invalid(format!("it writes {} twice", twice[0].escape_ascii()));
+    }
+    Ok(())
+}

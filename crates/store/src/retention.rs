@@ -1,0 +1,108 @@
+//! Decides how much of history to forget: what is older than a time, and what is more than a size.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::Revision;
+
+/// How many moments are remembered. More of them make forgetting finer, not better.
+const MOMENTS: u32 = 256;
+
+/// Remembers which revision was newest when.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    keep_secs: u32,
+    keep_bytes: u64,
+    moments: VecDeque<Moment>,
+    forgotten: Revision,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    secs: u32,
+    newest: Revision,
+    /// Bytes of replaced rows until then.
+    replaced: u64,
+}
+
+impl Retention {
+    pub(crate) fn new(keep: Duration, keep_bytes: u64) -> Retention {
+        let keep_secs = u32::try_from(keep.as_secs()).unwrap_or(u32::MAX);
+        Retention { keep_secs, keep_bytes, moments: VecDeque::new(), forgotten: 0 }
+    }
+
+    /// Takes a look at the store; answers up to where history is to be forgotten now, if further than before.
+    pub(crate) fn observe(&mut self, secs: u32, newest: Revision, replaced: u64) -> Option<Revision> {
+        let apart = self.keep_secs / MOMENTS;
+        let last = self.moments.back();
+        if last.is_none_or(|last| secs.saturating_sub(last.secs) >= apart || replaced > last.replaced) {
+            self.moments.push_back(Moment { secs, newest, replaced });
+        }
+        self.thin_out();
+        let mut target = None;
+        while let Some(oldest) = self.moments.front().copied() {
+            let too_old = secs.saturating_sub(oldest.secs) >= self.keep_secs;
+            // The newest moment can free nothing yet: what it stands for is the present.
+            let too_much = self.moments.len() > 1 && replaced - oldest.replaced.min(replaced) > self.keep_bytes;
+            if !too_old && !too_much {
+                break;
+            }
+            target = Some(oldest.newest);
+            self.moments.pop_front();
+        }
+        let target = target.filter(|target| *target > self.forgotten)?;
+        self.forgotten = target;
+        Some(target)
+    }
+
+    /// Drops every second moment when there are too many, so that memory stays bounded whatever the interval is.
+    fn thin_out(&mut self) {
+        if self.moments.len() > 4 * MOMENTS as usize {
+            let mut keep = false;
+            let newest = self.moments.back().map(|moment| moment.newest);
+            self.moments.retain(|moment| {
+                keep = !keep;
+                keep || Some(moment.newest) == newest
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_the_time_is_forgotten() {
+        let mut retention = Retention::new(Duration::from_secs(3600), u64::MAX);
+        assert_eq!(retention.observe(0, 10, 0), None);
+        assert_eq!(retention.observe(1800, 20, 0), None);
+        assert_eq!(retention.observe(3599, 30, 0), None);
+        assert_eq!(retention.observe(3600, 40, 0), Some(10));
+        assert_eq!(retention.observe(3610, 40, 0), None);
+        assert_eq!(retention.observe(5400, 50, 0), Some(20));
+    }
+
+    #[test]
+    fn what_is_more_than_the_size_is_forgotten_however_young() {
+        let mut retention = Retention::new(Duration::from_secs(3600), 1000);
+        assert_eq!(retention.observe(0, 10, 0), None);
+        assert_eq!(retention.observe(5, 20, 900), None);
+        assert_eq!(retention.observe(10, 30, 1800), Some(10));
+        assert_eq!(retention.observe(15, 40, 4000), Some(30));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_time_still_kept() {
+        let mut retention = Retention::new(Duration::from_secs(1_000_000), u64::MAX);
+        let mut forgotten = 0;
+        for secs in 0..1_200_000u32 {
+            if let Some(target) = retention.observe(secs, u64::from(secs) + 1, u64::from(secs)) {
+                assert!(u64::from(secs) >= 1_000_000 && target > forgotten);
+                forgotten = target;
+            }
+            assert!(retention.moments.len() <= 5 * MOMENTS as usize);
+        }
+        assert!(forgotten > 100_000);
+    }
+}
