@@ -1,9 +1,13 @@
 //! Documents, and the engines that work on any kind of them, by schema. No I/O, no clock, no async.
 
 pub mod field;
+pub mod names;
 pub mod object;
 mod object_codec;
+pub mod quantity;
+pub mod selector;
 pub mod status;
+pub mod time;
 pub mod value;
 
 pub use object::Object;
