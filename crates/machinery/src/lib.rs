@@ -1,10 +1,12 @@
 //! Documents, and the engines that work on any kind of them, by schema. No I/O, no clock, no async.
 
 pub mod field;
+pub mod json;
 pub mod names;
 pub mod object;
 mod object_codec;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;

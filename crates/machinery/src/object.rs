@@ -131,11 +131,6 @@ impl Object {
         self.inner.managed_fields.as_ref()
     }
 
-    /// Where in [`Object::body`] the managed fields belong.
-    pub fn splice_at(&self) -> usize {
-        self.inner.splice_at
-    }
-
     /// Appends the whole object as JSON, `managedFields` included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let (before, after) = self.inner.body.split_at(self.inner.splice_at);

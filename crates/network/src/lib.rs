@@ -1,6 +1,1 @@
-//! The network of a node: pods, Services, names, and what may speak to what.
-
-pub mod names;
-pub mod netlink;
-pub mod nftables;
-pub mod podnet;
+//! (room being built)

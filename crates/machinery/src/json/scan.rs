@@ -1,0 +1,333 @@
+//! The letters of JSON: tokens and what is said about wrong ones, in Go's words.
+
+use std::borrow::Cow;
+
+use super::Error;
+
+/// A cursor over a body.
+#[derive(Debug)]
+pub(super) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Scanner<'a> {
+        Scanner { bytes, at: 0 }
+    }
+
+    /// The next byte that is no white space, not taken.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while let Some(byte) = self.bytes.get(self.at) {
+            match byte {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                _ => return Some(*byte),
+            }
+        }
+        None
+    }
+
+    /// Takes the byte that was peeked.
+    pub(super) fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    /// What stands here is wrong.
+    pub(super) fn unexpected(&self, context: &str) -> Error {
+        let text = match self.bytes.get(self.at) {
+            None => "unexpected end of JSON input".to_owned(),
+            Some(byte) => format!("invalid character {} {context}", quote_char(*byte)),
+        };
+        Error { text, syntax: true }
+    }
+
+    /// The beginning of a value: its first byte.
+    pub(super) fn begin_value(&mut self) -> Result<u8, Error> {
+        match self.peek() {
+            Some(byte @ (b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) => Ok(byte),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    /// After the `{`: whether there is a first member.
+    pub(super) fn first_member(&mut self) -> Result<bool, Error> {
+        match self.peek() {
+            Some(b'"') => Ok(true),
+            Some(b'}') => {
+                self.bump();
+                Ok(false)
+            }
+            _ => Err(self.unexpected("looking for beginning of object key string")),
+        }
+    }
+
+    /// A key and the colon after it.
+    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, Error> {
+        let key = self.string()?;
+        match self.peek() {
+            Some(b':') => {
+                self.bump();
+                Ok(key)
+            }
+            _ => Err(self.unexpected("after object key")),
+        }
+    }
+
+    /// After a member: whether there is another.
+    pub(super) fn next_member(&mut self) -> Result<bool, Error> {
+        match self.peek() {
+            Some(b',') => {
+                self.bump();
+                match self.peek() {
+                    Some(b'"') => Ok(true),
+                    _ => Err(self.unexpected("looking for beginning of object key string")),
+                }
+            }
+            Some(b'}') => {
+                self.bump();
+                Ok(false)
+            }
+            _ => Err(self.unexpected("after object key:value pair")),
+        }
+    }
+
+    /// After the `[`: whether there is a first item.
+    pub(super) fn first_item(&mut self) -> bool {
+        let is_end = self.peek() == Some(b']');
+        if is_end {
+            self.bump();
+        }
+        !is_end
+    }
+
+    /// After an item: whether there is another.
+    pub(super) fn next_item(&mut self) -> Result<bool, Error> {
+        match self.peek() {
+            Some(b',') => {
+                self.bump();
+                Ok(true)
+            }
+            Some(b']') => {
+                self.bump();
+                Ok(false)
+            }
+            _ => Err(self.unexpected("after array element")),
+        }
+    }
+
+    /// The end of the body.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.unexpected("after top-level value")),
+        }
+    }
+
+    /// A text, at its opening quote.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+        let start = self.at + 1;
+        let mut end = start;
+        while let Some(byte) = self.bytes.get(end) {
+            match byte {
+                b'"' => {
+                    self.at = end + 1;
+                    return Ok(text(&self.bytes[start..end]));
+                }
+                b'\\' => return self.escaped_string(start, end),
+                0..=0x1f => break,
+                _ => end += 1,
+            }
+        }
+        self.at = end;
+        Err(self.unexpected("in string literal"))
+    }
+
+    fn escaped_string(&mut self, start: usize, first_escape: usize) -> Result<Cow<'a, str>, Error> {
+        let mut unescaped = text(&self.bytes[start..first_escape]).into_owned();
+        self.at = first_escape;
+        let mut run = first_escape;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    unescaped.push_str(&text(&self.bytes[run..self.at]));
+                    self.at += 1;
+                    return Ok(Cow::Owned(unescaped));
+                }
+                Some(b'\\') => {
+                    unescaped.push_str(&text(&self.bytes[run..self.at]));
+                    self.at += 1;
+                    unescaped.push(self.escape()?);
+                    run = self.at;
+                }
+                None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self) -> Result<char, Error> {
+        let letter = match self.bytes.get(self.at) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode_escape();
+            }
+            _ => return Err(self.unexpected("in string escape code")),
+        };
+        self.at += 1;
+        Ok(letter)
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, Error> {
+        let first = self.four_digits()?;
+        if !(0xd800..0xdc00).contains(&first) {
+            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        let before = self.at;
+        if self.bytes.get(self.at..self.at + 2) == Some(b"\\u") {
+            self.at += 2;
+            let second = self.four_digits()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = before;
+        }
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn four_digits(&mut self) -> Result<u32, Error> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.bytes.get(self.at).and_then(|byte| (*byte as char).to_digit(16));
+            let digit = digit.ok_or_else(|| self.unexpected("in \\u hexadecimal character escape"))?;
+            code = code * 16 + digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    /// A number, at its first byte, as it is written.
+    pub(super) fn number(&mut self) -> Result<&'a str, Error> {
+        let start = self.at;
+        if self.bytes.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        match self.bytes.get(self.at) {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.skip_digits(),
+            _ => return Err(self.unexpected("in numeric literal")),
+        }
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            if !self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+                return Err(self.unexpected("after decimal point in numeric literal"));
+            }
+            self.skip_digits();
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
+                self.at += 1;
+            }
+            if !self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+                return Err(self.unexpected("in exponent of numeric literal"));
+            }
+            self.skip_digits();
+        }
+        Ok(std::str::from_utf8(&self.bytes[start..self.at]).unwrap_or_default())
+    }
+
+    fn skip_digits(&mut self) {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+    }
+
+    /// `true`, `false` or `null`, at its first byte.
+    pub(super) fn literal(&mut self) -> Result<Option<bool>, Error> {
+        let (word, value) = match self.bytes[self.at] {
+            b't' => ("true", Some(true)),
+            b'f' => ("false", Some(false)),
+            _ => ("null", None),
+        };
+        for expected in word.bytes() {
+            if self.bytes.get(self.at) != Some(&expected) {
+                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", expected as char)));
+            }
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    /// Passes over a value, checking that it is one.
+    pub(super) fn skip_value(&mut self, depth: usize) -> Result<(), Error> {
+        match self.begin_value()? {
+            b'{' => {
+                check_depth(depth)?;
+                self.bump();
+                let mut more = self.first_member()?;
+                while more {
+                    self.key()?;
+                    self.skip_value(depth + 1)?;
+                    more = self.next_member()?;
+                }
+                Ok(())
+            }
+            b'[' => {
+                check_depth(depth)?;
+                self.bump();
+                let mut more = self.first_item();
+                while more {
+                    self.skip_value(depth + 1)?;
+                    more = self.next_item()?;
+                }
+                Ok(())
+            }
+            b'"' => self.string().map(drop),
+            b't' | b'f' | b'n' => self.literal().map(drop),
+            _ => self.number().map(drop),
+        }
+    }
+}
+
+pub(super) fn check_depth(depth: usize) -> Result<(), Error> {
+    if depth < super::MAX_DEPTH {
+        return Ok(());
+    }
+    Err(Error { text: "exceeded max depth".to_owned(), syntax: true })
+}
+
+/// Bytes as text; what is no UTF-8 is replaced byte by byte, as Go does.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut replaced = String::with_capacity(bytes.len());
+            for chunk in bytes.utf8_chunks() {
+                replaced.push_str(chunk.valid());
+                replaced.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+            }
+            Cow::Owned(replaced)
+        }
+    }
+}
+
+fn quote_char(byte: u8) -> String {
+    match byte {
+        b'\'' => "'\\''".to_owned(),
+        b'"' => "'\"'".to_owned(),
+        _ => {
+            let quoted = crate::field::go_quote(&(byte as char).to_string());
+            format!("'{}'", &quoted[1..quoted.len() - 1])
+        }
+    }
+}

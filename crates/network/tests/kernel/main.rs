@@ -1,4 +1,0 @@
-//! The network with real packets: every test makes network namespaces of its own, and touches no other.
-
-mod bench;
-mod podnet;
