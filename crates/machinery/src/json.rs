@@ -3,17 +3,20 @@
 //! * [`decode`] reads a body by its schema, in one pass, into a document in canonical form: fields in the schema's
 //!   order, maps sorted, scalars in their canonical notation, what is unset left out or shown as the schema says. What
 //!   the schema does not know is dropped and told to the [`Report`], as are duplicates.
+//! * [`canonicalize`] restores that form after rules have worked on a document.
 //! * [`parse`] reads any JSON as it stands.
 //! * [`encode`] writes a document as Go would.
 //! * [`type_meta`] finds `apiVersion` and `kind` without reading the rest.
 
+mod canonical;
 mod decode;
 mod encode;
 pub(crate) mod scalar;
-mod scan;
+pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use canonical::canonicalize;
 pub use decode::{decode, parse, parse_reporting, type_meta};
 pub use encode::{encode, encode_pretty, encode_string, to_string, to_vec};
 

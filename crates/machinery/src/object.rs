@@ -1,7 +1,7 @@
 //! An object as everybody shares it: its canonical bytes, once, with a small parsed header.
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use smol_str::SmolStr;
@@ -76,6 +76,11 @@ impl Header {
     }
 }
 
+/// What the store holds of a document in canonical order: all of it but `metadata.resourceVersion`.
+pub fn stored_form(document: &Value) -> Vec<u8> {
+    crate::object_codec::stored_form(document)
+}
+
 /// An object, immutable and shared. Clones cost a counter.
 ///
 /// The bytes are the canonical JSON, `resourceVersion` included, but **without** `managedFields`: those are kept apart,
@@ -92,7 +97,8 @@ struct Inner {
     /// Where `,"managedFields":[…]` goes into `body`; the byte before it ends the last member of `metadata`.
     splice_at: usize,
     managed_fields: Option<Arc<[u8]>>,
-    view: OnceLock<Weak<dyn Any + Send + Sync>>,
+    /// The typed view that somebody holds right now, if anybody does.
+    view: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
 }
 
 impl Object {
@@ -106,14 +112,20 @@ impl Object {
         crate::object_codec::from_json(bytes)
     }
 
-    /// Puts the parts together; for the codec and the watch cache.
-    pub fn from_parts(
+    /// From what the store holds: canonical JSON without `resourceVersion`, which is the store's revision. Reads no
+    /// further than `metadata`, so it costs the same for large objects.
+    pub fn from_stored(bytes: &[u8], revision: u64) -> Result<Object, Status> {
+        crate::object_codec::from_stored(bytes, revision)
+    }
+
+    /// Puts the parts together.
+    pub(crate) fn from_parts(
         header: Header,
         body: Bytes,
         splice_at: usize,
         managed_fields: Option<Arc<[u8]>>,
     ) -> Object {
-        Object { inner: Arc::new(Inner { header, body, splice_at, managed_fields, view: OnceLock::new() }) }
+        Object { inner: Arc::new(Inner { header, body, splice_at, managed_fields, view: Mutex::new(None) }) }
     }
 
     /// What can be asked without decoding.
@@ -134,15 +146,23 @@ impl Object {
     /// Appends the whole object as JSON, `managedFields` included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let (before, after) = self.inner.body.split_at(self.inner.splice_at);
+        out.reserve(self.json_len());
         out.extend_from_slice(before);
         if let Some(managed_fields) = &self.inner.managed_fields {
-            out.extend_from_slice(b",\"managedFields\":");
+            let first = before.ends_with(b"{");
+            if !first {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"\"managedFields\":");
             out.extend_from_slice(managed_fields);
+            if first && !after.starts_with(b"}") {
+                out.push(b',');
+            }
         }
         out.extend_from_slice(after);
     }
 
-    /// The length of what [`Object::write_json`] appends.
+    /// The length of what [`Object::write_json`] appends, give or take a comma.
     pub fn json_len(&self) -> usize {
         let managed_fields = self.inner.managed_fields.as_ref().map_or(0, |fields| fields.len() + 17);
         self.inner.body.len() + managed_fields
@@ -153,17 +173,22 @@ impl Object {
         crate::object_codec::to_value(self)
     }
 
+    /// The object as a document, with all it has.
+    pub fn to_whole_value(&self) -> Result<Value, Status> {
+        crate::object_codec::to_whole_value(self)
+    }
+
     /// The object as a typed struct (a `k8s-openapi` type, say), without `managedFields`. It is decoded once for all
     /// who hold it at the same time, and dropped with the last of them.
     pub fn view<T>(&self) -> Result<Arc<T>, Status>
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        if let Some(shared) = self.inner.view.get().and_then(Weak::upgrade)
-            && let Ok(view) = shared.downcast::<T>()
-        {
+        let shared = self.shared_view().as_ref().and_then(Weak::upgrade);
+        if let Some(Ok(view)) = shared.map(Arc::downcast::<T>) {
             return Ok(view);
         }
+        // Decoded outside the lock: whoever comes at the same time decodes too, and the last one's is shared.
         let view: Arc<T> = Arc::new(serde_json::from_slice(&self.inner.body).map_err(|error| {
             Status::internal(format!(
                 "{} {} cannot be read: {error}",
@@ -171,10 +196,14 @@ impl Object {
                 self.header().key()
             ))
         })?);
-        let shared: Arc<dyn Any + Send + Sync> = view.clone();
-        // Somebody else may have been faster; then both views are right and theirs is the one that is shared.
-        let _ = self.inner.view.set(Arc::downgrade(&shared));
+        let any: Arc<dyn Any + Send + Sync> = view.clone();
+        *self.shared_view() = Some(Arc::downgrade(&any));
         Ok(view)
+    }
+
+    fn shared_view(&self) -> std::sync::MutexGuard<'_, Option<Weak<dyn Any + Send + Sync>>> {
+        // A view is set in one step, so it is whole even if somebody panicked beside it.
+        self.inner.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -285,6 +285,13 @@ impl Map {
         self.entries.iter().map(|(name, _)| name)
     }
 
+    /// Orders the members by name, as maps are printed.
+    pub fn sort(&mut self) {
+        if !self.entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
+            self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        }
+    }
+
     /// Orders the members: by name for maps, by the schema's order for structures.
     pub fn sort_by_key<K: Ord>(&mut self, mut key: impl FnMut(&str) -> K) {
         self.entries.sort_by_key(|(name, _)| key(name));

@@ -6,11 +6,12 @@ mod scalars;
 use smol_str::SmolStr;
 
 use self::errors::mismatch;
+use super::canonical::keeps;
 use super::scan::{Scanner, check_depth};
 use super::{Error, Report, TypeMeta};
-use crate::schema::{Alternative, Free, ListType, MapType, Omission, Shape, Struct, TypeRef};
+use crate::Value;
+use crate::schema::{Alternative, Free, ListType, MapType, Shape, Struct, TypeRef};
 use crate::value::Map;
-use crate::{Value, schema};
 
 /// Reads a body of this type into canonical form. Errors are in Go's words; the first that would stop Go is returned.
 pub fn decode(bytes: &[u8], ty: TypeRef<'_>, report: &mut Report) -> Result<Value, Error> {
@@ -407,15 +408,6 @@ fn find(inner: &Struct, key: &str, expected: usize) -> Option<usize> {
     match inner.fields().get(expected) {
         Some(field) if field.name == key => Some(expected),
         _ => inner.position(key),
-    }
-}
-
-/// Whether a field with this value is printed.
-fn keeps(field: &schema::Field, value: &Value) -> bool {
-    match field.omission {
-        _ if value.is_null() => false,
-        Omission::Never | Omission::Zero => true,
-        Omission::Empty => field.pointer || !value.is_empty(),
     }
 }
 

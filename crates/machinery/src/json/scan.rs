@@ -6,18 +6,23 @@ use super::Error;
 
 /// A cursor over a body.
 #[derive(Debug)]
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Scanner<'a> {
         Scanner { bytes, at: 0 }
     }
 
+    /// How many bytes were taken.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// The next byte that is no white space, not taken.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
@@ -28,12 +33,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes the byte that was peeked.
-    pub(super) fn bump(&mut self) {
+    pub(crate) fn bump(&mut self) {
         self.at += 1;
     }
 
     /// What stands here is wrong.
-    pub(super) fn unexpected(&self, context: &str) -> Error {
+    pub(crate) fn unexpected(&self, context: &str) -> Error {
         let text = match self.bytes.get(self.at) {
             None => "unexpected end of JSON input".to_owned(),
             Some(byte) => format!("invalid character {} {context}", quote_char(*byte)),
@@ -42,7 +47,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The beginning of a value: its first byte.
-    pub(super) fn begin_value(&mut self) -> Result<u8, Error> {
+    pub(crate) fn begin_value(&mut self) -> Result<u8, Error> {
         match self.peek() {
             Some(byte @ (b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) => Ok(byte),
             _ => Err(self.unexpected("looking for beginning of value")),
@@ -50,7 +55,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After the `{`: whether there is a first member.
-    pub(super) fn first_member(&mut self) -> Result<bool, Error> {
+    pub(crate) fn first_member(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b'"') => Ok(true),
             Some(b'}') => {
@@ -62,7 +67,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key and the colon after it.
-    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, Error> {
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, Error> {
         let key = self.string()?;
         match self.peek() {
             Some(b':') => {
@@ -74,7 +79,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After a member: whether there is another.
-    pub(super) fn next_member(&mut self) -> Result<bool, Error> {
+    pub(crate) fn next_member(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b',') => {
                 self.bump();
@@ -92,7 +97,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After the `[`: whether there is a first item.
-    pub(super) fn first_item(&mut self) -> bool {
+    pub(crate) fn first_item(&mut self) -> bool {
         let is_end = self.peek() == Some(b']');
         if is_end {
             self.bump();
@@ -101,7 +106,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After an item: whether there is another.
-    pub(super) fn next_item(&mut self) -> Result<bool, Error> {
+    pub(crate) fn next_item(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b',') => {
                 self.bump();
@@ -116,7 +121,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The end of the body.
-    pub(super) fn end(&mut self) -> Result<(), Error> {
+    pub(crate) fn end(&mut self) -> Result<(), Error> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.unexpected("after top-level value")),
@@ -124,7 +129,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A text, at its opening quote.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         let start = self.at + 1;
         let mut end = start;
         while let Some(byte) = self.bytes.get(end) {
@@ -140,6 +145,36 @@ impl<'a> Scanner<'a> {
         }
         self.at = end;
         Err(self.unexpected("in string literal"))
+    }
+
+    /// Passes over a text, at its opening quote.
+    fn skip_string(&mut self) -> Result<(), Error> {
+        self.at += 1;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape()?;
+                }
+                None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn skip_key(&mut self) -> Result<(), Error> {
+        self.skip_string()?;
+        match self.peek() {
+            Some(b':') => {
+                self.bump();
+                Ok(())
+            }
+            _ => Err(self.unexpected("after object key")),
+        }
     }
 
     fn escaped_string(&mut self, start: usize, first_escape: usize) -> Result<Cow<'a, str>, Error> {
@@ -216,7 +251,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number, at its first byte, as it is written.
-    pub(super) fn number(&mut self) -> Result<&'a str, Error> {
+    pub(crate) fn number(&mut self) -> Result<&'a str, Error> {
         let start = self.at;
         if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
@@ -253,7 +288,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// `true`, `false` or `null`, at its first byte.
-    pub(super) fn literal(&mut self) -> Result<Option<bool>, Error> {
+    pub(crate) fn literal(&mut self) -> Result<Option<bool>, Error> {
         let (word, value) = match self.bytes[self.at] {
             b't' => ("true", Some(true)),
             b'f' => ("false", Some(false)),
@@ -269,14 +304,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a value, checking that it is one.
-    pub(super) fn skip_value(&mut self, depth: usize) -> Result<(), Error> {
+    pub(crate) fn skip_value(&mut self, depth: usize) -> Result<(), Error> {
         match self.begin_value()? {
             b'{' => {
                 check_depth(depth)?;
                 self.bump();
                 let mut more = self.first_member()?;
                 while more {
-                    self.key()?;
+                    self.skip_key()?;
                     self.skip_value(depth + 1)?;
                     more = self.next_member()?;
                 }
@@ -292,14 +327,14 @@ impl<'a> Scanner<'a> {
                 }
                 Ok(())
             }
-            b'"' => self.string().map(drop),
+            b'"' => self.skip_string(),
             b't' | b'f' | b'n' => self.literal().map(drop),
             _ => self.number().map(drop),
         }
     }
 }
 
-pub(super) fn check_depth(depth: usize) -> Result<(), Error> {
+pub(crate) fn check_depth(depth: usize) -> Result<(), Error> {
     if depth < super::MAX_DEPTH {
         return Ok(());
     }

@@ -246,3 +246,15 @@ fn large_maps_are_read_in_one_go() {
     assert_eq!(labels.len(), 300_000);
     assert!(labels.keys().is_sorted());
 }
+
+#[test]
+fn a_document_that_was_worked_on_becomes_canonical_again() {
+    let (types, thing) = kind();
+    let mut value = parse(br#"{"spec":{"port":1,"labels":{"b":null,"a":"x"},"paused":false,"replicas":0,"items":[{}],"cpu":null,"odd":1},"kind":"Thing"}"#)
+        .expect("JSON");
+    canonicalize(&mut value, types.get(thing));
+    let expected = r#"{"kind":"Thing","name":"","spec":{"replicas":0,"port":1,"items":[{"name":""}],"labels":{"a":"x","b":""}}}"#;
+    assert_eq!(to_string(&value), expected);
+    canonicalize(&mut value, types.get(thing));
+    assert_eq!(to_string(&value), expected);
+}
