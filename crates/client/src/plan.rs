@@ -1,0 +1,324 @@
+//! What a controller decided: writes in order, the status that follows, and why.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use machinery::{Object, Status};
+use serde::Serialize;
+
+use crate::Key;
+use crate::recorder::{About, EventKind};
+use crate::transport::{Call, Delete, Resource, Write};
+
+/// An event to be recorded. In the message of an [`Op`]'s note, `{name}` stands for the name of the object the write
+/// answered with, and `{error}` for what went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about.
+    pub about: About,
+    /// Whether it is a warning.
+    pub kind: EventKind,
+    /// One word for machines.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl Note {
+    /// Something that is as it should be.
+    pub fn normal(about: &About, reason: &'static str, message: impl Into<String>) -> Note {
+        Note { about: about.clone(), kind: EventKind::Normal, reason, message: message.into() }
+    }
+
+    /// Something somebody should look at.
+    pub fn warning(about: &About, reason: &'static str, message: impl Into<String>) -> Note {
+        Note { about: about.clone(), kind: EventKind::Warning, reason, message: message.into() }
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// What it writes.
+    pub resource: Resource,
+    /// Which object.
+    pub call: Call,
+    /// How.
+    pub write: Write,
+    /// Codes of failures that are as good as success: 404 for a deletion, say.
+    pub tolerated: &'static [u16],
+    /// What is recorded when it succeeded.
+    pub success: Option<Note>,
+    /// What is recorded when it failed.
+    pub failure: Option<Note>,
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .expect("typed kinds and JSON trees have text keys only, so they serialise")
+}
+
+impl Op {
+    fn new(resource: Resource, call: Call, write: Write) -> Op {
+        Op { resource, call, write, tolerated: &[], success: None, failure: None }
+    }
+
+    /// Makes an object.
+    pub fn create(resource: Resource, namespace: &str, body: &impl Serialize) -> Op {
+        Op::new(resource, Call::all(namespace), Write::Create(json(body)))
+    }
+
+    /// Changes what a merge patch names.
+    pub fn patch(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::MergePatch(json(patch)))
+    }
+
+    /// Changes what a strategic merge patch names.
+    pub fn strategic_patch(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::StrategicPatch(json(patch)))
+    }
+
+    /// Changes what a merge patch names, through the status subresource.
+    pub fn patch_status(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
+        let call = Call::object(&key.namespace, &key.name).subresource("status");
+        Op::new(resource, call, Write::MergePatch(json(patch)))
+    }
+
+    /// Replaces a subresource, or posts to it.
+    pub fn through(resource: Resource, key: &Key, subresource: &'static str, write: Write) -> Op {
+        Op::new(resource, Call::object(&key.namespace, &key.name).subresource(subresource), write)
+    }
+
+    /// Applies an object on the server's side, with force.
+    pub fn apply(resource: Resource, key: &Key, body: &impl Serialize) -> Op {
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::Apply(json(body)))
+    }
+
+    /// Removes an object, if it still is `uid`; that it is gone already is fine.
+    pub fn delete(resource: Resource, key: &Key, uid: &str) -> Op {
+        let how = Delete { uid: uid.to_owned(), ..Delete::default() };
+        Op::delete_with(resource, key, how)
+    }
+
+    /// Removes an object in a certain way; that it is gone already is fine.
+    pub fn delete_with(resource: Resource, key: &Key, how: Delete) -> Op {
+        let call = Call::object(&key.namespace, &key.name);
+        Op::new(resource, call, Write::Delete(how)).tolerating(&[404])
+    }
+
+    /// The same, where some failures are as good as success.
+    pub fn tolerating(mut self, codes: &'static [u16]) -> Op {
+        self.tolerated = codes;
+        self
+    }
+
+    /// The same, with an event when it succeeded.
+    pub fn on_success(mut self, note: Note) -> Op {
+        self.success = Some(note);
+        self
+    }
+
+    /// The same, with an event when it failed.
+    pub fn on_failure(mut self, note: Note) -> Op {
+        self.failure = Some(note);
+        self
+    }
+
+    /// The body, where the write has one.
+    pub fn body(&self) -> Option<&Bytes> {
+        match &self.write {
+            Write::Create(body)
+            | Write::Update(body)
+            | Write::MergePatch(body)
+            | Write::StrategicPatch(body)
+            | Write::JsonPatch(body)
+            | Write::Apply(body) => Some(body),
+            Write::Delete(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match &self.write {
+            Write::Create(_) => "create",
+            Write::Update(_) => "update",
+            Write::MergePatch(_) | Write::StrategicPatch(_) | Write::JsonPatch(_) => "patch",
+            Write::Apply(_) => "apply",
+            Write::Delete(_) => "delete",
+        };
+        write!(out, "{verb} {}", self.resource.plural)?;
+        if !self.call.subresource.is_empty() {
+            write!(out, "/{}", self.call.subresource)?;
+        }
+        let name = if self.call.name.is_empty() { "?" } else { &self.call.name };
+        if self.call.namespace.is_empty() {
+            write!(out, " {name}")
+        } else {
+            write!(out, " {}/{name}", self.call.namespace)
+        }
+    }
+}
+
+/// A part of a plan. The next is begun when all of it succeeded.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Goes on only if the server itself says that the object is still this one and is not being deleted.
+    Confirm {
+        /// What it is.
+        resource: Resource,
+        /// Its name.
+        key: Key,
+        /// Its identity.
+        uid: String,
+    },
+    /// One write.
+    Do(Box<Op>),
+    /// Writes that do not depend on each other.
+    Together(Vec<Op>),
+}
+
+/// The status to write when steps failed.
+pub type AfterFailure = Box<dyn FnOnce(&Status) -> Option<Op> + Send>;
+
+/// What a controller decided about one key.
+#[derive(Default)]
+pub struct Plan {
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+    /// What to write when all steps succeeded.
+    pub status: Option<Op>,
+    /// What to write instead when one did not.
+    pub after_failure: Option<AfterFailure>,
+    /// Events that say what was decided, recorded before the steps.
+    pub notes: Vec<Note>,
+    /// When to look again though nothing happened.
+    pub requeue_after: Option<Duration>,
+    /// Why, in words a user understands.
+    pub reasons: Vec<String>,
+    /// What is wrong in a way that another attempt may mend; the key is then tried again, ever later.
+    pub retry: Option<String>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Plan")
+            .field("ops", &self.ops().map(Op::to_string).collect::<Vec<_>>())
+            .field("status", &self.status.as_ref().map(Op::to_string))
+            .field("notes", &self.notes)
+            .field("requeue_after", &self.requeue_after)
+            .field("reasons", &self.reasons)
+            .finish()
+    }
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn nothing() -> Plan {
+        Plan::default()
+    }
+
+    /// Adds a write.
+    pub fn push(&mut self, op: Op) {
+        self.steps.push(Step::Do(Box::new(op)));
+    }
+
+    /// Adds writes that do not depend on each other.
+    pub fn push_together(&mut self, ops: Vec<Op>) {
+        if !ops.is_empty() {
+            self.steps.push(Step::Together(ops));
+        }
+    }
+
+    /// Adds a condition that the server itself must confirm.
+    pub fn confirm(&mut self, resource: Resource, object: &Object) {
+        let step = Step::Confirm { resource, key: Key::of(object), uid: object.header().uid.to_string() };
+        self.steps.push(step);
+    }
+
+    /// Adds a reason.
+    pub fn because(&mut self, reason: impl Into<String>) {
+        self.reasons.push(reason.into());
+    }
+
+    /// Looks again after `delay`, or earlier if that was decided before.
+    pub fn requeue(&mut self, delay: Duration) {
+        self.requeue_after = Some(self.requeue_after.map_or(delay, |earlier| earlier.min(delay)));
+    }
+
+    /// The writes of all steps.
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.steps.iter().flat_map(|step| match step {
+            Step::Confirm { .. } => &[],
+            Step::Do(op) => std::slice::from_ref(&**op),
+            Step::Together(ops) => ops.as_slice(),
+        })
+    }
+
+    /// Whether nothing would be written.
+    pub fn is_quiet(&self) -> bool {
+        self.ops().next().is_none() && self.status.is_none() && self.notes.is_empty()
+    }
+}
+
+/// The merge patch that makes `new` of `old`; `None` if they are the same.
+pub fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<serde_json::Value> {
+    use serde_json::{Map, Value};
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut patch = Map::new();
+            for name in old.keys().filter(|name| !new.contains_key(*name)) {
+                patch.insert(name.clone(), Value::Null);
+            }
+            for (name, value) in new {
+                let change = difference(old.get(name).unwrap_or(&Value::Null), value);
+                patch.extend(change.map(|change| (name.clone(), change)));
+            }
+            (!patch.is_empty()).then_some(Value::Object(patch))
+        }
+        (old, new) if old == new => None,
+        (_, new) => Some(new.clone()),
+    }
+}
+
+/// The op that turns the status `old` into `new`, both of the typed kind; `None` if they are the same.
+pub fn status_change<T: Serialize>(resource: Resource, key: &Key, old: &T, new: &T) -> Option<Op> {
+    let tree = |status: &T| {
+        serde_json::to_value(status).expect("typed kinds have text keys only, so they serialise")
+    };
+    let patch = difference(&tree(old), &tree(new))?;
+    Some(Op::patch_status(resource, key, &serde_json::json!({ "status": patch })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_difference_is_the_smallest_merge_patch() {
+        let cases = [
+            (json!({"a": 1}), json!({"a": 1}), None),
+            (json!({"a": 1}), json!({"a": 2}), Some(json!({"a": 2}))),
+            (json!({"a": 1, "b": 2}), json!({"b": 2}), Some(json!({"a": null}))),
+            (json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 1, "c": 3}}), Some(json!({"a": {"c": 3}}))),
+            (json!({"a": [1, 2]}), json!({"a": [2]}), Some(json!({"a": [2]}))),
+            (json!(null), json!({"a": 1}), Some(json!({"a": 1}))),
+        ];
+        for (old, new, expected) in cases {
+            assert_eq!(difference(&old, &new), expected, "{old} to {new}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_wish_to_look_again_counts() {
+        let mut plan = Plan::nothing();
+        plan.requeue(Duration::from_secs(5));
+        plan.requeue(Duration::from_secs(9));
+        plan.requeue(Duration::from_secs(3));
+        assert_eq!(plan.requeue_after, Some(Duration::from_secs(3)));
+        assert!(plan.is_quiet());
+    }
+}
