@@ -10,6 +10,7 @@ pub mod plan;
 pub mod queue;
 pub mod recorder;
 pub mod resources;
+pub mod selector;
 pub mod time;
 pub mod transport;
 mod typed;

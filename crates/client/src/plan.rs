@@ -283,13 +283,88 @@ pub fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<se
     }
 }
 
-/// The op that turns the status `old` into `new`, both of the typed kind; `None` if they are the same.
-pub fn status_change<T: Serialize>(resource: Resource, key: &Key, old: &T, new: &T) -> Option<Op> {
-    let tree = |status: &T| {
-        serde_json::to_value(status).expect("typed kinds have text keys only, so they serialise")
-    };
-    let patch = difference(&tree(old), &tree(new))?;
-    Some(Op::patch_status(resource, key, &serde_json::json!({ "status": patch })))
+/// The object as a JSON tree.
+pub fn tree(object: &Object) -> Result<serde_json::Value, Status> {
+    serde_json::from_slice(object.body()).map_err(|error| {
+        Status::internal(format!(
+            "{} {} cannot be read: {error}",
+            object.header().kind,
+            object.header().key()
+        ))
+    })
+}
+
+impl Op {
+    /// Replaces an object by what `change` makes of it; conflicts if it is not the newest any more.
+    pub fn update(
+        resource: Resource,
+        object: &Object,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> Result<Op, Status> {
+        let mut document = tree(object)?;
+        change(&mut document);
+        let header = object.header();
+        Ok(Op::new(resource, Call::object(&header.namespace, &header.name), Write::Update(json(&document))))
+    }
+
+    /// The same, through the status subresource.
+    pub fn update_through_status(
+        resource: Resource,
+        object: &Object,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> Result<Op, Status> {
+        let mut op = Op::update(resource, object, change)?;
+        op.call.subresource = "status";
+        Ok(op)
+    }
+
+    /// Gives an object a status; `None` if it has it already. Conflicts if the object is not the newest any more.
+    pub fn update_status(
+        resource: Resource,
+        object: &Object,
+        status: &impl Serialize,
+    ) -> Result<Option<Op>, Status> {
+        let mut document = tree(object)?;
+        let status = serde_json::to_value(status)
+            .map_err(|error| Status::internal(format!("a status cannot be written: {error}")))?;
+        if is_same(&document["status"], &status) {
+            return Ok(None);
+        }
+        document["status"] = status;
+        let header = object.header();
+        let call = Call::object(&header.namespace, &header.name).subresource("status");
+        Ok(Some(Op::new(resource, call, Write::Update(json(&document)))))
+    }
+}
+
+/// Whether two documents say the same, where what is empty is as good as absent: the server leaves it out.
+fn is_same(left: &serde_json::Value, right: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match (left, right) {
+        (Value::Object(left), Value::Object(right)) => {
+            let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            let of = |map: &serde_json::Map<String, Value>, name: &String| {
+                map.get(name).cloned().unwrap_or_default()
+            };
+            names.into_iter().all(|name| is_same(&of(left, name), &of(right, name)))
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| is_same(left, right))
+        }
+        (left, right) => left == right || (is_empty(left) && is_empty(right)),
+    }
+}
+
+fn is_empty(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_empty),
+    }
 }
 
 #[cfg(test)]
@@ -310,6 +385,14 @@ mod tests {
         for (old, new, expected) in cases {
             assert_eq!(difference(&old, &new), expected, "{old} to {new}");
         }
+    }
+
+    #[test]
+    fn what_is_empty_is_as_good_as_absent() {
+        assert!(is_same(&json!({"replicas": 0, "conditions": []}), &json!({})));
+        assert!(is_same(&json!(null), &json!({"a": {"b": ""}})));
+        assert!(!is_same(&json!({"replicas": 1}), &json!({})));
+        assert!(!is_same(&json!([{"a": 1}]), &json!([])));
     }
 
     #[test]

@@ -1,1 +1,80 @@
-//! (room being built)
+//! The loops that make the declared state real: one directory and one registry line per controller.
+//!
+//! Each controller looks (gathers a view from caches), plans (a pure function in `plan.rs`, with reasons) and leaves
+//! the rest to [`client::Driver`]. None knows of HTTP, the store, the time of day or random numbers.
+
+mod claim;
+mod context;
+#[cfg(test)]
+mod fixtures;
+mod hash;
+mod pod;
+mod scaled;
+mod template;
+
+mod deployment;
+mod replicaset;
+mod rootca;
+mod serviceaccount;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use client::SharedTransport;
+use client::driver::Decisions;
+use env::Env;
+
+use context::Context;
+
+/// What the user can configure.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The certificate of the CA that signed the API server's, in PEM: published to every namespace.
+    pub root_ca: String,
+}
+
+/// A controller's name, and how it is started.
+type Entry = (&'static str, fn(&Context) -> Decisions);
+
+/// Every controller there is.
+const CONTROLLERS: &[Entry] = &[
+    ("deployment", deployment::start),
+    ("replicaset", replicaset::start),
+    ("root-ca-certificate-publisher", rootca::start),
+    ("serviceaccount", serviceaccount::start),
+];
+
+/// The running controllers.
+#[derive(Clone)]
+pub struct Controllers {
+    context: Arc<Context>,
+}
+
+impl fmt::Debug for Controllers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(CONTROLLERS.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Controllers {
+    /// The last decisions of each controller, for whoever asks why.
+    pub fn decisions(&self) -> BTreeMap<&'static str, Decisions> {
+        self.context.decisions()
+    }
+}
+
+/// Starts all controllers; they run as long as the tasks of `env` do. `transport_for` gives the way to the API for a
+/// name: that of a service account in `kube-system` (`replicaset-controller`), or `kube-controller-manager`, which
+/// reads for all.
+pub fn start(
+    transport_for: impl Fn(&str) -> SharedTransport + Send + Sync + 'static,
+    config: Config,
+    env: Env,
+) -> Controllers {
+    let context = Arc::new(Context::new(Box::new(transport_for), config, env));
+    for (name, start) in CONTROLLERS {
+        context.keep(name, start(&context));
+    }
+    Controllers { context }
+}
