@@ -1,0 +1,48 @@
+# The index of commands. What they do is in scripts/, xtask/ and the crates; `make help` lists them.
+
+.DEFAULT_GOAL := help
+BINARY := target/release/ironclad
+
+.PHONY: help
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+.PHONY: up
+up: setup build ## Install what is missing, build, start a cluster, and show it working
+	@scripts/show
+
+.PHONY: down
+down: ## Stop the cluster that `make up` started; its data stays
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo $(BINARY) down
+
+.PHONY: setup
+setup: ## Install what building needs (a C compiler; Rust must be there)
+	@scripts/setup build
+
+.PHONY: build
+build: ## Build the release binary: one static file, target/release/ironclad
+	@scripts/build
+
+.PHONY: test
+test: ## Run every test, the end-to-end ones too (as root: they make namespaces)
+	@scripts/setup test
+	@scripts/test
+
+.PHONY: lint
+lint: ## Formatting, clippy without mercy, and the house rules
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask tidy
+
+.PHONY: e2e
+e2e: build ## Only the end-to-end run: a real cluster, real containers, the real kubectl
+	@scripts/setup test
+	@tests/e2e/run
+
+.PHONY: compat
+compat: build ## Replay recorded conversations with the reference API server, if they are here (COMPAT=folder)
+	@scripts/compat
+
+.PHONY: bench
+bench: build ## Run the benchmarks: one line each, with figure and bound
+	@cargo run --quiet --release --package bench -- all

@@ -1,0 +1,175 @@
+//! What can be typed: the commands and their flags. What they do is in `commands`, one file each.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+/// Where an instance keeps everything unless told otherwise.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/ironclad";
+
+/// Kubernetes, whole, in one small binary.
+///
+/// `ironclad up` makes a cluster on this machine in about a second; `ironclad kubectl` (or any kubectl) talks to it;
+/// `ironclad down` takes all of it away again.
+#[derive(Debug, Parser)]
+#[command(name = "ironclad", version, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a cluster on this machine, and wait until it is ready
+    Up(Up),
+    /// Stop the cluster: its containers, networks, mounts and processes; the data stays
+    Down(Down),
+    /// Say whether the cluster runs, how it is, and what it costs
+    Status(Instance),
+    /// Work with the images of this machine's node
+    #[command(subcommand)]
+    Image(Image),
+    /// Talk to the cluster as kubectl does
+    #[command(disable_help_flag = true)]
+    Kubectl(Kubectl),
+    /// Serve the demo page (this is what the image ironclad.local/hello runs)
+    Hello(Hello),
+}
+
+/// Which cluster, if there are several on this machine.
+#[derive(Args, Clone, Debug)]
+pub struct Instance {
+    /// The directory that holds all of the cluster's data; each directory is a cluster of its own
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    pub data_dir: PathBuf,
+}
+
+/// `ironclad up`
+#[derive(Args, Clone, Debug)]
+pub struct Up {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// Where to write the administrator's kubeconfig [default: DIR/admin.kubeconfig, and ~/.kube/config if there is none]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The port of the API server
+    #[arg(long, default_value_t = 6443)]
+    pub port: u16,
+    /// The address the API server listens on
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub bind: IpAddr,
+    /// The node's address [default: that of the interface that leads to the internet, else 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub node_ip: Option<IpAddr>,
+    /// The node's name [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// The addresses of Services
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    pub service_cidr: IpNet,
+    /// The addresses of pods
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pub pod_cidr: IpNet,
+    /// The API server and its store alone: no controllers, no scheduler, no node
+    #[arg(long)]
+    pub control_plane_only: bool,
+    /// Stay in the foreground and print the log; end with Ctrl-C
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long to wait for the cluster to be ready, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+    /// Print more: info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// This is the process in the background: report the start on standard output
+    #[arg(long, hide = true)]
+    pub report_start: bool,
+}
+
+/// `ironclad down`
+#[derive(Args, Clone, Debug)]
+pub struct Down {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// Delete the data too
+    #[arg(long)]
+    pub purge: bool,
+}
+
+/// `ironclad image …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Image {
+    /// Take images in from an archive, as `docker save` and `skopeo copy oci-archive:` write them
+    Import(ImageImport),
+    /// Fetch an image from its registry
+    Pull(ImagePull),
+    /// List the images
+    Ls(Instance),
+}
+
+/// `ironclad image import`
+#[derive(Args, Clone, Debug)]
+pub struct ImageImport {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The archives
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `ironclad image pull`
+#[derive(Args, Clone, Debug)]
+pub struct ImagePull {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The image, as a pod would name it
+    pub image: String,
+}
+
+/// `ironclad kubectl …`: everything after the name is kubectl's own.
+#[derive(Args, Clone, Debug)]
+pub struct Kubectl {
+    /// What kubectl is to do; `ironclad kubectl --help` lists it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub args: Vec<std::ffi::OsString>,
+}
+
+/// `ironclad hello`
+#[derive(Args, Clone, Debug)]
+pub struct Hello {
+    /// The port to serve on
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn up_has_the_defaults_that_the_readme_promises() {
+        let Command::Up(up) = Cli::parse_from(["ironclad", "up"]).command else { unreachable!("it is up") };
+        assert_eq!(up.instance.data_dir, PathBuf::from("/var/lib/ironclad"));
+        assert_eq!(up.service_cidr.to_string(), "10.96.0.0/16");
+        assert_eq!((up.port, up.control_plane_only, up.foreground), (6443, false, false));
+    }
+
+    #[test]
+    fn kubectls_flags_are_left_to_kubectl() {
+        let cli = Cli::parse_from(["ironclad", "kubectl", "get", "pods", "-A", "--help"]);
+        let Command::Kubectl(kubectl) = cli.command else { unreachable!("it is kubectl") };
+        assert_eq!(kubectl.args, ["get", "pods", "-A", "--help"]);
+    }
+}

@@ -1,0 +1,200 @@
+//! One process per data directory: the lock that says which, the start in the background, and the end.
+//!
+//! The background process reports on its standard output, a pipe to whoever typed `up`: one line, `ready` or what
+//! went wrong. Then the pipe is closed and only the log is left.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::fs::FlockOperation;
+use rustix::process::{Pid, Signal};
+
+use crate::config::Instance;
+
+/// Held as long as the process that runs an instance lives; the kernel lets go of it, whatever happens.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Who runs an instance.
+#[derive(Debug)]
+pub enum Taken {
+    /// Nobody did: now it is us.
+    Ours(Lock),
+    /// This process does.
+    By(Pid),
+}
+
+/// Takes the instance's lock, or says who has it.
+pub fn take_lock(instance: &Instance) -> anyhow::Result<Taken> {
+    let path = instance.lock_file();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            file.set_len(0)?;
+            file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+            Ok(Taken::Ours(Lock { _file: file }))
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Taken::By(read_pid(&mut file)?)),
+        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The process that runs the instance, if one does.
+pub fn running(instance: &Instance) -> anyhow::Result<Option<Pid>> {
+    if !instance.lock_file().exists() {
+        return Ok(None);
+    }
+    let mut file = OpenOptions::new().read(true).open(instance.lock_file())?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(read_pid(&mut file)?)),
+        Err(error) => Err(error).context("cannot look at the lock"),
+    }
+}
+
+fn read_pid(file: &mut File) -> anyhow::Result<Pid> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_string(&mut text)?;
+    let number: i32 = text.trim().parse().context("the lock file holds no process id")?;
+    Pid::from_raw(number).context("the lock file holds no process id")
+}
+
+/// Starts the same command again in the background and waits for its report.
+pub fn start(instance: &Instance, arguments: &[String], wait: Duration) -> anyhow::Result<()> {
+    let log_path = instance.log_file();
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&log_path)
+        .with_context(|| format!("cannot open {}", log_path.display()))?;
+    let mut child = Command::new("/proc/self/exe")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .current_dir("/")
+        .spawn()
+        .context("cannot start the background process")?;
+    match wait_for_report(&mut child, wait)? {
+        Some(report) if report == "ready" => Ok(()),
+        Some(problem) if !problem.is_empty() => bail!("{problem}"),
+        Some(_) => bail!("it ended before it was ready; {}", last_words(&log_path)),
+        None => {
+            stop(Pid::from_child(&child), Duration::from_secs(10))?;
+            bail!("not ready within {} seconds; {}", wait.as_secs(), last_words(&log_path))
+        }
+    }
+}
+
+/// The first line of the child's report, empty if it ended without one; `None` if it took too long.
+fn wait_for_report(child: &mut Child, wait: Duration) -> anyhow::Result<Option<String>> {
+    let pipe = child.stdout.take().context("the background process has a pipe")?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        // An unreadable pipe is a child that died: an empty line says so.
+        let _ = BufReader::new(pipe).read_line(&mut line);
+        let _ = sender.send(line.trim_end().to_owned());
+    });
+    Ok(receiver.recv_timeout(wait).ok())
+}
+
+/// In the background process: leaves the terminal's session.
+pub fn detach() -> anyhow::Result<()> {
+    rustix::process::setsid().context("cannot leave the terminal's session")?;
+    Ok(())
+}
+
+/// In the background process: tells whoever waits, and lets go of the pipe.
+pub fn report(line: &str) {
+    // Nobody may be waiting any more; then there is nobody to tell.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = std::io::stdout().flush();
+    let _ = rustix::stdio::dup2_stdout(std::io::stderr());
+}
+
+/// Asks a process to end, and waits until it has; after `patience` it is killed.
+pub fn stop(pid: Pid, patience: Duration) -> anyhow::Result<()> {
+    let watched = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(watched) => watched,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error).context("cannot watch the process"),
+    };
+    for (signal, limit) in [(Signal::TERM, patience), (Signal::KILL, Duration::from_secs(10))] {
+        match rustix::process::pidfd_send_signal(&watched, signal) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(error).context("cannot end the process; are you root?"),
+        }
+        if ended(&watched, limit)? {
+            return Ok(());
+        }
+    }
+    bail!("process {} does not end although it was killed", pid.as_raw_nonzero())
+}
+
+fn ended(watched: &rustix::fd::OwnedFd, limit: Duration) -> anyhow::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout =
+        Timespec { tv_sec: i64::try_from(limit.as_secs())?, tv_nsec: i64::from(limit.subsec_nanos()) };
+    let mut watched = [PollFd::new(watched, PollFlags::IN)];
+    Ok(poll(&mut watched, Some(&timeout))? > 0)
+}
+
+/// The end of the log, for a message.
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    let tail: Vec<String> = lines.into_iter().rev().map(|line| format!("\n  {line}")).collect();
+    format!("the log ({}) ends with:{}", log.display(), tail.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_has_the_lock() {
+        let dir = std::env::temp_dir().join(format!("ironclad-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let instance = Instance::in_dir(&dir).expect("a path");
+        assert!(running(&instance).expect("readable").is_none());
+        let Taken::Ours(lock) = take_lock(&instance).expect("free") else { panic!("nobody had it") };
+        let us = Pid::from_raw(i32::try_from(std::process::id()).expect("fits")).expect("not zero");
+        assert!(matches!(take_lock(&instance).expect("readable"), Taken::By(pid) if pid == us));
+        assert_eq!(running(&instance).expect("readable"), Some(us));
+        drop(lock);
+        assert!(running(&instance).expect("readable").is_none());
+        std::fs::remove_dir_all(&dir).expect("ours");
+    }
+
+    #[test]
+    fn a_process_that_ignores_the_request_is_killed() {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "trap '' TERM; echo on; while :; do read line < /dev/zero; done"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says something");
+        stop(Pid::from_child(&child), Duration::from_millis(50)).expect("killed");
+        assert!(!child.wait().expect("reaped").success());
+    }
+}

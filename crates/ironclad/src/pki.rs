@@ -1,0 +1,212 @@
+//! The cluster's certificates and keys: made at the first start, renewed at a later one when they near their end.
+//!
+//! One CA signs servers and clients. Everything is a file in `pki/` that only the owner can read, so that a machine
+//! can be moved, backed up or inspected with the usual tools.
+
+mod files;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+
+use crate::config::{CLUSTER_DOMAIN, Cluster};
+use files::Pair;
+pub use files::{make_private_dir, write_private};
+
+/// Days that a certificate is good for; the CA's.
+const CA_DAYS: i64 = 3650;
+/// Days that a certificate is good for; all others. Long, because they are renewed only at a start.
+const LEAF_DAYS: i64 = 1095;
+/// Days before its end at which a certificate is renewed.
+const RENEW_DAYS: i64 = 400;
+
+/// Everything that is signed, as PEM.
+#[derive(Clone, Debug)]
+pub struct Pki {
+    /// Signs all the others; clients trust it.
+    pub ca: Pair,
+    /// The API server's.
+    pub server: Pair,
+    /// The administrator's.
+    pub admin: Pair,
+    /// What the API server shows to nodes.
+    pub kubelet_client: Pair,
+    /// What the node's server shows.
+    pub kubelet_server: Pair,
+    /// Signs the tokens of service accounts (a key; the certificate is empty).
+    pub service_accounts: String,
+}
+
+impl Pki {
+    /// Reads what is in `dir`, and makes what is missing, nearly over or for other names.
+    pub fn open(dir: &Path, cluster: &Cluster, now_secs: i64) -> anyhow::Result<Pki> {
+        files::make_private_dir(dir)?;
+        let ca = match files::read_pair(dir, "ca")? {
+            Some(pair) => pair,
+            None => files::write_pair(dir, "ca", make_ca(now_secs)?)?,
+        };
+        let authority = Authority { ca: &ca, now_secs, dir };
+        let node_user = format!("system:node:{}", cluster.node_name);
+        Ok(Pki {
+            server: authority.pair(
+                "apiserver",
+                &Subject {
+                    name: "kube-apiserver",
+                    group: "",
+                    purpose: Purpose::Server,
+                    names: server_names(cluster),
+                },
+            )?,
+            admin: authority.pair("admin", &Subject::client("kubernetes-admin", "system:masters"))?,
+            kubelet_client: authority.pair(
+                "apiserver-kubelet-client",
+                &Subject::client("kube-apiserver-kubelet-client", "system:masters"),
+            )?,
+            kubelet_server: authority.pair(
+                "kubelet",
+                &Subject {
+                    name: &node_user,
+                    group: "system:nodes",
+                    purpose: Purpose::Both,
+                    names: node_names(cluster),
+                },
+            )?,
+            service_accounts: files::read_or_make_key(dir, "service-accounts", make_key)?,
+            ca,
+        })
+    }
+}
+
+/// Whom a certificate is for.
+struct Subject<'a> {
+    name: &'a str,
+    group: &'a str,
+    purpose: Purpose,
+    names: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Server,
+    Client,
+    Both,
+}
+
+impl<'a> Subject<'a> {
+    fn client(name: &'a str, group: &'a str) -> Subject<'a> {
+        Subject { name, group, purpose: Purpose::Client, names: Vec::new() }
+    }
+}
+
+/// The names and addresses that clients call the API server by.
+fn server_names(cluster: &Cluster) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        .map(str::to_owned)
+        .to_vec();
+    names.push(format!("kubernetes.default.svc.{CLUSTER_DOMAIN}"));
+    names.push(cluster.node_name.clone());
+    names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
+    names.push(cluster.api_service_ip.to_string());
+    names.push(cluster.node_ip.to_string());
+    if !cluster.listen.ip().is_unspecified() {
+        names.push(cluster.listen.ip().to_string());
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn node_names(cluster: &Cluster) -> Vec<String> {
+    let mut names = vec![cluster.node_name.clone(), cluster.node_ip.to_string(), "127.0.0.1".to_owned()];
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What signs, and where the results are kept.
+struct Authority<'a> {
+    ca: &'a Pair,
+    now_secs: i64,
+    dir: &'a Path,
+}
+
+impl Authority<'_> {
+    /// The pair in the directory if it still fits, else a new one.
+    fn pair(&self, file: &str, subject: &Subject<'_>) -> anyhow::Result<Pair> {
+        if let Some(pair) = files::read_pair(self.dir, file)?
+            && files::fits(&pair, &subject.names, self.now_secs + RENEW_DAYS * 86_400)
+        {
+            return Ok(pair);
+        }
+        files::write_pair(self.dir, file, self.sign(subject).with_context(|| format!("certificate {file}"))?)
+    }
+
+    fn sign(&self, subject: &Subject<'_>) -> anyhow::Result<Pair> {
+        let ca_key = KeyPair::from_pem(&self.ca.key).context("the CA's key cannot be read")?;
+        let issuer = Issuer::new(ca_params(self.now_secs)?, ca_key);
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(subject.name, subject.group);
+        params.subject_alt_names = subject.names.iter().map(|name| san(name)).collect::<Result<_, _>>()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = match subject.purpose {
+            Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Purpose::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Purpose::Both => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, self.now_secs, LEAF_DAYS);
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &issuer)?;
+        Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+fn san(name: &str) -> anyhow::Result<SanType> {
+    Ok(match name.parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(name.try_into().with_context(|| format!("{name:?} is no DNS name"))?),
+    })
+}
+
+fn distinguished_name(name: &str, group: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    if !group.is_empty() {
+        distinguished.push(DnType::OrganizationName, group);
+    }
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn ca_params(now_secs: i64) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = distinguished_name("ironclad", "");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, now_secs, CA_DAYS);
+    Ok(params)
+}
+
+fn set_validity(params: &mut CertificateParams, now_secs: i64, days: i64) {
+    let (first, last) = files::validity(now_secs, days);
+    params.not_before = rcgen::date_time_ymd(first.year, first.month, first.day);
+    params.not_after = rcgen::date_time_ymd(last.year, last.month, last.day);
+}
+
+fn make_ca(now_secs: i64) -> anyhow::Result<Pair> {
+    let key = KeyPair::generate()?;
+    let certificate = ca_params(now_secs)?.self_signed(&key)?;
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+fn make_key() -> anyhow::Result<String> {
+    Ok(KeyPair::generate()?.serialize_pem())
+}
+
+#[cfg(test)]
+mod tests;

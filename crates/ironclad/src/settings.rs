@@ -1,0 +1,96 @@
+//! How an instance was last started: what `status` and `down` need to know, and what a later `up` must not change.
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Cluster, Instance};
+use crate::pki::write_private;
+
+/// The facts kept between starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// How clients on this machine reach the API server.
+    pub server_url: String,
+    /// The node's name.
+    pub node_name: String,
+    /// The addresses of Services.
+    pub service_cidr: String,
+    /// The addresses of pods.
+    pub pod_cidr: String,
+    /// Where the administrator's kubeconfig is.
+    pub kubeconfig: String,
+    /// No node.
+    pub control_plane_only: bool,
+}
+
+impl Settings {
+    /// Of a cluster that is about to start.
+    pub fn of(cluster: &Cluster) -> Settings {
+        Settings {
+            server_url: cluster.server_url.clone(),
+            node_name: cluster.node_name.clone(),
+            service_cidr: cluster.service_cidr.to_string(),
+            pod_cidr: cluster.pod_cidr.to_string(),
+            kubeconfig: cluster.kubeconfig.display().to_string(),
+            control_plane_only: cluster.control_plane_only,
+        }
+    }
+
+    /// Of the last start; `None` before the first.
+    pub fn read(instance: &Instance) -> anyhow::Result<Option<Settings>> {
+        let path = instance.settings_file();
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("cannot read {}", path.display()))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Keeps them, after a look at those of the last start: addresses that objects hold already cannot change.
+    pub fn keep(&self, instance: &Instance) -> anyhow::Result<()> {
+        if let Some(before) = Settings::read(instance)? {
+            for (flag, was, is) in [
+                ("--service-cidr", &before.service_cidr, &self.service_cidr),
+                ("--pod-cidr", &before.pod_cidr, &self.pod_cidr),
+                ("--node-name", &before.node_name, &self.node_name),
+            ] {
+                ensure!(
+                    was == is,
+                    "the cluster in {dir} was made with {flag} {was}; start it with that, or make it anew after \
+                     `ironclad down --purge --data-dir {dir}`",
+                    dir = instance.data_dir.display()
+                );
+            }
+        }
+        write_private(&instance.settings_file(), serde_json::to_string_pretty(self)?.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_use_cannot_be_changed_by_a_restart() {
+        let dir = std::env::temp_dir().join(format!("ironclad-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let instance = Instance::in_dir(&dir).expect("a path");
+        let mut settings = Settings {
+            server_url: "https://127.0.0.1:6443".into(),
+            node_name: "n1".into(),
+            service_cidr: "10.96.0.0/16".into(),
+            pod_cidr: "10.244.0.0/16".into(),
+            kubeconfig: "/k".into(),
+            control_plane_only: false,
+        };
+        settings.keep(&instance).expect("first");
+        settings.server_url = "https://127.0.0.1:7443".into();
+        settings.keep(&instance).expect("another port is fine");
+        settings.service_cidr = "10.97.0.0/16".into();
+        let refused = settings.keep(&instance).expect_err("Services have addresses already");
+        assert!(refused.to_string().contains("--service-cidr 10.96.0.0/16"), "{refused}");
+        std::fs::remove_dir_all(&dir).expect("ours");
+    }
+}
