@@ -1,0 +1,5 @@
+//! How answers are shown.
+
+pub mod jsonpath;
+pub mod output;
+pub mod table;
