@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod failure;
+mod kubeconfig;
 mod manifest;
 mod printers;
 mod resource;

@@ -67,14 +67,19 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// As text.
+    /// As text, as `get` prints it.
     pub fn print(&self, with_headings: bool) -> String {
+        self.print_apart(PADDING, with_headings)
+    }
+
+    /// As text, with so many spaces between columns.
+    pub fn print_apart(&self, padding: usize, with_headings: bool) -> String {
         let headings = with_headings.then_some(&self.headings);
         let lines: Vec<&Vec<String>> = headings.into_iter().chain(&self.rows).collect();
         let columns = lines.iter().map(|line| line.len()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max())
-            .map(|widest| widest.unwrap_or(0) + PADDING)
+            .map(|widest| widest.unwrap_or(0) + padding)
             .collect();
         lines.iter().map(|line| print_line(line, &widths)).collect()
     }
