@@ -78,7 +78,8 @@ mod tests {
         let missing = Failure::from(Status::not_found(pods, "x"));
         assert_eq!(missing.to_string(), "Error from server (NotFound): pods \"x\" not found");
         assert!(missing.is_not_found());
-        let invalid = Failure::from(Status::new(422, Reason::Invalid, "Pod \"x\" is invalid: spec: Required value"));
+        let invalid =
+            Failure::from(Status::new(422, Reason::Invalid, "Pod \"x\" is invalid: spec: Required value"));
         assert_eq!(invalid.to_string(), "The Pod \"x\" is invalid: spec: Required value");
         assert_eq!(Failure::client("no").to_string(), "error: no");
         assert_eq!(Failure::Exited(3).exit_code(), 3);

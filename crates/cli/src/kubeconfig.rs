@@ -53,7 +53,8 @@ fn context(document: &Value, global: &Global, folder: &Path) -> Result<Context, 
     let cluster_name = context.get("cluster").str_or_empty();
     let cluster = named(document, "clusters", "cluster", cluster_name)
         .ok_or_else(|| format!("there is no cluster named {cluster_name:?}"))?;
-    let user = named(document, "users", "user", context.get("user").str_or_empty()).cloned().unwrap_or_default();
+    let user =
+        named(document, "users", "user", context.get("user").str_or_empty()).cloned().unwrap_or_default();
     let config = Config {
         server: cluster.get("server").str_or_empty().to_owned(),
         ca: data(cluster, "certificate-authority", folder)?.unwrap_or_default(),
@@ -63,11 +64,16 @@ fn context(document: &Value, global: &Global, folder: &Path) -> Result<Context, 
         user_agent: "kubectl/v1.36".to_owned(),
     };
     let named_namespace = global.namespace.as_deref().or(context.get("namespace").as_str());
-    Ok(Context { config, namespace: named_namespace.filter(|name| !name.is_empty()).unwrap_or("default").to_owned() })
+    Ok(Context {
+        config,
+        namespace: named_namespace.filter(|name| !name.is_empty()).unwrap_or("default").to_owned(),
+    })
 }
 
 fn credentials(user: &Value, folder: &Path) -> Result<Credentials, String> {
-    if let (Some(chain), Some(key)) = (data(user, "client-certificate", folder)?, data(user, "client-key", folder)?) {
+    if let (Some(chain), Some(key)) =
+        (data(user, "client-certificate", folder)?, data(user, "client-key", folder)?)
+    {
         return Ok(Credentials::Certificate { chain, key });
     }
     if let Some(token) = user.get("token").as_str() {
@@ -116,7 +122,11 @@ users:
 ";
 
     fn global(context: Option<&str>, namespace: Option<&str>) -> Global {
-        Global { kubeconfig: None, context: context.map(str::to_owned), namespace: namespace.map(str::to_owned) }
+        Global {
+            kubeconfig: None,
+            context: context.map(str::to_owned),
+            namespace: namespace.map(str::to_owned),
+        }
     }
 
     #[test]

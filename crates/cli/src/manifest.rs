@@ -18,7 +18,8 @@ pub fn read(files: &Files) -> Result<Vec<Value>, Failure> {
         for path in expand(name, files.recursive)? {
             let shown = path.display().to_string();
             let text = read_text(&path).map_err(|error| Failure::client(format!("{shown}: {error}")))?;
-            let parsed = parse(&text).map_err(|error| Failure::client(format!("error parsing {shown}: {error}")))?;
+            let parsed =
+                parse(&text).map_err(|error| Failure::client(format!("error parsing {shown}: {error}")))?;
             documents.extend(parsed);
         }
     }
@@ -77,7 +78,8 @@ fn expand(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
     entries.sort();
     let mut found = Vec::new();
     for entry in entries {
-        let is_document = entry.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json");
+        let is_document =
+            entry.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json");
         if entry.is_dir() && recursive {
             found.extend(expand(&entry, true)?);
         } else if entry.is_file() && is_document {

@@ -54,7 +54,11 @@ impl Served {
 
     /// `deployment.apps`, `pod`
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() { self.singular.clone() } else { format!("{}.{}", self.singular, self.group) }
+        if self.group.is_empty() {
+            self.singular.clone()
+        } else {
+            format!("{}.{}", self.singular, self.group)
+        }
     }
 
     fn answers_to(&self, word: &str) -> bool {
@@ -115,8 +119,11 @@ impl Discovery {
         if let Some(served) = self.resources.iter().find(|served| served.answers_to(word)) {
             return Ok(vec![served]);
         }
-        let members: Vec<&Served> =
-            self.resources.iter().filter(|served| served.categories.iter().any(|name| name == word)).collect();
+        let members: Vec<&Served> = self
+            .resources
+            .iter()
+            .filter(|served| served.categories.iter().any(|name| name == word))
+            .collect();
         if members.is_empty() {
             return Err(Failure::client(format!("the server doesn't have a resource type \"{word}\"")));
         }

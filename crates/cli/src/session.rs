@@ -17,7 +17,8 @@ use crate::{Defaults, Failure, kubeconfig};
 /// Largest answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+const DISCOVERY: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 
 /// A query: names and values, not yet encoded.
 pub type Query<'a> = [(&'static str, String)];
@@ -208,18 +209,20 @@ fn with_query(path: &str, query: &Query<'_>) -> String {
 
 async fn read_document(answer: http::Response<Incoming>) -> Result<Value, Failure> {
     let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-    let bytes = body.collect().await.map_err(|error| Failure::client(format!("the answer broke off: {error}")))?;
+    let bytes =
+        body.collect().await.map_err(|error| Failure::client(format!("the answer broke off: {error}")))?;
     decode(&bytes.to_bytes())
 }
 
 fn decode(bytes: &[u8]) -> Result<Value, Failure> {
-    machinery::json::decode_free(bytes)
+    machinery::json::parse(bytes)
         .map_err(|error| Failure::client(format!("the server's answer cannot be read: {error}")))
 }
 
 /// The revision of an object, of a table, or of a table's one row.
 fn newest_revision(object: &Value) -> Option<&str> {
-    let row = object.get("rows").items().first().map(|row| row.at(&["object", "metadata", "resourceVersion"]));
+    let row =
+        object.get("rows").items().first().map(|row| row.at(&["object", "metadata", "resourceVersion"]));
     let own = object.at(&["metadata", "resourceVersion"]);
     [Some(own), row].into_iter().flatten().filter_map(Value::as_str).find(|revision| !revision.is_empty())
 }

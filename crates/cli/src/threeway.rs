@@ -33,6 +33,10 @@ fn patch(schema: Option<TypeRef<'_>>, last: &Value, wanted: &Value, current: &Va
                 let difference = self::patch(below, last.get(name), value, is);
                 (!difference.is_empty()).then_some(difference)
             }
+            (Value::Array(_), Value::Array(_)) if key == Some("") => {
+                plain_list_patch(&mut patch, name, [last.get(name), value, is]);
+                None
+            }
             (Value::Array(_), Value::Array(_)) if key.is_some() => {
                 let item = below.and_then(TypeRef::item);
                 let items = list_patch(item, key.unwrap_or_default(), [last.get(name), value, is]);
@@ -53,10 +57,26 @@ fn patch(schema: Option<TypeRef<'_>>, last: &Value, wanted: &Value, current: &Va
     patch
 }
 
-/// The key that the items of a list are merged by, if they are.
+/// The key that the items of a list are merged by, if they are; empty for lists of plain values.
 fn merge_key<'a>(schema: Option<TypeRef<'a>>, name: &str) -> Option<&'a str> {
-    let field = schema?.field(name)?;
-    field.get().patch.as_ref().filter(|patch| patch.merge).and_then(|patch| patch.key.as_deref())
+    let patch = &schema?.field(name)?.get().patch;
+    patch.merge.then_some(patch.key.as_str())
+}
+
+/// For a list of plain values that is merged: what is new, and what is to be taken out of it.
+fn plain_list_patch(patch: &mut Value, name: &str, [last, wanted, current]: [&Value; 3]) {
+    let without = |list: &Value, other: &Value| -> Vec<Value> {
+        list.items().iter().filter(|item| !other.items().contains(item)).cloned().collect()
+    };
+    let added = without(wanted, current);
+    if !added.is_empty() {
+        patch.set(name, added);
+    }
+    let dropped: Vec<Value> =
+        without(last, wanted).into_iter().filter(|item| current.items().contains(item)).collect();
+    if !dropped.is_empty() {
+        patch.set(&format!("$deleteFromPrimitiveList/{name}"), dropped);
+    }
 }
 
 /// Items to change or add, then items to delete.
@@ -105,13 +125,26 @@ mod tests {
     }
 
     #[test]
+    fn plain_lists_that_are_merged_gain_and_lose_single_values() {
+        let table = api::Table::load();
+        let schema = table.type_of(table.kind("", "v1", "ConfigMap").expect("known"));
+        let of = |finalizers: &str| read(&format!("{{metadata: {{finalizers: {finalizers}}}}}"));
+        let patch = strategic_patch(schema, &of("[a, b]"), &of("[a, c]"), &of("[a, b, others]"));
+        let expected = "{metadata: {finalizers: [c], $deleteFromPrimitiveList/finalizers: [b]}}";
+        assert_eq!(patch, read(expected));
+    }
+
+    #[test]
     fn lists_with_keys_are_patched_item_by_item() {
         let table = api::Table::load();
-        let schema = table.schema_of("apps", "v1", "Deployment").expect("a Deployment is known");
-        let spec = |containers: &str| read(&format!("{{spec: {{template: {{spec: {{containers: {containers}}}}}}}}}"));
+        let schema = table.type_of(table.kind("apps", "v1", "Deployment").expect("a Deployment is known"));
+        let spec = |containers: &str| {
+            read(&format!("{{spec: {{template: {{spec: {{containers: {containers}}}}}}}}}"))
+        };
         let last = spec("[{name: a, image: x}, {name: b, image: x}]");
         let wanted = spec("[{name: a, image: y}]");
-        let current = spec("[{name: a, image: x, imagePullPolicy: Always}, {name: b, image: x}, {name: mesh}]");
+        let current =
+            spec("[{name: a, image: x, imagePullPolicy: Always}, {name: b, image: x}, {name: mesh}]");
         assert_eq!(
             strategic_patch(schema, &last, &wanted, &current),
             spec("[{image: y, name: a}, {$patch: delete, name: b}]")

@@ -96,7 +96,11 @@ async fn apply(session: &Session, args: &Args, table: &api::Table, document: Val
         return Err(Failure::client("resource name may not be empty"));
     }
     let item = Item { session, args, served, namespace, name };
-    if args.server_side { item.on_the_server(document).await } else { item.on_this_side(table, document).await }
+    if args.server_side {
+        item.on_the_server(document).await
+    } else {
+        item.on_this_side(table, document).await
+    }
 }
 
 impl Item<'_> {
@@ -135,8 +139,9 @@ impl Item<'_> {
         };
         let annotations = current.at(&["metadata", "annotations"]);
         let last = match annotations.get(LAST_APPLIED).as_str() {
-            Some(text) => machinery::json::decode_free(text.as_bytes())
-                .map_err(|error| Failure::client(format!("the annotation {LAST_APPLIED} cannot be read: {error}")))?,
+            Some(text) => machinery::json::parse(text.as_bytes()).map_err(|error| {
+                Failure::client(format!("the annotation {LAST_APPLIED} cannot be read: {error}"))
+            })?,
             None => {
                 eprintln!(
                     "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. \
@@ -148,7 +153,8 @@ impl Item<'_> {
             }
         };
         annotate(&mut document);
-        let schema = table.schema_of(&self.served.group, &self.served.version, &self.served.kind);
+        let kind = table.kind(&self.served.group, &self.served.version, &self.served.kind);
+        let schema = kind.map(|kind| table.type_of(kind));
         let (patch, content_type) = match schema {
             Some(schema) => (
                 threeway::strategic_patch(schema, &last, &document, &current),
@@ -167,7 +173,8 @@ impl Item<'_> {
         let query = self.query(MANAGER);
         let change = Change { method: Method::PATCH, path: &self.path(), query: &query, content_type, body };
         let object = self.session.change(change).await?;
-        let same = object.at(&["metadata", "resourceVersion"]) == current.at(&["metadata", "resourceVersion"]);
+        let same =
+            object.at(&["metadata", "resourceVersion"]) == current.at(&["metadata", "resourceVersion"]);
         Ok(self.done(if same { "unchanged" } else { "configured" }, object))
     }
 

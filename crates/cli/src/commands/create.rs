@@ -176,7 +176,9 @@ async fn create(session: &Session, document: Value, common: &Common) -> Result<(
         machinery::json::encode(&document, &mut body);
         let path = served.path(&namespace, "", "");
         let content_type = "application/json";
-        session.change(Change { method: Method::POST, path: &path, query: &query, content_type, body }).await?
+        session
+            .change(Change { method: Method::POST, path: &path, query: &query, content_type, body })
+            .await?
     };
     let name = served.result_name(object.at(&["metadata", "name"]).str_or_empty());
     let output = Output::parse(common.output.as_deref())?;

@@ -108,7 +108,8 @@ async fn remove(session: &Session, args: &Args, namespace: &str, target: &Target
     let path = target.served.path(namespace, &target.name, "");
     let mut uid = String::new();
     if !args.dry_run.client() {
-        let query: Vec<_> = args.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let query: Vec<_> =
+            args.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let mut body = Vec::new();
         machinery::json::encode(&options(args)?, &mut body);
         let content_type = "application/json";
@@ -121,7 +122,12 @@ async fn remove(session: &Session, args: &Args, namespace: &str, target: &Target
         println!("{}", target.served.result_name(&target.name));
     } else {
         let forced = if args.force && args.grace_period <= 0 { " force" } else { "" };
-        println!("{} \"{}\"{forced} deleted{}", target.served.qualified(), target.name, args.dry_run.suffix());
+        println!(
+            "{} \"{}\"{forced} deleted{}",
+            target.served.qualified(),
+            target.name,
+            args.dry_run.suffix()
+        );
     }
     Ok(uid)
 }

@@ -38,7 +38,11 @@ pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let objects = if target.name.is_empty() { get::list_items(&document) } else { vec![document] };
         for object in objects {
             let events = events(session, &object).await?;
-            print!("{}{}", if described > 0 { "\n\n" } else { "" }, describe(&target.served, &object, &events, now(session)));
+            print!(
+                "{}{}",
+                if described > 0 { "\n\n" } else { "" },
+                describe(&target.served, &object, &events, now(session))
+            );
             described += 1;
         }
     }
@@ -126,7 +130,13 @@ fn event_table(events: &[Value], now_secs: i64) -> String {
             "" => word("reportingComponent"),
             component => component.to_owned(),
         };
-        let row = [format!("  {}", word("type")), word("reason"), event_age(event, now_secs), from, word("message")];
+        let row = [
+            format!("  {}", word("type")),
+            word("reason"),
+            event_age(event, now_secs),
+            from,
+            word("message"),
+        ];
         table.row(row.map(|cell| cell.trim_end().to_owned()));
     }
     format!("Events:\n{}", table.print_apart(2, true))

@@ -48,7 +48,8 @@ pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let tty = args.tty && (wants_terminal || !args.stdin);
     let metadata = pod.get("metadata");
     let pods = session.discovery().await?.find("pods")?[0];
-    let base = pods.path(metadata.get("namespace").str_or_empty(), metadata.get("name").str_or_empty(), "exec");
+    let base =
+        pods.path(metadata.get("namespace").str_or_empty(), metadata.get("name").str_or_empty(), "exec");
     let mut query: Vec<String> =
         args.command.iter().map(|word| format!("command={}", encode(word))).collect();
     query.push(format!("container={}", encode(&container)));
@@ -91,7 +92,8 @@ fn container_of(pod: &Value, args: &Args) -> Result<String, Failure> {
 /// The pod that a word names: itself, or one of those that a workload or Service selects.
 pub async fn pod_of(session: &Session, word: &str) -> Result<Value, Failure> {
     let discovery = session.discovery().await?;
-    let words = if word.contains('/') { vec![word.to_owned()] } else { vec!["pods".to_owned(), word.to_owned()] };
+    let words =
+        if word.contains('/') { vec![word.to_owned()] } else { vec!["pods".to_owned(), word.to_owned()] };
     let found = targets(discovery, &words)?;
     let target = found.first().ok_or_else(|| Failure::client(format!("{word:?} names nothing")))?;
     let object = session.get(&target.served.path(session.namespace(), &target.name, ""), &[]).await?;
@@ -119,7 +121,8 @@ pub async fn pod_of(session: &Session, word: &str) -> Result<Value, Failure> {
 fn best(pods: &[Value]) -> Option<&Value> {
     let rank = |pod: &&Value| {
         let ready = pod.at(&["status", "conditions"]).items().iter().any(|condition| {
-            condition.get("type").as_str() == Some("Ready") && condition.get("status").as_str() == Some("True")
+            condition.get("type").as_str() == Some("Ready")
+                && condition.get("status").as_str() == Some("True")
         });
         let deleting = !pod.at(&["metadata", "deletionTimestamp"]).is_null();
         (deleting, !ready, pod.at(&["status", "phase"]).as_str() != Some("Running"))

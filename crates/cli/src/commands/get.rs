@@ -57,7 +57,11 @@ pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if args.watch || args.watch_only {
         return watch(session, args, &output, &wanted).await;
     }
-    if output.is_table() { tables(session, args, &output, &wanted).await } else { documents(session, args, &output, &wanted).await }
+    if output.is_table() {
+        tables(session, args, &output, &wanted).await
+    } else {
+        documents(session, args, &output, &wanted).await
+    }
 }
 
 async fn wanted(session: &Session, args: &Args) -> Result<Vec<Target>, Failure> {
@@ -160,7 +164,8 @@ fn append_rows(whole: &mut Value, table: Value) {
 fn sort_rows(table: &mut Value, path: &str) -> Result<(), Failure> {
     let template = crate::printers::jsonpath::Template::parse(path).map_err(Failure::client)?;
     let key = |row: &Value| {
-        let found = template.find(row.get("object")).first().map(|value| (*value).clone()).unwrap_or_default();
+        let found =
+            template.find(row.get("object")).first().map(|value| (*value).clone()).unwrap_or_default();
         (found.as_int().unwrap_or(i64::MIN), found.str_or_empty().to_owned())
     };
     if let Some(rows) = table.get_mut("rows") {
@@ -169,7 +174,12 @@ fn sort_rows(table: &mut Value, path: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn documents(session: &Session, args: &Args, output: &Output, wanted: &[Target]) -> Result<(), Failure> {
+async fn documents(
+    session: &Session,
+    args: &Args,
+    output: &Output,
+    wanted: &[Target],
+) -> Result<(), Failure> {
     let mut items = Vec::new();
     let mut names = Vec::new();
     for target in wanted {
@@ -236,13 +246,21 @@ async fn watch(session: &Session, args: &Args, output: &Output, wanted: &[Target
         query.push(("fieldSelector", format!("metadata.name={}", target.name)));
         target.served.path(if args.selection.all_namespaces { "" } else { session.namespace() }, "", "")
     };
-    let list = if output.is_table() { session.table(&path, &query).await? } else { session.get(&path, &query).await? };
+    let list = if output.is_table() {
+        session.table(&path, &query).await?
+    } else {
+        session.get(&path, &query).await?
+    };
     let revision = list.at(&["metadata", "resourceVersion"]).str_or_empty().to_owned();
     let mut headings = !args.no_headers;
     let mut print = |document: &Value| -> Result<(), Failure> {
         if !output.is_table() {
             let name = target.served.result_name(document.at(&["metadata", "name"]).str_or_empty());
-            print!("{}{}", if *output == Output::Yaml { "---\n" } else { "" }, output.document(document, &name)?);
+            print!(
+                "{}{}",
+                if *output == Output::Yaml { "---\n" } else { "" },
+                output.document(document, &name)?
+            );
             return Ok(());
         }
         let show = Show {

@@ -99,8 +99,7 @@ fn containers(args: &Args, pod: &Value) -> Result<Vec<String>, Failure> {
 
 fn query(args: &Args, container: &str) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut query = vec![("container", container.to_owned())];
-    for (name, set) in
-        [("follow", args.follow), ("previous", args.previous), ("timestamps", args.timestamps)]
+    for (name, set) in [("follow", args.follow), ("previous", args.previous), ("timestamps", args.timestamps)]
     {
         if set {
             query.push((name, "true".to_owned()));

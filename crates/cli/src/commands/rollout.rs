@@ -120,9 +120,16 @@ async fn hold(session: &Session, objects: &Objects, paused: bool) -> Result<(), 
         let object = session.get(&target.served.path(session.namespace(), &target.name, ""), &[]).await?;
         if object.at(&["spec", "paused"]).is_true() == paused {
             let state = if paused { "already paused" } else { "not paused" };
-            return Err(Failure::client(format!("{} \"{}\" is {state}", target.served.qualified(), target.name)));
+            return Err(Failure::client(format!(
+                "{} \"{}\" is {state}",
+                target.served.qualified(),
+                target.name
+            )));
         }
-        let patch = Value::from([("spec", Value::from([("paused", if paused { true.into() } else { Value::Null })]))]);
+        let patch = Value::from([(
+            "spec",
+            Value::from([("paused", if paused { true.into() } else { Value::Null })]),
+        )]);
         patch_object(session, &target, &patch).await?;
         println!("{shown} {word}");
     }

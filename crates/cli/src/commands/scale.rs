@@ -39,7 +39,8 @@ pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             let spec = Value::from([("replicas", Value::Int(i64::from(args.replicas)))]);
             let mut body = Vec::new();
             machinery::json::encode(&Value::from([("spec", spec)]), &mut body);
-            let query: Vec<_> = args.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let query: Vec<_> =
+                args.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
             session
                 .change(Change {
                     method: Method::PATCH,

@@ -33,10 +33,11 @@ pub struct Part {
 
 /// Changes it.
 pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    let (part, what, patch): (_, _, fn(&Value, &[(String, Option<String>)], &str) -> Option<Value>) = match args {
-        Args::Image(part) => (part, "image", images),
-        Args::Env(part) => (part, "env", variables),
-    };
+    let (part, what, patch): (_, _, fn(&Value, &[(String, Option<String>)], &str) -> Option<Value>) =
+        match args {
+            Args::Image(part) => (part, "image", images),
+            Args::Env(part) => (part, "env", variables),
+        };
     let is_change = |word: &String| word.contains('=') || word.ends_with('-');
     let (changes, objects): (Vec<String>, Vec<String>) = part.words.iter().cloned().partition(is_change);
     if changes.is_empty() {
@@ -54,9 +55,12 @@ pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         if !part.dry_run.client() {
             let mut body = Vec::new();
             machinery::json::encode(&patch, &mut body);
-            let query: Vec<_> = part.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let query: Vec<_> =
+                part.dry_run.query().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
             let content_type = "application/strategic-merge-patch+json";
-            session.change(Change { method: Method::PATCH, path: &path, query: &query, content_type, body }).await?;
+            session
+                .change(Change { method: Method::PATCH, path: &path, query: &query, content_type, body })
+                .await?;
         }
         println!("{shown} {what} updated{}", part.dry_run.suffix());
     }
@@ -99,15 +103,21 @@ fn pod_spec_path(object: &Value) -> &'static [&'static str] {
     }
 }
 
-fn check_containers(object: &Value, changes: &[(String, Option<String>)], shown: &str) -> Result<(), Failure> {
+fn check_containers(
+    object: &Value,
+    changes: &[(String, Option<String>)],
+    shown: &str,
+) -> Result<(), Failure> {
     let spec = object.at(pod_spec_path(object));
     let has = |name: &str| {
-        ["containers", "initContainers"]
-            .iter()
-            .any(|list| spec.get(list).items().iter().any(|container| container.get("name").as_str() == Some(name)))
+        ["containers", "initContainers"].iter().any(|list| {
+            spec.get(list).items().iter().any(|container| container.get("name").as_str() == Some(name))
+        })
     };
     match changes.iter().find(|(name, _)| name != "*" && !has(name)) {
-        Some((name, _)) => Err(Failure::client(format!("unable to find container named \"{name}\" in {shown}"))),
+        Some((name, _)) => {
+            Err(Failure::client(format!("unable to find container named \"{name}\" in {shown}")))
+        }
         None => Ok(()),
     }
 }
@@ -147,9 +157,10 @@ fn variables(object: &Value, changes: &[(String, Option<String>)], containers: &
         let env: Vec<Value> = changes
             .iter()
             .map(|(variable, value)| match value {
-                Some(value) => {
-                    Value::from([("name", Value::from(variable.as_str())), ("value", Value::from(value.as_str()))])
-                }
+                Some(value) => Value::from([
+                    ("name", Value::from(variable.as_str())),
+                    ("value", Value::from(value.as_str())),
+                ]),
                 None => {
                     Value::from([("$patch", Value::from("delete")), ("name", Value::from(variable.as_str()))])
                 }

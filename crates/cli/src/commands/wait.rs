@@ -113,7 +113,8 @@ impl State {
             State::Condition { name, value } => {
                 let generation = object.at(&["metadata", "generation"]).as_int().unwrap_or(0);
                 object.at(&["status", "conditions"]).items().iter().any(|condition| {
-                    let is_fresh = condition.get("observedGeneration").as_int().is_none_or(|seen| seen >= generation);
+                    let is_fresh =
+                        condition.get("observedGeneration").as_int().is_none_or(|seen| seen >= generation);
                     condition.get("type").str_or_empty().to_lowercase() == *name
                         && condition.get("status").str_or_empty().to_lowercase() == *value
                         && is_fresh
@@ -191,7 +192,8 @@ mod tests {
 
     fn pod(ready: &str) -> Value {
         let condition = Value::from([("type", Value::from("Ready")), ("status", Value::from(ready))]);
-        let status = Value::from([("conditions", Value::from(vec![condition])), ("phase", Value::from("Running"))]);
+        let status =
+            Value::from([("conditions", Value::from(vec![condition])), ("phase", Value::from("Running"))]);
         Value::from([("status", status)])
     }
 

@@ -214,9 +214,9 @@ fn parse_bracket(inner: &str) -> Result<Step, String> {
 }
 
 fn walk<'a>(steps: &[Step], document: &'a Value) -> Vec<&'a Value> {
-    steps.iter().fold(vec![document], |nodes, step| {
-        nodes.into_iter().flat_map(|node| one_step(step, node)).collect()
-    })
+    steps
+        .iter()
+        .fold(vec![document], |nodes, step| nodes.into_iter().flat_map(|node| one_step(step, node)).collect())
 }
 
 fn one_step<'a>(step: &Step, node: &'a Value) -> Vec<&'a Value> {
@@ -327,7 +327,10 @@ mod tests {
 
     #[test]
     fn ranges_repeat_their_text() {
-        assert_eq!(fill("{range .items[*]}{.metadata.name}{\"\\t\"}{.status.phase}{\"\\n\"}{end}"), "a\tRunning\nb\tPending\n");
+        assert_eq!(
+            fill("{range .items[*]}{.metadata.name}{\"\\t\"}{.status.phase}{\"\\n\"}{end}"),
+            "a\tRunning\nb\tPending\n"
+        );
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub enum Output {
 impl Output {
     /// From the value of `-o`.
     pub fn parse(text: Option<&str>) -> Result<Output, Failure> {
-        let (form, argument) = text.unwrap_or_default().split_once('=').unwrap_or((text.unwrap_or_default(), ""));
+        let (form, argument) =
+            text.unwrap_or_default().split_once('=').unwrap_or((text.unwrap_or_default(), ""));
         match form {
             "" => Ok(Output::Table),
             "wide" => Ok(Output::Wide),
@@ -81,7 +82,8 @@ fn custom_columns(columns: &[(String, Template)], document: &Value) -> String {
     let headings: Vec<&str> = columns.iter().map(|(heading, _)| heading.as_str()).collect();
     let mut table = Table::new(&headings);
     let whole = std::slice::from_ref(document);
-    let items = if matches!(document.get("items"), Value::Array(_)) { document.get("items").items() } else { whole };
+    let items =
+        if matches!(document.get("items"), Value::Array(_)) { document.get("items").items() } else { whole };
     for item in items {
         table.row(columns.iter().map(|(_, template)| {
             let text = template.fill(item).unwrap_or_default();

@@ -51,7 +51,9 @@ impl Table {
         if show.namespace {
             table.headings.push("NAMESPACE".to_owned());
         }
-        table.headings.extend(columns.iter().map(|(_, column)| column.get("name").str_or_empty().to_uppercase()));
+        table
+            .headings
+            .extend(columns.iter().map(|(_, column)| column.get("name").str_or_empty().to_uppercase()));
         table.headings.extend(show.label_columns.iter().map(|label| label_heading(label)));
         if show.labels {
             table.headings.push("LABELS".to_owned());
@@ -78,7 +80,9 @@ impl Table {
         let lines: Vec<&Vec<String>> = headings.into_iter().chain(&self.rows).collect();
         let columns = lines.iter().map(|line| line.len()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max())
+            .map(|column| {
+                lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
+            })
             .map(|widest| widest.unwrap_or(0) + padding)
             .collect();
         lines.iter().map(|line| print_line(line, &widths)).collect()
@@ -146,7 +150,8 @@ mod tests {
     use super::*;
 
     fn pods() -> Value {
-        let column = |name: &str, priority: i64| Value::from([("name", name.into()), ("priority", priority.into())]);
+        let column =
+            |name: &str, priority: i64| Value::from([("name", name.into()), ("priority", priority.into())]);
         let labels = Value::from([("app", Value::from("web"))]);
         let metadata = Value::from([("namespace", Value::from("default")), ("labels", labels)]);
         let row = Value::from([
@@ -154,7 +159,10 @@ mod tests {
             ("object", Value::from([("metadata", metadata)])),
         ]);
         Value::from([
-            ("columnDefinitions", Value::from(vec![column("Name", 0), column("Ready", 0), column("Node", 1)])),
+            (
+                "columnDefinitions",
+                Value::from(vec![column("Name", 0), column("Ready", 0), column("Node", 1)]),
+            ),
             ("rows", Value::from(vec![row])),
         ])
     }
@@ -169,7 +177,8 @@ mod tests {
     #[test]
     fn more_is_shown_when_asked_for() {
         let columns = ["app".to_owned(), "x/tier".to_owned()];
-        let show = Show { wide: true, namespace: true, labels: true, label_columns: &columns, prefix: "pod/" };
+        let show =
+            Show { wide: true, namespace: true, labels: true, label_columns: &columns, prefix: "pod/" };
         assert_eq!(
             Table::from_server(&pods(), show).print(true),
             "NAMESPACE   NAME        READY   NODE     APP   TIER     LABELS\n\

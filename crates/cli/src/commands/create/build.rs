@@ -45,8 +45,10 @@ fn deployment(flags: &Deployment) -> Value {
         .image
         .iter()
         .map(|image| {
-            let mut container =
-                Value::from([("name", Value::from(container_name(image))), ("image", Value::from(image.as_str()))]);
+            let mut container = Value::from([
+                ("name", Value::from(container_name(image))),
+                ("image", Value::from(image.as_str())),
+            ]);
             if !flags.command.is_empty() {
                 container.set("command", strings(&flags.command));
             }
@@ -85,9 +87,9 @@ fn job(flags: &Job) -> Value {
 fn contents(flags: &Data) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut found = Vec::new();
     for literal in &flags.from_literal {
-        let (key, value) = literal
-            .split_once('=')
-            .ok_or_else(|| Failure::client(format!("invalid literal source {literal}, expected key=value")))?;
+        let (key, value) = literal.split_once('=').ok_or_else(|| {
+            Failure::client(format!("invalid literal source {literal}, expected key=value"))
+        })?;
         found.push((key.to_owned(), value.as_bytes().to_vec()));
     }
     for source in &flags.from_file {
@@ -171,7 +173,16 @@ mod tests {
 
     #[test]
     fn a_deployment_names_its_container_after_its_image() {
-        let made = built(&["deployment", "web", "--image=reg:5000/a/my_app:1", "--replicas=2", "--port=80", "--", "x", "-y"]);
+        let made = built(&[
+            "deployment",
+            "web",
+            "--image=reg:5000/a/my_app:1",
+            "--replicas=2",
+            "--port=80",
+            "--",
+            "x",
+            "-y",
+        ]);
         let container = &made.at(&["spec", "template", "spec", "containers"]).items()[0];
         assert_eq!(container.get("name").as_str(), Some("my-app"));
         assert_eq!(container.get("command").items().len(), 2);

@@ -32,8 +32,11 @@ pub fn describe(text: &mut Text, pod: &Value) {
             text.field(name, value);
         }
     }
-    if let Some(owner) =
-        pod.at(&["metadata", "ownerReferences"]).items().iter().find(|owner| owner.get("controller").is_true())
+    if let Some(owner) = pod
+        .at(&["metadata", "ownerReferences"])
+        .items()
+        .iter()
+        .find(|owner| owner.get("controller").is_true())
     {
         let shown = format!("{}/{}", owner.get("kind").str_or_empty(), owner.get("name").str_or_empty());
         text.field("Controlled By", &shown);
@@ -61,7 +64,8 @@ fn containers(text: &mut Text, heading: &str, containers: &Value, statuses: &Val
     text.line(0, &format!("{heading}:"));
     for container in containers.items() {
         let name = container.get("name");
-        let status = statuses.items().iter().find(|status| status.get("name") == name).cloned().unwrap_or_default();
+        let status =
+            statuses.items().iter().find(|status| status.get("name") == name).cloned().unwrap_or_default();
         text.line(1, &format!("{}:", name.str_or_empty()));
         text.at(2, "Container ID", status.get("containerID").str_or_empty());
         text.at(2, "Image", container.get("image").str_or_empty());
@@ -70,7 +74,9 @@ fn containers(text: &mut Text, heading: &str, containers: &Value, statuses: &Val
             .get("ports")
             .items()
             .iter()
-            .map(|port| format!("{}/{}", scalar(port.get("containerPort")), port.get("protocol").str_or_empty()))
+            .map(|port| {
+                format!("{}/{}", scalar(port.get("containerPort")), port.get("protocol").str_or_empty())
+            })
             .collect();
         text.at(2, "Port", &if ports.is_empty() { "<none>".to_owned() } else { ports.join(", ") });
         words(text, "Command", container.get("command"));
@@ -145,7 +151,11 @@ fn environment(text: &mut Text, container: &Value) {
         let shown = match from.members().next() {
             None => variable.get("value").str_or_empty().to_owned(),
             Some((kind, source)) if kind == "fieldRef" => {
-                format!("({}:{})", source.get("apiVersion").str_or_empty(), source.get("fieldPath").str_or_empty())
+                format!(
+                    "({}:{})",
+                    source.get("apiVersion").str_or_empty(),
+                    source.get("fieldPath").str_or_empty()
+                )
             }
             Some((kind, source)) => {
                 let what = if kind == "secretKeyRef" { "secret" } else { "config map" };
@@ -204,7 +214,11 @@ fn tolerations(text: &mut Text, tolerations: &Value) {
         if let Some(seconds) = toleration.get("tolerationSeconds").as_int() {
             shown.push_str(&format!(" for {seconds}s"));
         }
-        if heading.is_empty() { text.line(1, &shown) } else { text.field(heading, &shown) }
+        if heading.is_empty() {
+            text.line(1, &shown)
+        } else {
+            text.field(heading, &shown)
+        }
         heading = "";
     }
     if !heading.is_empty() {

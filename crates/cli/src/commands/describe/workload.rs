@@ -30,7 +30,8 @@ pub fn describe(text: &mut Text, object: &Value) {
         text.line(2, &format!("{}:", container.get("name").str_or_empty()));
         text.at(3, "Image", container.get("image").str_or_empty());
         for port in container.get("ports").items() {
-            let shown = format!("{}/{}", scalar(port.get("containerPort")), port.get("protocol").str_or_empty());
+            let shown =
+                format!("{}/{}", scalar(port.get("containerPort")), port.get("protocol").str_or_empty());
             text.at(3, "Port", &shown);
         }
     }

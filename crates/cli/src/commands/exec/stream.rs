@@ -105,7 +105,7 @@ fn show(frame: &[u8]) -> Result<Option<Result<(), Failure>>, Failure> {
 
 /// What the status at the end says.
 fn result(data: &[u8]) -> Result<(), Failure> {
-    let document = machinery::json::decode_free(data)
+    let document = machinery::json::parse(data)
         .map_err(|error| Failure::client(format!("the command's status cannot be read: {error}")))?;
     if document.get("status").as_str() == Some("Success") {
         return Ok(());

@@ -74,7 +74,9 @@ pub async fn undo(session: &Session, target: &Target, to: u64) -> Result<(), Fai
     machinery::json::encode(&body, &mut bytes);
     let path = target.served.path(session.namespace(), &target.name, "");
     let content_type = "application/json-patch+json";
-    session.change(Change { method: Method::PATCH, path: &path, query: &[], content_type, body: bytes }).await?;
+    session
+        .change(Change { method: Method::PATCH, path: &path, query: &[], content_type, body: bytes })
+        .await?;
     println!("{shown} rolled back");
     Ok(())
 }
@@ -82,7 +84,10 @@ pub async fn undo(session: &Session, target: &Target, to: u64) -> Result<(), Fai
 /// The Deployment, and its ReplicaSets by revision.
 async fn revisions(session: &Session, target: &Target) -> Result<(Value, Vec<(u64, Value)>), Failure> {
     if target.served.kind != "Deployment" {
-        return Err(Failure::client(format!("no history viewer has been implemented for {}", target.served.kind)));
+        return Err(Failure::client(format!(
+            "no history viewer has been implemented for {}",
+            target.served.kind
+        )));
     }
     let deployment = session.get(&target.served.path(session.namespace(), &target.name, ""), &[]).await?;
     let uid = deployment.at(&["metadata", "uid"]);
@@ -138,7 +143,10 @@ fn describe_template(template: &Value) -> String {
         text.push_str(&format!("    Image:\t{}\n", container.get("image").str_or_empty()));
         for port in container.get("ports").items() {
             let number = port.get("containerPort").as_int().unwrap_or(0);
-            text.push_str(&format!("    Port:\t{number}/{}\n", port.get("protocol").as_str().unwrap_or("TCP")));
+            text.push_str(&format!(
+                "    Port:\t{number}/{}\n",
+                port.get("protocol").as_str().unwrap_or("TCP")
+            ));
         }
     }
     text

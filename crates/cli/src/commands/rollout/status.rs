@@ -89,8 +89,10 @@ fn deployment(object: &Value) -> Result<(String, bool), Failure> {
         return Err(Failure::client(format!("deployment \"{name}\" exceeded its progress deadline")));
     }
     let wanted = object.at(&["spec", "replicas"]).as_int().unwrap_or(1);
-    let (updated, available, all) = (status("updatedReplicas"), status("availableReplicas"), status("replicas"));
-    let waiting = |what: String| Ok((format!("Waiting for deployment \"{name}\" rollout to finish: {what}..."), false));
+    let (updated, available, all) =
+        (status("updatedReplicas"), status("availableReplicas"), status("replicas"));
+    let waiting =
+        |what: String| Ok((format!("Waiting for deployment \"{name}\" rollout to finish: {what}..."), false));
     if updated < wanted {
         return waiting(format!("{updated} out of {wanted} new replicas have been updated"));
     }
@@ -125,7 +127,8 @@ fn stateful_set(object: &Value) -> (String, bool) {
         return (format!("Waiting for {} pods to be ready...", wanted - status("readyReplicas")), false);
     }
     let revision = |field: &str| object.at(&["status", field]).str_or_empty().to_owned();
-    let partition = object.at(&["spec", "updateStrategy", "rollingUpdate", "partition"]).as_int().unwrap_or(0);
+    let partition =
+        object.at(&["spec", "updateStrategy", "rollingUpdate", "partition"]).as_int().unwrap_or(0);
     if partition > 0 {
         let updated = status("updatedReplicas");
         if updated < wanted - partition {
@@ -135,8 +138,11 @@ fn stateful_set(object: &Value) -> (String, bool) {
         return (format!("partitioned roll out complete: {updated} new pods have been updated..."), true);
     }
     if revision("updateRevision") != revision("currentRevision") {
-        let text = format!("waiting for statefulset rolling update to complete {} pods at revision {}...",
-            status("updatedReplicas"), revision("updateRevision"));
+        let text = format!(
+            "waiting for statefulset rolling update to complete {} pods at revision {}...",
+            status("updatedReplicas"),
+            revision("updateRevision")
+        );
         return (text, false);
     }
     let text = format!(
