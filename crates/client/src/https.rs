@@ -9,7 +9,7 @@ mod url;
 
 use std::path::PathBuf;
 
-pub use connection::Connection;
+pub use connection::{Connection, Upgrade};
 
 /// Where a server is and how to speak to it.
 #[derive(Clone, Default)]
