@@ -11,6 +11,7 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod value;
+pub mod yaml;
 
 pub use object::Object;
 pub use status::{Reason, Status};
