@@ -1,1 +1,122 @@
-//! (room being built)
+//! The node agent: runs the pods that are bound to its node, tells the API how they are, and answers for them.
+//!
+//! A pod's worker looks at what is wanted and what there is, [`plan`]s, and executes the plan; [`status`] computes what
+//! the API is told. Everything waits for events; nothing polls.
+
+mod admission;
+mod agent;
+mod amounts;
+mod bell;
+mod config;
+mod downward;
+mod environment;
+mod files;
+mod hooks;
+mod http;
+mod images;
+mod kit;
+mod launch;
+mod logs;
+mod memory;
+mod node;
+mod observed;
+mod observer;
+mod plan;
+mod pod;
+mod probes;
+mod publish;
+mod qos;
+mod resources;
+mod security;
+mod sources;
+mod status;
+mod termination;
+mod volumes;
+mod worker;
+
+pub use config::{Config, Reserved, Services};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use client::recorder::Source;
+use client::{Cache, Client, Recorder};
+use env::Env;
+
+use bell::Bells;
+use kit::{Kit, Machine};
+use observer::Observer;
+use publish::Publisher;
+use sources::Sources;
+use status::Place;
+
+/// Why a node agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory could not be made.
+    #[error("{} cannot be made", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The machine does not say what it is.
+    #[error("{path} cannot be read")]
+    Machine {
+        /// Where it would say so.
+        path: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A node agent that runs. It stops with the tasks of the environment it was started in; pods run on.
+#[derive(Clone, Debug)]
+pub struct Kubelet {
+    kit: Arc<Kit>,
+}
+
+/// Starts a node agent. It answers when everything is begun; the node is registered soon after.
+pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubelet, StartError> {
+    for path in [config.root.join("pods"), config.pod_logs.clone()] {
+        std::fs::create_dir_all(&path).map_err(|source| StartError::Directory { path, source })?;
+    }
+    let facts = node::facts::Facts::read(&config)?;
+    let client = Client::new(services.transport.clone());
+    let bells = Bells::default();
+    let source = Source { component: "kubelet", host: config.node_name.clone(), action: "" };
+    let kit = Arc::new(Kit {
+        recorder: Recorder::start(client.clone(), source, &env.child("events")),
+        sources: Sources::new(services.transport.clone(), env.child("sources"), bells.clone()),
+        services: Cache::of(client::resources::SERVICES)
+            .start(services.transport.clone(), &env.child("services")),
+        observer: Observer::start(services.runtime.clone(), &env, bells.clone()),
+        publisher: Publisher::start(client.clone(), &env, bells.clone()),
+        place: Place { ips: config.node_ips.clone(), runtime: services.runtime.version().0 },
+        machine: Machine {
+            memory: facts.memory,
+            allocatable: facts.allocatable(),
+            hosts_file: PathBuf::from("/etc/hosts"),
+            node_uid: Default::default(),
+        },
+        client,
+        runtime: services.runtime,
+        env: env.clone(),
+        bells,
+        config,
+    });
+    let labels = Arc::new(facts.labels(&kit.config));
+    let agent = agent::Agent::new(kit.clone(), labels.clone());
+    env.tasks.spawn("pods of the node", agent.run());
+    env.tasks.spawn("node lease", node::lease::renew(kit.clone()));
+    env.tasks.spawn("node status", node::status::report(kit.clone(), facts, labels, 0));
+    Ok(Kubelet { kit })
+}
+
+impl Kubelet {
+    /// The node's name.
+    pub fn node_name(&self) -> &str {
+        &self.kit.config.node_name
+    }
+}

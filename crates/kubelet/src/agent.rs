@@ -1,0 +1,225 @@
+//! Keeps one worker for each pod that is bound to this node, and for what is left of pods that are no more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use client::{Cache, Key, resources};
+use cri::PodId;
+use machinery::{Object, Status, Value};
+use tokio::sync::mpsc;
+
+use crate::admission::{self, Node};
+use crate::kit::{Kit, about};
+use crate::pod::PodView;
+use crate::worker::{Desired, Inbox, Worker};
+
+/// How many ends of workers may wait to be noticed; a worker that finds it full waits.
+const ENDS: usize = 64;
+
+#[derive(Debug)]
+struct Running {
+    key: Key,
+    inbox: Inbox,
+}
+
+/// The pods of this node.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    kit: Arc<Kit>,
+    labels: Arc<BTreeMap<String, String>>,
+    pods: Cache,
+    workers: BTreeMap<String, Running>,
+    /// Pods that have ended here but that the API has not yet let go of in our view.
+    ended: BTreeMap<Key, String>,
+    ends: (mpsc::Sender<String>, mpsc::Receiver<String>),
+}
+
+impl Agent {
+    /// Begins to watch the node's pods.
+    pub fn new(kit: Arc<Kit>, labels: Arc<BTreeMap<String, String>>) -> Agent {
+        let selector = format!("spec.nodeName={}", kit.config.node_name);
+        let pods: Cache =
+            Cache::of(resources::PODS).fields(&selector).start(kit.client.transport().clone(), &kit.env);
+        Agent {
+            kit,
+            labels,
+            pods,
+            workers: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            ends: mpsc::channel(ENDS),
+        }
+    }
+
+    /// The pods as the API has them.
+    pub fn pods(&self) -> Cache {
+        self.pods.clone()
+    }
+
+    /// Works for ever.
+    pub async fn run(mut self) {
+        self.kit.observer.refresh().await;
+        self.pods.synced().await;
+        // Those that came first are let in first.
+        let mut entries = self.pods.list();
+        entries.sort_by_cached_key(|entry| born(&entry.object));
+        for entry in entries {
+            self.update(&Key::of(&entry.object));
+        }
+        self.adopt_orphans();
+        let mut changes = self.pods.changes();
+        loop {
+            tokio::select! {
+                biased;
+                Some(uid) = self.ends.1.recv() => self.worker_ended(&uid),
+                key = changes.next() => self.update(&key),
+            }
+        }
+    }
+
+    /// The pod of this name has changed, come, or gone.
+    fn update(&mut self, key: &Key) {
+        let entry = self.pods.get(key);
+        let uid = entry.as_ref().map(|entry| entry.object.header().uid.to_string());
+        let mut busy = false;
+        for (other, running) in self.workers.iter().filter(|(_, running)| running.key == *key) {
+            let mut inbox = running.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            match &entry {
+                Some(entry) if uid.as_ref() == Some(other) => inbox.object = entry.object.clone(),
+                // Another pod has its name: it is no more.
+                _ => inbox.gone = true,
+            }
+            busy = true;
+            drop(inbox);
+            self.kit.bells.ring(other);
+        }
+        if self.ended.get(key).is_some_and(|ended| uid.as_ref() != Some(ended)) {
+            self.ended.remove(key);
+        }
+        // A pod waits until the one that had its name before has left nothing behind.
+        if let Some(entry) = entry.filter(|_| !busy && !self.ended.contains_key(key)) {
+            self.begin(&entry.object);
+        }
+    }
+
+    fn begin(&mut self, object: &Object) {
+        let pod = match PodView::new(object) {
+            Ok(pod) => pod,
+            Err(error) => {
+                tracing::error!(pod = %object.header().key(), "it cannot be read and is left alone: {error}");
+                return;
+            }
+        };
+        let refused = self.refuse(&pod);
+        self.spawn(Desired { object: object.clone(), gone: false, refused });
+    }
+
+    /// Whether the pod may not run here. One that already does is not asked again.
+    fn refuse(&self, pod: &PodView) -> Option<(String, String)> {
+        let ended = matches!(pod.status().phase.as_deref(), Some("Succeeded" | "Failed"));
+        let known = !self.kit.observer.pod(pod.uid()).is_empty();
+        if ended || known || pod.object.header().deleting {
+            return None;
+        }
+        let others: Vec<PodView> = self
+            .workers
+            .iter()
+            .filter(|(uid, _)| uid.as_str() != pod.uid())
+            .filter_map(|(_, running)| {
+                let desired = running.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                (desired.refused.is_none()).then(|| PodView::new(&desired.object).ok())?
+            })
+            .filter(|other| !matches!(other.status().phase.as_deref(), Some("Succeeded" | "Failed")))
+            .collect();
+        let node = Node {
+            name: &self.kit.config.node_name,
+            labels: &self.labels,
+            allocatable: &self.kit.machine.allocatable,
+            sysctls: &self.kit.config.allowed_unsafe_sysctls,
+        };
+        let refusal = admission::admit(pod, &others, &node).err()?;
+        let reason = KNOWN_REASONS.into_iter().find(|known| *known == refusal.reason).unwrap_or("Rejected");
+        self.kit.recorder.warning(&about(pod), reason, refusal.message.clone());
+        Some((refusal.reason, refusal.message))
+    }
+
+    fn spawn(&mut self, desired: Desired) {
+        let uid = desired.object.header().uid.to_string();
+        let key = Key::of(&desired.object);
+        let inbox: Inbox = Arc::new(Mutex::new(desired));
+        let worker = Worker::new(self.kit.clone(), inbox.clone(), &uid);
+        let ends = self.ends.0.clone();
+        self.workers.insert(uid.clone(), Running { key, inbox });
+        self.kit.env.tasks.spawn("pod worker", async move {
+            worker.run().await;
+            // Nobody listens only when everything stops.
+            let _ = ends.send(uid).await;
+        });
+    }
+
+    fn worker_ended(&mut self, uid: &str) {
+        let Some(running) = self.workers.remove(uid) else { return };
+        let listed = self.pods.get(&running.key);
+        if listed.is_some_and(|entry| entry.object.header().uid == uid) {
+            self.ended.insert(running.key, uid.to_owned());
+        } else {
+            self.update(&running.key);
+        }
+    }
+
+    /// Ends what the API no longer knows: containers, sandboxes and directories that were left behind.
+    fn adopt_orphans(&mut self) {
+        let mut orphans = self.kit.observer.pods();
+        let directories = std::fs::read_dir(self.kit.config.root.join("pods"));
+        for entry in directories.into_iter().flatten().flatten() {
+            if let Ok(uid) = entry.file_name().into_string()
+                && !orphans.iter().any(|orphan| orphan.uid == uid)
+            {
+                orphans.push(PodId { namespace: "orphaned".to_owned(), name: uid.clone(), uid });
+            }
+        }
+        orphans.retain(|orphan| !self.workers.contains_key(&orphan.uid));
+        for orphan in orphans {
+            tracing::info!(pod = %orphan.name, uid = %orphan.uid, "the API does not know it any more; it is ended");
+            match stand_in(&orphan) {
+                Ok(object) => self.spawn(Desired { object, gone: true, refused: None }),
+                Err(error) => tracing::error!(uid = %orphan.uid, "it cannot be ended: {error}"),
+            }
+        }
+    }
+}
+
+/// Reasons of refusal, which events need to know beforehand.
+const KNOWN_REASONS: [&str; 7] = [
+    "OutOfpods",
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfephemeral-storage",
+    "NodeAffinity",
+    "NodePorts",
+    "SysctlForbidden",
+];
+
+fn born(object: &Object) -> (String, String) {
+    let created = object
+        .view::<k8s_openapi::api::core::v1::Pod>()
+        .ok()
+        .and_then(|pod| pod.metadata.creation_timestamp.as_ref().map(|at| at.0.to_string()));
+    (created.unwrap_or_default(), object.header().key())
+}
+
+/// An object for a pod of which nothing but its name is known.
+fn stand_in(pod: &PodId) -> Result<Object, Status> {
+    let metadata = Value::from([
+        ("name", Value::from(pod.name.as_str())),
+        ("namespace", Value::from(pod.namespace.as_str())),
+        ("uid", Value::from(pod.uid.as_str())),
+        ("resourceVersion", Value::from("0")),
+    ]);
+    let document = Value::from([
+        ("kind", Value::from("Pod")),
+        ("apiVersion", Value::from("v1")),
+        ("metadata", metadata),
+        ("spec", Value::from([("containers", Value::from(Vec::new()))])),
+    ]);
+    Object::from_value(&document)
+}

@@ -1,0 +1,3 @@
+//! Logs of containers, as the runtime writes them.
+
+pub(crate) mod line;

@@ -1,0 +1,262 @@
+//! Writes pods' status to the API: only what changed, one write per pod at a time, the newest wins.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use client::{Call, Client, Write, resources};
+use env::Env;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use machinery::{Object, Status};
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+
+use crate::bell::Bells;
+use crate::status::OWN_CONDITIONS;
+
+/// How many writes are under way at once: enough to keep an API server busy, too few to flood it.
+const AT_ONCE: usize = 16;
+/// The pause after a write that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to be written. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    env: Env,
+    bells: Bells,
+    slots: Mutex<BTreeMap<String, Slot>>,
+    wanted: Notify,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// The newest the API is known to have.
+    base: Object,
+    /// What it is to have.
+    desired: PodStatus,
+    /// What was written last, and the revision that made: what the server left out of it is not written again.
+    written: Option<(PodStatus, u64)>,
+    due: bool,
+    writing: bool,
+    /// The API no longer has the pod.
+    gone: bool,
+}
+
+impl Slot {
+    fn is_settled(&self) -> bool {
+        let revision = self.base.header().revision;
+        self.written.as_ref().is_some_and(|(status, at)| *at == revision && *status == self.desired)
+    }
+}
+
+impl Publisher {
+    /// Starts to write.
+    pub fn start(client: Client, env: &Env, bells: Bells) -> Publisher {
+        let shared = Arc::new(Shared {
+            client,
+            env: env.clone(),
+            bells,
+            slots: Mutex::default(),
+            wanted: Notify::new(),
+        });
+        env.tasks.spawn("status publisher", write_all(shared.clone()));
+        Publisher { shared }
+    }
+
+    /// The status that the pod of this object is to have.
+    pub fn publish(&self, object: &Object, desired: PodStatus) {
+        let uid = object.header().uid.to_string();
+        let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(uid).or_insert_with(|| Slot {
+            base: object.clone(),
+            desired: PodStatus::default(),
+            written: None,
+            due: false,
+            writing: false,
+            gone: false,
+        });
+        if object.header().revision > slot.base.header().revision {
+            slot.base = object.clone();
+        }
+        slot.desired = desired;
+        slot.due = !slot.is_settled() && patch(&slot.base, &slot.desired).is_some();
+        if slot.due && !slot.writing {
+            self.shared.wanted.notify_one();
+        }
+    }
+
+    /// Whether the API has all that was published of the pod.
+    pub fn is_written(&self, uid: &str) -> bool {
+        let slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.get(uid).is_none_or(|slot| slot.gone || (!slot.due && !slot.writing))
+    }
+
+    /// The newest object of the pod that an answer to a write showed, if it is newer than `object`.
+    pub fn newer(&self, object: &Object) -> Option<Object> {
+        let slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.get(object.header().uid.as_str())?;
+        (slot.base.header().revision > object.header().revision).then(|| slot.base.clone())
+    }
+
+    /// Nothing more is written of the pod.
+    pub fn forget(&self, uid: &str) {
+        self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+async fn write_all(shared: Arc<Shared>) {
+    let mut writes = FuturesUnordered::new();
+    loop {
+        while writes.len() < AT_ONCE {
+            let Some((uid, object, writing)) = next(&shared) else { break };
+            writes.push(write_one(shared.clone(), uid, object, writing));
+        }
+        tokio::select! {
+            biased;
+            Some(()) = writes.next(), if !writes.is_empty() => {}
+            () = shared.wanted.notified(), if writes.len() < AT_ONCE => {}
+        }
+    }
+}
+
+fn next(shared: &Shared) -> Option<(String, Object, Writing)> {
+    let mut slots = shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+    for (uid, slot) in slots.iter_mut().filter(|(_, slot)| slot.due && !slot.writing && !slot.gone) {
+        slot.due = false;
+        if let Some(patch) = patch(&slot.base, &slot.desired) {
+            slot.writing = true;
+            return Some((uid.clone(), slot.base.clone(), Writing { patch, status: slot.desired.clone() }));
+        }
+    }
+    None
+}
+
+struct Writing {
+    patch: Value,
+    status: PodStatus,
+}
+
+async fn write_one(shared: Arc<Shared>, uid: String, object: Object, writing: Writing) {
+    let header = object.header();
+    let call = Call::object(&header.namespace, &header.name).subresource("status");
+    let write = Write::StrategicPatch(writing.patch.to_string().into());
+    let answer = shared.client.write(resources::PODS, call, write).await;
+    if let Err(status) = &answer
+        && !is_gone(status)
+    {
+        tracing::warn!(pod = %header.key(), "its status could not be written, will be tried again: {status}");
+        shared.env.clock.sleep(PAUSE).await;
+    }
+    {
+        let mut slots = shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(slot) = slots.get_mut(&uid) else { return };
+        slot.writing = false;
+        match answer {
+            Ok(newer) => {
+                slot.written = Some((writing.status, newer.header().revision));
+                if newer.header().revision > slot.base.header().revision {
+                    slot.base = newer;
+                }
+                slot.due = slot.due && !slot.is_settled() && patch(&slot.base, &slot.desired).is_some();
+            }
+            Err(status) if is_gone(&status) => slot.gone = true,
+            Err(_) => slot.due = true,
+        }
+    }
+    // Whoever waits for the write, to delete the pod, goes on.
+    shared.bells.ring(&uid);
+}
+
+/// The pod is no more, or is another one of the same name.
+fn is_gone(status: &Status) -> bool {
+    status.code == 404 || status.code == 409
+}
+
+/// The strategic merge patch that gives the object this status; `None` if it has it.
+pub(crate) fn patch(base: &Object, desired: &PodStatus) -> Option<Value> {
+    let pod = base.view::<Pod>().ok()?;
+    let before = serde_json::to_value(pod.status.clone().unwrap_or_default()).ok()?;
+    let after = serde_json::to_value(desired).ok()?;
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return None };
+    let mut changes = Map::new();
+    for field in FIELDS {
+        let (old, new) = (before.get(field), after.get(field));
+        if old == new {
+            continue;
+        }
+        match (field, new) {
+            ("conditions", Some(Value::Array(new))) => {
+                conditions(old, new, &mut changes);
+            }
+            // Lists whose items merge are replaced as a whole.
+            ("podIPs" | "hostIPs", Some(Value::Array(new))) => {
+                let mut list = vec![json!({"$patch": "replace"})];
+                list.extend(new.iter().cloned());
+                changes.insert(field.to_owned(), Value::Array(list));
+            }
+            (_, new) => {
+                changes.insert(field.to_owned(), new.cloned().unwrap_or(Value::Null));
+            }
+        }
+    }
+    if changes.is_empty() {
+        return None;
+    }
+    Some(json!({"metadata": {"uid": base.header().uid.as_str()}, "status": changes}))
+}
+
+/// The fields of a pod's status that are the kubelet's to write.
+const FIELDS: [&str; 15] = [
+    "observedGeneration",
+    "phase",
+    "conditions",
+    "message",
+    "reason",
+    "hostIP",
+    "hostIPs",
+    "podIP",
+    "podIPs",
+    "startTime",
+    "initContainerStatuses",
+    "containerStatuses",
+    "qosClass",
+    "ephemeralContainerStatuses",
+    "resize",
+];
+
+/// Only conditions that are ours and changed; the order of all.
+fn conditions(old: Option<&Value>, new: &[Value], changes: &mut Map<String, Value>) {
+    let empty = Vec::new();
+    let old = old.and_then(Value::as_array).unwrap_or(&empty);
+    let changed: Vec<Value> = new
+        .iter()
+        .filter(|condition| condition["type"].as_str().is_some_and(|kind| OWN_CONDITIONS.contains(&kind)))
+        .filter(|condition| !old.contains(condition))
+        .map(|condition| {
+            let mut condition = condition.clone();
+            let before = old.iter().find(|before| before["type"] == condition["type"]);
+            // What is no longer there must be said to be gone.
+            for field in ["reason", "message"] {
+                if condition.get(field).is_none() && before.is_some_and(|before| before.get(field).is_some())
+                {
+                    condition[field] = Value::Null;
+                }
+            }
+            condition
+        })
+        .collect();
+    if changed.is_empty() {
+        return;
+    }
+    let order: Vec<Value> = new.iter().map(|condition| json!({"type": condition["type"]})).collect();
+    changes.insert("$setElementOrder/conditions".to_owned(), Value::Array(order));
+    changes.insert("conditions".to_owned(), Value::Array(changed));
+}
