@@ -8,6 +8,7 @@
 //! assert_eq!(table.resource("apps", "v1", "deployments").map(|resource| resource.kind), Some("Deployment"));
 //! ```
 
+pub mod discovery;
 mod reader;
 pub mod table;
 
