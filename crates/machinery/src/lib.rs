@@ -5,6 +5,7 @@ pub mod json;
 pub mod names;
 pub mod object;
 mod object_codec;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
