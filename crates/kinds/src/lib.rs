@@ -1,10 +1,33 @@
 //! The rules of each kind: defaults, what a write must look like, what an update may change, what a table shows.
 //!
-//! One file per kind, one line in [`rules`]. Rules see documents that were already decoded and checked against the
-//! kind's schema (names, types), in canonical order. They do no I/O and know no time but what they are handed.
+//! One file per kind, one line in [`registry::rules`]. Rules see documents that were already decoded and checked against
+//! the kind's schema (names, types), in canonical order. They do no I/O and know no time but what they are handed.
+//!
+//! Defaults and preparations may add members at the end of their object: whoever calls them brings the document back
+//! into canonical order before it is encoded.
 
 use machinery::Value;
 use machinery::field::Errors;
+
+mod columns;
+pub mod diff;
+pub mod internal;
+pub mod label_selector;
+pub mod metadata;
+pub mod place;
+pub mod pod_spec;
+pub mod policy;
+pub mod registry;
+pub mod table;
+
+pub mod apps;
+pub mod coordination;
+pub mod core;
+pub mod discovery;
+
+pub use place::Place;
+pub use policy::{NameRule, Policy};
+pub use registry::rules;
 
 /// Through which door a write comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,24 +38,63 @@ pub enum Door<'a> {
     Sub(&'a str),
 }
 
+impl Door<'_> {
+    /// Whether this is the `status` subresource.
+    pub fn is_status(self) -> bool {
+        self == Door::Sub("status")
+    }
+}
+
 /// Everything that is particular about a kind. The defaults of the methods fit a kind without particulars.
 pub trait Kind: Sync {
+    /// How objects of the kind are named and written at large.
+    fn policy(&self) -> Policy;
+
     /// Fills in what was left out. Runs on every document of the kind that comes in.
     fn default(&self, _object: &mut Value) {}
 
     /// Before a create is checked: removes what a client may not set (`status`), sets `metadata.generation` where the
     /// kind counts generations.
-    fn prepare_create(&self, _object: &mut Value) {}
+    fn prepare_create(&self, object: &mut Value) {
+        policy::prepare_create(self.policy(), object);
+    }
 
     /// What is wrong with a new object, beyond its metadata.
-    fn validate_create(&self, _object: &Value, _errors: &mut Errors) {}
+    fn check(&self, _object: Place<'_>) {}
 
     /// Before an update through `door` is checked: takes over from `old` what this door may not change, counts
     /// `metadata.generation` up if what it counts changed.
-    fn prepare_update(&self, _object: &mut Value, _old: &Value, _door: Door<'_>) {}
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        policy::prepare_update(self.policy(), object, old, door);
+    }
 
-    /// What is wrong with an update, beyond its metadata.
-    fn validate_update(&self, _object: &Value, _old: &Value, _door: Door<'_>, _errors: &mut Errors) {}
+    /// What is wrong with an update, beyond its metadata. A kind that says nothing of its own checks the new object as
+    /// it would be checked on create.
+    fn check_update(&self, object: Place<'_>, _old: &Value, door: Door<'_>) {
+        if door == Door::Main {
+            self.check(object);
+        }
+    }
+
+    /// All that is wrong with a new object.
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let policy = self.policy();
+        place::inspect(object, errors, |root| {
+            metadata::check(root.get("metadata"), &policy);
+            self.check(root);
+        });
+    }
+
+    /// All that is wrong with an update.
+    fn validate_update(&self, object: &Value, old: &Value, door: Door<'_>, errors: &mut Errors) {
+        let policy = self.policy();
+        place::inspect(object, errors, |root| {
+            let old_metadata = old.get("metadata");
+            metadata::check_common_update(root.get("metadata"), old_metadata, &policy);
+            metadata::check_update(root.get("metadata"), old_metadata, &policy);
+            self.check_update(root, old, door);
+        });
+    }
 
     /// What the writer should be told although the write is right.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
@@ -49,14 +111,14 @@ pub trait Kind: Sync {
         &[]
     }
 
-    /// The columns of its table, between `Name` and nothing: the first cell is always the name.
+    /// The columns of its table.
     fn columns(&self) -> &'static [Column] {
-        &[]
+        columns::DEFAULT
     }
 
     /// The cells of its row, one for each column.
-    fn row(&self, _object: &Value, _now_secs: i64) -> Vec<Value> {
-        Vec::new()
+    fn row(&self, object: &Value, _now_secs: i64) -> Vec<Value> {
+        table::default_row(object)
     }
 }
 

@@ -1,0 +1,284 @@
+//! Event, as it is seen through the core group and through `events.k8s.io`. Both see the same object.
+
+use machinery::{Value, names};
+
+use crate::place::Place;
+use crate::policy::{NameRule, Policy};
+use crate::{Column, Door, Kind, columns, table};
+
+/// The kind of the core group.
+pub struct Event;
+/// The kind of `events.k8s.io`.
+pub struct EventV1;
+
+const POLICY: Policy = Policy::namespaced(NameRule::Subdomain).create_on_update();
+
+const SELECTABLE: &[&str] = &[
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
+const SELECTABLE_V1: &[&str] = &[
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+];
+
+/// The members that have one name in the core group and another in `events.k8s.io`.
+struct Names {
+    object: &'static str,
+    controller: &'static str,
+    source: &'static str,
+    message: &'static str,
+    first: &'static str,
+    last: &'static str,
+    count: &'static str,
+}
+
+const CORE: Names = Names {
+    object: "involvedObject",
+    controller: "reportingComponent",
+    source: "source",
+    message: "message",
+    first: "firstTimestamp",
+    last: "lastTimestamp",
+    count: "count",
+};
+const V1: Names = Names {
+    object: "regarding",
+    controller: "reportingController",
+    source: "deprecatedSource",
+    message: "note",
+    first: "deprecatedFirstTimestamp",
+    last: "deprecatedLastTimestamp",
+    count: "deprecatedCount",
+};
+
+impl Kind for Event {
+    fn policy(&self) -> Policy {
+        POLICY
+    }
+
+    fn check(&self, object: Place<'_>) {
+        check_namespace(object, &CORE);
+        let time = object.get("eventTime");
+        if time.is_set() {
+            check_new_style(object, &CORE);
+        }
+    }
+
+    fn check_update(&self, object: Place<'_>, _old: &Value, _door: Door<'_>) {
+        self.check(object);
+    }
+
+    fn selectable(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let text = |path: &[&str]| object.at(path).str_or_empty().to_owned();
+        let source = match text(&["source", "component"]) {
+            empty if empty.is_empty() => text(&["reportingComponent"]),
+            component => component,
+        };
+        let values = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+            .map(|member| text(&["involvedObject", member]));
+        let rest = [text(&["reason"]), text(&["reportingComponent"]), source, text(&["type"])];
+        SELECTABLE.iter().copied().zip(values.into_iter().chain(rest)).collect()
+    }
+
+    fn selectable_names(&self) -> &'static [&'static str] {
+        SELECTABLE
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        columns::core::EVENT
+    }
+
+    fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
+        row(object, now_secs, &CORE)
+    }
+}
+
+impl Kind for EventV1 {
+    fn policy(&self) -> Policy {
+        POLICY
+    }
+
+    fn check(&self, object: Place<'_>) {
+        check_namespace(object, &V1);
+        if !object.get("eventTime").is_set() {
+            object.get("eventTime").required("");
+        }
+        for member in ["type"] {
+            let place = object.get(member);
+            if !matches!(place.text(), "Normal" | "Warning") {
+                place.invalid_as("", format!("has invalid value: {}", place.text()));
+            }
+        }
+        let named = |member: &'static str| object.value().get(member);
+        for (member, empty) in [
+            ("deprecatedSource", named("deprecatedSource").is_empty()),
+            ("deprecatedFirstTimestamp", named("deprecatedFirstTimestamp").is_null()),
+            ("deprecatedLastTimestamp", named("deprecatedLastTimestamp").is_null()),
+            ("deprecatedCount", named("deprecatedCount").is_empty()),
+        ] {
+            if !empty {
+                let shown = match member {
+                    "deprecatedSource" => "source",
+                    "deprecatedFirstTimestamp" => "firstTimestamp",
+                    "deprecatedLastTimestamp" => "lastTimestamp",
+                    _ => "count",
+                };
+                object.at(shown).invalid_as("", "needs to be unset");
+            }
+        }
+        check_new_style(object, &V1);
+    }
+
+    fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        check_namespace(object, &V1);
+        for member in [
+            "regarding",
+            "reason",
+            "note",
+            "deprecatedSource",
+            "deprecatedFirstTimestamp",
+            "deprecatedLastTimestamp",
+            "deprecatedCount",
+            "type",
+            "eventTime",
+            "action",
+            "related",
+            "reportingController",
+            "reportingInstance",
+        ] {
+            object.get(member).immutable(old.get(member));
+        }
+    }
+
+    fn selectable(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let text = |path: &[&str]| object.at(path).str_or_empty().to_owned();
+        let values = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+            .map(|member| text(&["regarding", member]));
+        let rest = [text(&["reason"]), text(&["reportingController"]), text(&["type"])];
+        SELECTABLE_V1.iter().copied().zip(values.into_iter().chain(rest)).collect()
+    }
+
+    fn selectable_names(&self) -> &'static [&'static str] {
+        SELECTABLE_V1
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        columns::core::EVENT
+    }
+
+    fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
+        row(object, now_secs, &V1)
+    }
+}
+
+/// An event lives where what it is about lives; what has no namespace has its events in `default`.
+fn check_namespace(object: Place<'_>, names: &Names) {
+    let own = object.value().at(&["metadata", "namespace"]).str_or_empty();
+    let about = object.get(names.object);
+    let place = about.get("namespace");
+    if place.text().is_empty() {
+        if !matches!(own, "default" | "kube-system") {
+            object.at("involvedObject").at("namespace").invalid_as("", "does not match event.namespace");
+        }
+    } else if own != place.text() {
+        object
+            .at("involvedObject")
+            .at("namespace")
+            .invalid_as(place.text(), "does not match event.namespace");
+    }
+}
+
+const REASON_MAX: usize = 128;
+const NOTE_MAX: usize = 1024;
+
+fn check_new_style(object: Place<'_>, names: &Names) {
+    let controller = object.value().get(names.controller);
+    let controller_at = object.with(controller);
+    let controller_at = controller_at.at("reportingController");
+    if controller_at.text().is_empty() {
+        controller_at.required("");
+    }
+    for fault in names::qualified_name(controller_at.text()) {
+        controller_at.invalid_as(controller_at.text(), fault);
+    }
+    for (member, max) in [("reportingInstance", REASON_MAX), ("action", REASON_MAX), ("reason", REASON_MAX)] {
+        let place = object.get(member);
+        if place.text().is_empty() {
+            place.required("");
+        } else if place.text().len() > max {
+            place.invalid_as("", format!("can have at most {max} characters"));
+        }
+    }
+    let message = object.value().get(names.message).str_or_empty();
+    if message.len() > NOTE_MAX {
+        object.at("message").invalid_as("", format!("can have at most {NOTE_MAX} characters"));
+    }
+}
+
+fn row(object: &Value, now_secs: i64, names: &Names) -> Vec<Value> {
+    let series = object.get("series");
+    let event_time = object.get("eventTime");
+    let first = match object.get(names.first) {
+        Value::Null => event_time,
+        first => first,
+    };
+    let last = match (object.get(names.last), series.get("lastObservedTime")) {
+        (_, observed) if !observed.is_null() => observed,
+        (Value::Null, _) => first,
+        (last, _) => last,
+    };
+    let count = match (series.get("count").as_int(), object.get(names.count).as_int()) {
+        (Some(count), _) => count,
+        (None, Some(count)) if count > 0 => count,
+        _ => 1,
+    };
+    let about = object.get(names.object);
+    let kind = about.get("kind").str_or_empty().to_lowercase();
+    let target = match about.get("name").str_or_empty() {
+        "" => kind,
+        name => format!("{kind}/{name}"),
+    };
+    let source = object.get(names.source);
+    let mut from: Vec<&str> = [source.get("component"), source.get("host")]
+        .into_iter()
+        .map(Value::str_or_empty)
+        .filter(|text| !text.is_empty())
+        .collect();
+    if source.get("component").str_or_empty().is_empty() {
+        from = [object.get(names.controller), object.get("reportingInstance")]
+            .into_iter()
+            .map(Value::str_or_empty)
+            .filter(|text| !text.is_empty())
+            .collect();
+    }
+    vec![
+        Value::from(table::since(last, now_secs)),
+        table::text(object.get("type")),
+        table::text(object.get("reason")),
+        Value::from(target),
+        table::text(about.get("fieldPath")),
+        Value::from(from.join(", ")),
+        Value::from(object.get(names.message).str_or_empty().trim()),
+        Value::from(table::since(first, now_secs)),
+        Value::from(count),
+        table::name(object),
+    ]
+}

@@ -1,0 +1,268 @@
+//! What an update may change of a pod, door by door.
+
+use machinery::Value;
+use machinery::names;
+
+use super::pod::{MIRROR, quality_of_service};
+use crate::diff;
+use crate::internal;
+use crate::place::{Place, same};
+use crate::pod_spec::containers::check_changed_images;
+
+const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+                         `spec.tolerations` (only additions to existing tolerations),\
+                         `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/// The specification as errors show it.
+fn shown(spec: &Value) -> String {
+    internal::show_indented("PodSpec", spec)
+}
+
+/// Changes through the main door.
+pub(super) fn check(object: Place<'_>, old: &Value) {
+    let spec = object.get("spec");
+    let old_spec = old.get("spec");
+    for list in ["containers", "initContainers"] {
+        if check_changed_images(spec.get(list), old_spec.get(list)) {
+            return;
+        }
+    }
+    if check_deadline(spec, old_spec) {
+        return;
+    }
+    check_tolerations(spec.get("tolerations"), old_spec.get("tolerations"));
+    check_gates(spec.get("schedulingGates"), old_spec.get("schedulingGates"));
+    if same(spec.value(), old_spec) {
+        return;
+    }
+    let mut munged = spec.value().clone();
+    for list in ["containers", "initContainers"] {
+        keep_images(&mut munged, old_spec, list);
+    }
+    for member in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        crate::policy::keep(&mut munged, old_spec, member);
+    }
+    let grace = |spec: &Value| spec.get("terminationGracePeriodSeconds").as_int();
+    if grace(old_spec).is_some_and(|seconds| seconds < 0) && grace(&munged) == Some(1) {
+        crate::policy::keep(&mut munged, old_spec, "terminationGracePeriodSeconds");
+    }
+    if !old_spec.get("schedulingGates").is_empty() {
+        check_gated(spec, old_spec, &mut munged);
+    }
+    if !same(&munged, old_spec) {
+        let difference = diff::unified(&shown(old_spec), &shown(&munged));
+        spec.forbidden(format!("pod updates may not change fields other than {UPDATABLE}\n{difference}"));
+    }
+}
+
+fn keep_images(munged: &mut Value, old: &Value, list: &str) {
+    let containers = munged.get_mut(list).map(Value::items_mut).unwrap_or_default();
+    for (container, old) in containers.iter_mut().zip(old.get(list).items()) {
+        container.set("image", old.get("image").clone());
+    }
+}
+
+/// Answers whether the comparison ends here.
+fn check_deadline(spec: Place<'_>, old: &Value) -> bool {
+    let deadline = spec.get("activeDeadlineSeconds");
+    let max = i64::from(i32::MAX);
+    match (deadline.number(), old.get("activeDeadlineSeconds").as_int()) {
+        (Some(new), _) if !(0..=max).contains(&new) => {
+            deadline.invalid(names::between(0, max));
+            true
+        }
+        (Some(new), Some(old)) if old < new => {
+            deadline.invalid("must be less than or equal to previous value");
+            true
+        }
+        (None, Some(_)) => {
+            deadline.invalid_as(&Value::Null, "must not update from a positive integer to nil value");
+            false
+        }
+        _ => false,
+    }
+}
+
+fn check_tolerations(tolerations: Place<'_>, old: &Value) {
+    let alike = |a: &Value, b: &Value| {
+        ["key", "operator", "value", "effect"].iter().all(|member| same(a.get(member), b.get(member)))
+    };
+    let new = tolerations.value().items();
+    if !old.items().iter().all(|old| new.iter().any(|new| alike(new, old))) {
+        tolerations.forbidden("existing toleration can not be modified except its tolerationSeconds");
+    }
+}
+
+fn check_gates(gates: Place<'_>, old: &Value) {
+    for gate in gates.items() {
+        let name = gate.get("name");
+        if !old.items().iter().any(|old| old.get("name").str_or_empty() == name.text()) {
+            let added = name.text();
+            name.forbidden(format!("only deletion is allowed, but found new scheduling gate '{added}'"));
+        }
+    }
+}
+
+/// A pod that waits at a gate may still narrow where it runs.
+fn check_gated(spec: Place<'_>, old: &Value, munged: &mut Value) {
+    let selector = spec.get("nodeSelector");
+    if !same(selector.value(), old.get("nodeSelector")) {
+        let kept = old.get("nodeSelector").members().all(|(key, value)| selector.value().get(key) == value);
+        if !kept {
+            selector.invalid("only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+        }
+        crate::policy::keep(munged, old, "nodeSelector");
+    }
+    let path = ["affinity", "nodeAffinity"];
+    if same(spec.value().at(&path), old.at(&path)) {
+        return;
+    }
+    let affinity = spec.get("affinity");
+    let nodes = affinity.get("nodeAffinity");
+    check_narrowed(nodes, old.at(&path));
+    match old.at(&path) {
+        Value::Null if same(&without_node_affinity(spec.value().get("affinity")), &Value::object()) => {
+            crate::policy::keep(munged, old, "affinity");
+        }
+        old_nodes => *munged.at_mut(&path) = old_nodes.clone(),
+    }
+}
+
+fn without_node_affinity(affinity: &Value) -> Value {
+    let mut rest = affinity.clone();
+    rest.remove("nodeAffinity");
+    rest
+}
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+
+fn check_narrowed(nodes: Place<'_>, old: &Value) {
+    let required = nodes.get(REQUIRED);
+    let terms = required.get("nodeSelectorTerms");
+    let old_terms = old.at(&[REQUIRED, "nodeSelectorTerms"]).items();
+    if old_terms.is_empty() {
+        return;
+    }
+    if terms.len() != old_terms.len() {
+        return terms.invalid("no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+    }
+    for (term, old) in terms.items().zip(old_terms) {
+        let kept = ["matchExpressions", "matchFields"].iter().all(|list| {
+            let new = term.value().get(list).items();
+            old.get(list).items().iter().all(|requirement| new.contains(requirement))
+        });
+        if !kept {
+            term.invalid("only additions are allowed (no mutations or deletions)");
+        }
+    }
+}
+
+/// Changes through the door of ephemeral containers: more of them may come.
+pub(super) fn check_ephemeral(object: Place<'_>, old: &Value) {
+    if !old.at(&["metadata", "annotations", MIRROR]).is_null() {
+        object.forbidden("static pods do not support ephemeral containers");
+    }
+    let spec = object.get("spec");
+    let place = spec.get("ephemeralContainers");
+    for old in old.at(&["spec", "ephemeralContainers"]).items() {
+        let name = old.get("name").str_or_empty();
+        match place.value().items().iter().find(|new| new.get("name").str_or_empty() == name) {
+            None => place.forbidden(format!("existing ephemeral containers \"{name}\" may not be removed\n")),
+            Some(new) if !same(new, old) => {
+                let shown = |container: &Value| internal::show_indented("EphemeralContainer", container);
+                let difference = diff::unified(&shown(old), &shown(new));
+                place.forbidden(format!(
+                    "existing ephemeral containers \"{name}\" may not be changed\n{difference}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Of a resize only the resources and what happens when they change are taken.
+pub(super) fn prepare_resize(object: &mut Value, old: &Value) {
+    let wanted = object.get("spec").clone();
+    crate::policy::keep_all_but(object, old, &[]);
+    let spec = object.entry("spec");
+    for list in ["containers", "initContainers"] {
+        let new = wanted.get(list).items();
+        for container in spec.get_mut(list).map(Value::items_mut).unwrap_or_default() {
+            let name = container.get("name").clone();
+            let Some(new) = new.iter().find(|new| *new.get("name") == name) else { continue };
+            for member in ["resources", "resizePolicy"] {
+                crate::policy::keep(container, new, member);
+            }
+        }
+    }
+    crate::policy::keep(spec, &wanted, "resources");
+}
+
+/// Changes through the door of resizes: amounts of compute resources only.
+pub(super) fn check_resize(object: Place<'_>, old: &Value) {
+    let spec = object.get("spec");
+    let old_spec = old.get("spec");
+    if !old.at(&["metadata", "annotations", MIRROR]).is_null() {
+        object.forbidden("static pods cannot be resized");
+    }
+    if spec.value().at(&["os", "name"]).str_or_empty() == "windows" {
+        object.forbidden("windows pods cannot be resized");
+    }
+    let class = old.at(&["status", "qosClass"]).str_or_empty();
+    let class = if class.is_empty() { quality_of_service(old_spec) } else { class };
+    let new_class = quality_of_service(spec.value());
+    if new_class != class {
+        spec.invalid_as(new_class, "Pod QOS Class may not change as a result of resizing");
+    }
+    let mut munged = spec.value().clone();
+    for list in ["containers", "initContainers"] {
+        for (position, container) in spec.get(list).items().enumerate() {
+            let Some(old) = old_spec.get(list).items().get(position) else { continue };
+            check_kept_amounts(container.get("resources"), old.get("resources"));
+        }
+        let containers = munged.get_mut(list).map(Value::items_mut).unwrap_or_default();
+        for (container, old) in containers.iter_mut().zip(old_spec.get(list).items()) {
+            for kind in ["limits", "requests"] {
+                restore_compute(container.entry("resources"), old.get("resources"), kind);
+            }
+        }
+    }
+    if !munged.get("resources").is_null() {
+        for kind in ["limits", "requests"] {
+            restore_compute(munged.entry("resources"), old_spec.get("resources"), kind);
+        }
+    }
+    if !same(&munged, old_spec) {
+        spec.forbidden("only cpu and memory resources are mutable");
+    }
+}
+
+fn check_kept_amounts(resources: Place<'_>, old: &Value) {
+    for (kind, told) in
+        [("limits", "resource limits cannot be removed"), ("requests", "resource requests cannot be removed")]
+    {
+        let list = resources.get(kind);
+        let removed = ["cpu", "memory"]
+            .iter()
+            .any(|name| !old.at(&[kind, name]).is_null() && list.value().get(name).is_null());
+        if removed {
+            list.forbidden(told);
+        }
+    }
+}
+
+fn restore_compute(resources: &mut Value, old: &Value, kind: &str) {
+    for name in ["cpu", "memory"] {
+        match old.at(&[kind, name]) {
+            Value::Null => {
+                if let Some(list) = resources.get_mut(kind) {
+                    list.remove(name);
+                }
+            }
+            amount => *resources.at_mut(&[kind, name]) = amount.clone(),
+        }
+    }
+    if resources.get(kind).is_empty() && old.get(kind).is_null() {
+        resources.remove(kind);
+    }
+}

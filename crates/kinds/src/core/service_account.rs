@@ -1,0 +1,42 @@
+//! ServiceAccount.
+
+use machinery::Value;
+
+use crate::policy::{NameRule, Policy};
+use crate::{Column, Kind, columns, table};
+
+/// The kind.
+pub struct ServiceAccount;
+
+impl Kind for ServiceAccount {
+    fn policy(&self) -> Policy {
+        Policy::namespaced(NameRule::Subdomain)
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+        let value =
+            |object: &Value| object.at(&["metadata", "annotations", MOUNTABLE]).str_or_empty().to_owned();
+        let now = value(object);
+        if now.is_empty() || old.is_some_and(|old| value(old) == now) {
+            return Vec::new();
+        }
+        vec![format!(
+            "metadata.annotations[{MOUNTABLE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to \
+             mounted secrets"
+        )]
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        columns::core::SERVICE_ACCOUNT
+    }
+
+    fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
+        let secrets = object.get("secrets").items().len();
+        vec![
+            table::name(object),
+            Value::from(i64::try_from(secrets).unwrap_or(i64::MAX)),
+            table::age(object, now_secs),
+        ]
+    }
+}

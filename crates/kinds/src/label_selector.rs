@@ -1,0 +1,49 @@
+//! The rules of `LabelSelector` documents.
+
+use machinery::names;
+
+use crate::metadata::{check_label_name, check_labels};
+use crate::place::Place;
+
+/// Which label values a selector may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Only those that a label can have.
+    Valid,
+    /// Any: an old object asks for one that no label can have.
+    Any,
+}
+
+/// What is wrong with a selector.
+pub fn check(selector: Place<'_>, values: Values) {
+    check_labels(selector.get("matchLabels"));
+    for requirement in selector.get("matchExpressions").items() {
+        check_requirement(requirement, values);
+    }
+}
+
+fn check_requirement(requirement: Place<'_>, allowed: Values) {
+    let values = requirement.get("values");
+    match requirement.get("operator").text() {
+        "In" | "NotIn" if values.is_empty() => {
+            values.required("must be specified when `operator` is 'In' or 'NotIn'");
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        other => requirement.get("operator").invalid_as(other, "not a valid selector operator"),
+    }
+    let key = requirement.get("key");
+    check_label_name(key, key.text());
+    if allowed == Values::Valid {
+        for value in values.items() {
+            value.faults(names::label_value(value.text()));
+        }
+    }
+}
+
+/// Whether a selector holds nothing at all.
+pub fn is_blank(selector: Place<'_>) -> bool {
+    selector.get("matchLabels").is_empty() && selector.get("matchExpressions").is_empty()
+}
