@@ -1,7 +1,7 @@
 //! What every part of the kubelet works with.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use client::{About, Cache, Client, Recorder};
 use cri::Runtime;

@@ -31,6 +31,8 @@ mod security;
 mod sources;
 mod status;
 mod termination;
+#[cfg(test)]
+mod testing;
 mod volumes;
 mod worker;
 

@@ -69,7 +69,16 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
     let mut inits = containers::init_statuses(scene);
     let mut apps = containers::app_statuses(scene);
     let ephemerals = containers::ephemeral_statuses(scene);
-    let mut phase = phase::phase(pod, &inits, &apps, over);
+    let memory = scene.memory;
+    let restarting = |name: &str| memory.must_restart.contains(name) || memory.is_starting(name);
+    let course = if over {
+        phase::Course::Over
+    } else if pod.app_members().any(|member| restarting(member.name())) {
+        phase::Course::Restarting
+    } else {
+        phase::Course::Usual
+    };
+    let mut phase = phase::phase(pod, &inits, &apps, course);
     if over {
         containers::close(&mut inits, &mut apps);
         phase = phase::final_phase(pod, &inits, &apps);

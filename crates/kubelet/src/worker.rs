@@ -6,6 +6,8 @@
 mod mounts;
 mod ops;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +103,9 @@ impl Worker {
         }
         while !self.finished {
             let requeue = self.step();
-            self.wait(requeue).await;
+            if !self.finished {
+                self.wait(requeue).await;
+            }
         }
         self.kit.sources.set(&self.uid, "", &Default::default());
         self.kit.publisher.forget(&self.uid);
@@ -297,7 +301,6 @@ impl Worker {
             let grown = BackOff::grown(before, &member.hash(), finished, now);
             self.memory.restarts.insert(name.to_owned(), grown);
         }
-        self.memory.must_restart.remove(name);
         self.memory.busy.insert(name.to_owned(), Busy::Starting);
         let loose = Arc::new(AtomicBool::new(true));
         let order = start::Order {
@@ -501,6 +504,7 @@ impl Worker {
         self.memory.busy.remove(name);
         self.starts.remove(name);
         let Err(failure) = result else {
+            self.memory.must_restart.remove(name);
             self.memory.waiting.remove(name);
             self.memory.retries.remove(name);
             self.memory.pulls.remove(name);

@@ -74,12 +74,23 @@ fn count(pod: &PodView, inits: &[ContainerStatus], apps: &[ContainerStatus]) -> 
     count
 }
 
-/// The phase of a pod; `over` says that nothing of it runs or will be started.
+/// What is known of a pod beside its containers' statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Containers that ended are started again as the restart policy says.
+    Usual,
+    /// Some container is being started again whatever the policy says.
+    Restarting,
+    /// Nothing of it runs or will be started.
+    Over,
+}
+
+/// The phase of a pod.
 pub(super) fn phase(
     pod: &PodView,
     inits: &[ContainerStatus],
     apps: &[ContainerStatus],
-    over: bool,
+    course: Course,
 ) -> &'static str {
     let count = count(pod, inits, apps);
     let policy = pod.restart_policy();
@@ -103,13 +114,14 @@ pub(super) fn phase(
         return "Pending";
     }
     let all_succeeded = count.stopped == count.succeeded;
-    match (over, policy) {
-        (true, _) if all_succeeded => "Succeeded",
-        (true, _) => "Failed",
-        (false, "Always") => "Running",
-        (false, _) if all_succeeded => "Succeeded",
-        (false, "Never") if !restarts_by_container(pod) => "Failed",
-        (false, _) => "Running",
+    match (course, policy) {
+        (Course::Over, _) if all_succeeded => "Succeeded",
+        (Course::Over, _) => "Failed",
+        (Course::Restarting, _) | (Course::Usual, "Always") => "Running",
+        (Course::Usual, _) if restarts_by_container(pod) => "Running",
+        (Course::Usual, _) if all_succeeded => "Succeeded",
+        (Course::Usual, "Never") => "Failed",
+        (Course::Usual, _) => "Running",
     }
 }
 
@@ -127,7 +139,7 @@ pub(super) fn final_phase(
     inits: &[ContainerStatus],
     apps: &[ContainerStatus],
 ) -> &'static str {
-    match phase(pod, inits, apps, true) {
+    match phase(pod, inits, apps, Course::Over) {
         "Succeeded" => "Succeeded",
         _ => "Failed",
     }
