@@ -9,6 +9,7 @@
 //! ```
 
 pub mod discovery;
+pub mod openapi;
 mod reader;
 pub mod table;
 

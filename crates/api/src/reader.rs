@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A field has a name, a type (`*` may be unset, `[]` list, `{}` map), a number in protobuf, `!` if it is never left out
-//! (`0` if it is left out when all of it is zero; else when it is empty), `r` if it is required, `atomic`, `l=` list type
+//! (`0` if it is left out when all of it is zero; else when it is empty), `r` if it is required, `atomic` or `granular`, `l=`
+//! list type
 //! and keys, `p=` patch strategy, `k=` patch merge key, `d=` default.
 
 use std::collections::HashMap;
@@ -197,7 +198,7 @@ impl Reader {
     }
 
     fn named(&mut self, rest: &'static str) {
-        let mut words = rest.split(' ');
+        let mut words = rest.splitn(3, ' ');
         let name = words.next().expect("a name");
         let target = words.next().expect("a type");
         let values = words.next().map(|values| values.split(',').map(SmolStr::new_static).collect());
@@ -256,11 +257,16 @@ impl Reader {
                 _ if word == "!" => field.omission = Omission::Never,
                 _ if word == "0" => field.omission = Omission::Zero,
                 _ if word == "r" => field.required = true,
-                _ if word == "atomic" => field.atomic = true,
+                _ if word == "atomic" => field.atomic = Some(true),
+                _ if word == "granular" => field.atomic = Some(false),
                 _ => field.number = word.parse().expect("a number"),
             }
         }
-        (field.type_id, field.pointer) = self.expression(expression, list_type, field.atomic);
+        (field.type_id, field.pointer) = self.expression(expression, list_type, field.atomic == Some(true));
+        // To Go, bytes are a list.
+        if list_type == "atomic" && matches!(self.types.get(field.type_id).shape(), Shape::Bytes) {
+            field.atomic = Some(true);
+        }
         // Go leaves out what is empty, and structures never are.
         if !field.pointer && field.omission == Omission::Empty && self.is_never_empty(field.type_id) {
             field.omission = Omission::Never;
@@ -313,9 +319,25 @@ impl Reader {
             return (self.ids[text], false);
         }
         if text.starts_with(|letter: char| letter.is_ascii_uppercase()) {
-            return (self.own(text), false);
+            return (self.declared(self.own(text), list_type), false);
         }
         (self.own_scalar(text), false)
+    }
+
+    /// A type with a name; where a field says what the list means, a copy of it that says so too.
+    fn declared(&mut self, id: TypeId, list_type: &'static str) -> TypeId {
+        let original = self.types.get(id);
+        let Shape::List(list) = original.shape() else { return id };
+        if list_type.is_empty() {
+            return id;
+        }
+        let copy = Type {
+            name: SmolStr::default(),
+            go_name: original.go_name.clone(),
+            shape: Shape::List(ListType { kind: list_kind(list_type), ..list.clone() }),
+            enumeration: Box::default(),
+        };
+        self.types.add(copy)
     }
 
     fn own_scalar(&mut self, text: &'static str) -> TypeId {

@@ -142,8 +142,8 @@ pub struct Field {
     pub pointer: bool,
     /// Whether OpenAPI calls it required.
     pub required: bool,
-    /// Server-side apply owns its value as a whole.
-    pub atomic: bool,
+    /// Whether server-side apply owns its value as a whole, if that is said here; else its type says.
+    pub atomic: Option<bool>,
     /// How a strategic merge patch merges it.
     pub patch: Patch,
     /// The default that the schema itself declares.
@@ -374,7 +374,7 @@ impl Field {
             omission: Omission::Empty,
             pointer: true,
             required: false,
-            atomic: false,
+            atomic: None,
             patch: Patch::default(),
             default: None,
         }

@@ -272,8 +272,10 @@ impl<'a> Writer<'a> {
             "map" => write!(text, " l=map:{}", keys.join(","))?,
             other => write!(text, " l={other}")?,
         }
-        if member.marker("mapType") == Some("atomic") || member.marker("structType") == Some("atomic") {
-            text.push_str(" atomic");
+        for kind in ["mapType", "structType"] {
+            if let Some(ownership @ ("atomic" | "granular")) = member.marker(kind) {
+                write!(text, " {ownership}")?;
+            }
         }
         if !member.patch_strategy.is_empty() {
             write!(text, " p={}", member.patch_strategy)?;
@@ -292,9 +294,11 @@ impl<'a> Writer<'a> {
         member: &Member,
         property: &Value,
     ) -> anyhow::Result<()> {
-        let values = property.get("enum").or_else(|| property["items"].get("enum"));
+        let inner =
+            ["items", "additionalProperties"].into_iter().find_map(|inner| property[inner].get("enum"));
+        let values = property.get("enum").or(inner);
         let Some(values) = values.and_then(Value::as_array) else { return Ok(()) };
-        let inner = member.go_type.trim_start_matches("[]").trim_start_matches('*');
+        let inner = member.go_type.rsplit(']').next().unwrap_or("").trim_start_matches('*');
         let named = self.resolve(path, decl, inner)?;
         let values = values.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         self.enums.insert(named, values);

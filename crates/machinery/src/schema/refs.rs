@@ -36,6 +36,11 @@ impl<'a> TypeRef<'a> {
         &self.types.types[self.id.0 as usize].shape
     }
 
+    /// Its name as OpenAPI has it, for as long as its arena; empty if it has none.
+    pub fn full_name(self) -> &'a str {
+        &self.types.types[self.id.0 as usize].name
+    }
+
     /// The structure, if it is one.
     pub fn as_struct(self) -> Option<&'a Struct> {
         match self.shape() {

@@ -1,0 +1,188 @@
+//! OpenAPI version 3: one document for each group and version, and small ones for the lists of groups and versions.
+
+use machinery::{Map, Value};
+
+use super::paths::{self, Answer, Body, Media, Operation, Parameter, PathItem};
+use super::schemas::{Schemas, patch_type};
+use crate::table::{GroupVersion, Table};
+
+/// The document of a group and version (`/openapi/v3/apis/apps/v1`).
+pub fn v3(table: &Table, group_version: &GroupVersion) -> Value {
+    let (group, version) = (group_version.group, group_version.version);
+    let mut schemas = Schemas::new(table, Some((group, version)));
+    let tag = paths::tag(group, version);
+    let items = paths::paths(table, group_version);
+    document(items, &tag, &mut schemas).finish(schemas)
+}
+
+/// The document of the versions of a group (`/openapi/v3/apis/apps`), or of the core group (`/openapi/v3/api`).
+pub fn v3_group(table: &Table, group: &str) -> Value {
+    let (path, id, description, kind) = if group.is_empty() {
+        ("/api/".to_owned(), "getCoreAPIVersions".to_owned(), "get available API versions", "APIVersions")
+    } else {
+        let id = format!("get{}APIGroup", paths::camel(group));
+        (format!("/apis/{group}/"), id, "get information of a group", "APIGroup")
+    };
+    let tag = paths::tag(group, "");
+    one_path(table, path, paths::discovery(id, description, kind), tag.trim_end_matches('_'))
+}
+
+/// The document of the list of groups (`/openapi/v3/apis`).
+pub fn v3_groups(table: &Table) -> Value {
+    let operation =
+        paths::discovery("getAPIVersions".to_owned(), "get available API versions", "APIGroupList");
+    one_path(table, "/apis/".to_owned(), operation, "apis")
+}
+
+fn one_path(table: &Table, path: String, operation: Operation<'_>, tag: &str) -> Value {
+    let mut schemas = Schemas::new(table, None);
+    let items = vec![PathItem { path, operations: vec![operation] }];
+    document(items, tag, &mut schemas).finish(schemas)
+}
+
+/// A document whose schemas are still open.
+struct Unfinished(Value);
+
+impl Unfinished {
+    fn finish(self, schemas: Schemas<'_>) -> Value {
+        let token = Value::from([
+            ("type", "apiKey".into()),
+            ("description", "Bearer Token authentication".into()),
+            ("name", "authorization".into()),
+            ("in", "header".into()),
+        ]);
+        Value::from([
+            ("openapi", "3.0.0".into()),
+            ("info", Value::from([("title", "Kubernetes".into()), ("version", "1.36".into())])),
+            ("paths", self.0),
+            (
+                "components",
+                Value::from([
+                    ("schemas", schemas.finish()),
+                    ("securitySchemes", Value::from([("BearerToken", token)])),
+                ]),
+            ),
+        ])
+    }
+}
+
+fn document(items: Vec<PathItem<'_>>, tag: &str, schemas: &mut Schemas<'_>) -> Unfinished {
+    let mut paths = Map::new();
+    for item in items {
+        let shared = shared_parameters(&item.operations);
+        let mut shown = Value::object();
+        for operation in &item.operations {
+            shown.set(operation.method, show(operation, tag, &shared, schemas));
+        }
+        if !shared.is_empty() {
+            shown.set("parameters", shared.iter().map(show_parameter).collect::<Vec<_>>());
+        }
+        paths.insert(item.path, shown);
+    }
+    Unfinished(Value::Object(paths))
+}
+
+/// The parameters that all operations of a path have.
+fn shared_parameters<'t>(operations: &[Operation<'t>]) -> Vec<Parameter<'t>> {
+    let Some((first, others)) = operations.split_first() else { return Vec::new() };
+    let in_all = |parameter: &&Parameter<'t>| others.iter().all(|other| other.parameters.contains(parameter));
+    first.parameters.iter().filter(in_all).cloned().collect()
+}
+
+fn show_parameter(parameter: &Parameter<'_>) -> Value {
+    let mut shown = Value::from([("name", parameter.name.into()), ("in", parameter.place.into())]);
+    if parameter.place == "path" {
+        shown.set("required", true);
+    }
+    shown.set("schema", Value::from([("type", parameter.kind.into()), ("uniqueItems", true.into())]));
+    shown
+}
+
+fn show(operation: &Operation<'_>, tag: &str, shared: &[Parameter<'_>], schemas: &mut Schemas<'_>) -> Value {
+    let mut shown = Value::from([
+        ("tags", vec![Value::from(tag)].into()),
+        ("description", operation.description.as_str().into()),
+        ("operationId", operation.id.as_str().into()),
+    ]);
+    let own: Vec<Value> = operation
+        .parameters
+        .iter()
+        .filter(|parameter| !shared.contains(parameter))
+        .map(show_parameter)
+        .collect();
+    if !own.is_empty() {
+        shown.set("parameters", own);
+    }
+    match &operation.body {
+        Body::None => {}
+        Body::Document { name, required } => {
+            let reference = schemas.reference(name);
+            let mut body = Value::from([("content", content(&["*/*"], &reference))]);
+            if *required {
+                body.set("required", true);
+            }
+            shown.set("requestBody", body);
+        }
+        Body::Patch => {
+            let media = [
+                "application/apply-patch+yaml",
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+            ];
+            let reference = schemas.reference(&patch_type());
+            shown.set(
+                "requestBody",
+                Value::from([("content", content(&media, &reference)), ("required", true.into())]),
+            );
+        }
+    }
+    let mut answers = Value::object();
+    for (code, answer) in &operation.answers {
+        let schema = match answer {
+            Answer::Document(name) => schemas.reference(name),
+            Answer::Text => Value::from([("type", "string".into())]),
+        };
+        let word = match code {
+            200 => "OK",
+            201 => "Created",
+            _ => "Accepted",
+        };
+        let content = content(media_types(operation.media), &schema);
+        answers.set(&code.to_string(), Value::from([("description", word.into()), ("content", content)]));
+    }
+    answers.set("401", Value::from([("description", "Unauthorized".into())]));
+    shown.set("responses", answers);
+    if !operation.action.is_empty() {
+        shown.set("x-kubernetes-action", operation.action);
+    }
+    if let Some((group, version, kind)) = operation.kind {
+        shown.set(
+            "x-kubernetes-group-version-kind",
+            Value::from([("group", group.into()), ("version", version.into()), ("kind", kind.into())]),
+        );
+    }
+    shown
+}
+
+fn media_types(media: Media) -> &'static [&'static str] {
+    match media {
+        Media::Documents => &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"],
+        Media::Lists => &[
+            "application/json",
+            "application/json;stream=watch",
+            "application/vnd.kubernetes.protobuf",
+            "application/vnd.kubernetes.protobuf;stream=watch",
+            "application/yaml",
+        ],
+        Media::Texts => {
+            &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml", "text/plain"]
+        }
+        Media::Anything => &["*/*"],
+    }
+}
+
+fn content(media: &[&str], schema: &Value) -> Value {
+    let members = media.iter().map(|name| ((*name).into(), Value::from([("schema", schema.clone())])));
+    Value::Object(Map::from_entries(members.collect()))
+}

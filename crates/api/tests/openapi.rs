@@ -1,0 +1,122 @@
+//! OpenAPI documents against those of upstream, where they are found (`REFERENCE_OPENAPI`, or beside the working tree).
+//! Descriptions of types, fields and parameters are left out of the comparison: ours come from elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use api::Table;
+use api::openapi;
+use machinery::{Value, json};
+
+fn reference() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("REFERENCE_OPENAPI") {
+        return Some(PathBuf::from(folder));
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().map(|folder| folder.join("shared/reference/openapi")).find(|folder| folder.is_dir())
+}
+
+fn read(path: &Path) -> Value {
+    let output = Command::new("xz").arg("-dc").arg(path).output().expect("xz is installed");
+    assert!(output.status.success(), "{}", path.display());
+    json::parse(&output.stdout).expect("the document is JSON")
+}
+
+/// Removes descriptions, but for those of operations and answers. Beside a description, references stand in `allOf`.
+fn without_prose(value: &mut Value) {
+    let unwrapped = match value.get("allOf").items() {
+        [only] if value.as_object().is_some_and(|map| map.len() == 1) => Some(only.clone()),
+        _ => None,
+    };
+    if let Some(only) = unwrapped {
+        *value = only;
+    }
+    match value {
+        Value::Object(map) => {
+            let is_operation = map.contains_key("operationId") || map.contains_key("content");
+            if !is_operation && map.get("description").is_some_and(|text| text.as_str().is_some()) {
+                map.remove("description");
+                return without_prose(value);
+            }
+            for (_, member) in map.iter_mut() {
+                without_prose(member);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_prose),
+        _ => {}
+    }
+}
+
+/// Where two documents differ first, and how.
+fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            for (name, member) in a.iter() {
+                match b.get(name) {
+                    Some(other) => differences(&format!("{path}/{name}"), member, other, found),
+                    None => found.push(format!("{path}/{name} is only ours")),
+                }
+            }
+            for name in b.keys().filter(|name| !a.contains_key(name)) {
+                found.push(format!("{path}/{name} is missing"));
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (position, (one, other)) in a.iter().zip(b).enumerate() {
+                differences(&format!("{path}/{position}"), one, other, found);
+            }
+        }
+        _ if ours == theirs => {}
+        _ => found.push(format!("{path}: {} is not {}", json::to_string(ours), json::to_string(theirs))),
+    }
+}
+
+#[test]
+fn version_3_equals_the_reference() {
+    let Some(folder) = reference() else {
+        println!("no reference documents here");
+        return;
+    };
+    let table = Table::load();
+    let mut documents = vec![
+        ("api".to_owned(), openapi::v3_group(&table, "")),
+        ("apis".to_owned(), openapi::v3_groups(&table)),
+    ];
+    for version in table.group_versions() {
+        let name = match version.group {
+            "" => "api__v1".to_owned(),
+            group => {
+                documents.push((format!("apis__{group}"), openapi::v3_group(&table, group)));
+                format!("apis__{group}__{}", version.version)
+            }
+        };
+        documents.push((name, openapi::v3(&table, version)));
+    }
+    let mut found = Vec::new();
+    for (name, mut ours) in documents {
+        let mut theirs = read(&folder.join(format!("v3/{name}.json.xz")));
+        without_prose(&mut ours);
+        without_prose(&mut theirs);
+        differences(&name, &ours, &theirs, &mut found);
+    }
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found[..found.len().min(60)].join("\n"));
+}
+
+#[test]
+fn a_version_tells_clients_that_fields_are_validated() {
+    let table = Table::load();
+    let apps = table.group_versions().iter().find(|version| version.group == "apps").expect("apps is served");
+    let document = openapi::v3(&table, apps);
+    let patch = document.at(&["paths", "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "patch"]);
+    let names: Vec<&str> = patch
+        .get("parameters")
+        .items()
+        .iter()
+        .map(|parameter| parameter.get("name").str_or_empty())
+        .collect();
+    assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    assert_eq!(patch.at(&["x-kubernetes-group-version-kind", "kind"]).as_str(), Some("Deployment"));
+    let schemas = document.at(&["components", "schemas"]);
+    let container = schemas.at(&["io.k8s.api.core.v1.Container", "properties", "ports"]);
+    assert_eq!(container.get("x-kubernetes-list-map-keys").items().len(), 2);
+}
