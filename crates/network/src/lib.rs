@@ -1,1 +1,13 @@
-//! (room being built)
+//! The network of a node: pods, Services, names, and what may speak to what.
+
+pub mod feed;
+pub mod host;
+pub mod names;
+pub mod netlink;
+pub mod nftables;
+mod node;
+pub mod podnet;
+pub mod proxy;
+pub mod view;
+
+pub use node::{Config, DEFAULT_MTU, Network, start, teardown};

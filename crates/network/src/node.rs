@@ -1,0 +1,140 @@
+//! One node's network as a whole: what is started, in which order, and what it takes to end it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use client::{Cache, Key, SharedTransport, resources};
+use env::Env;
+use ipnet::IpNet;
+
+use crate::feed::Feed;
+use crate::host;
+use crate::netlink::{Error, Namespace};
+use crate::podnet::{self, PodNet};
+use crate::proxy::install::Blocks;
+use crate::proxy::{self, Proxy};
+use crate::view;
+
+/// The largest packet of pods if nothing says otherwise: an Ethernet frame less what VXLAN adds.
+pub const DEFAULT_MTU: u32 = 1450;
+
+/// What a node's network has to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Tells apart several instances on one machine: part of the names of links and tables.
+    pub instance: String,
+    /// Everything it keeps lies below `network` in this directory.
+    pub data_dir: PathBuf,
+    /// The node's network namespace: [`Namespace::current`], for a node that is the machine itself.
+    pub namespace: Namespace,
+    /// The node's name.
+    pub node_name: String,
+    /// The node's addresses.
+    pub node_addresses: Vec<IpAddr>,
+    /// The blocks the node's pods get addresses from; empty if the control plane assigns them (`spec.podCIDRs`).
+    pub pod_blocks: Vec<IpNet>,
+    /// The blocks of all pods of the cluster.
+    pub cluster_blocks: Vec<IpNet>,
+    /// The blocks Services get addresses from.
+    pub service_blocks: Vec<IpNet>,
+    /// The addresses at which names are looked up.
+    pub cluster_dns: Vec<IpAddr>,
+    /// The domain of the cluster's names: `cluster.local`.
+    pub cluster_domain: String,
+    /// The largest packet of pods.
+    pub mtu: u32,
+}
+
+impl Config {
+    fn directory(&self) -> PathBuf {
+        self.data_dir.join("network")
+    }
+
+    /// Opens the pod network, which the container runtime needs before there is an API to ask.
+    pub fn pod_net(&self, env: Env) -> Result<Arc<PodNet>, Error> {
+        let config = podnet::Config {
+            instance: self.instance.clone(),
+            state_dir: self.directory(),
+            namespace: self.namespace.clone(),
+            node_addresses: self.node_addresses.clone(),
+            pod_blocks: self.pod_blocks.clone(),
+            cluster_blocks: self.cluster_blocks.clone(),
+            mtu: self.mtu,
+        };
+        PodNet::new(config, env)
+    }
+}
+
+/// A node's network, running.
+#[derive(Debug)]
+pub struct Network {
+    pod_net: Arc<PodNet>,
+    feed: Feed,
+}
+
+impl Network {
+    /// What the container runtime asks for networks.
+    pub fn pod_network(&self) -> Arc<dyn cri::PodNetwork> {
+        self.pod_net.clone()
+    }
+
+    /// Resolves once everything the API knew at the start is known here.
+    pub async fn synced(&self) {
+        self.feed.synced().await;
+    }
+}
+
+/// Starts what follows the API: Services, names, and the node's own blocks. Ends with the tasks of `env`; what the kernel
+/// was told stays in force.
+pub fn start(
+    config: Config,
+    pod_net: Arc<PodNet>,
+    transport: SharedTransport,
+    env: &Env,
+) -> Result<Arc<Network>, Error> {
+    let wanted = host::Wanted {
+        addresses: &config.cluster_dns,
+        service_blocks: &config.service_blocks,
+        node_addresses: &config.node_addresses,
+    };
+    host::prepare(&config.namespace, &config.directory(), &wanted)?;
+    let proxy = Proxy::new(proxy::Config {
+        instance: config.instance.clone(),
+        namespace: config.namespace.clone(),
+        blocks: Blocks { services: config.service_blocks.clone(), pods: config.cluster_blocks.clone() },
+        own_addresses: config.cluster_dns.clone(),
+    })?;
+    let feed = Feed::start(transport.clone(), env);
+    let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport, env);
+    follow_own_node(&config, &nodes, &pod_net);
+    let (key, name) = (Key::new("", &config.node_name), config.node_name.clone());
+    let this_node = move || match nodes.get(&key) {
+        Some(entry) => entry.facts.clone(),
+        None => view::Node { name: name.as_str().into(), ..view::Node::default() },
+    };
+    env.tasks.spawn("service proxy", proxy::run(proxy, feed.clone(), this_node, env.child("proxy")));
+    Ok(Arc::new(Network { pod_net, feed }))
+}
+
+/// Tells the pod network the node's blocks as soon as they are assigned, unless they were configured.
+fn follow_own_node(config: &Config, nodes: &Cache<view::Node>, pod_net: &Arc<PodNet>) {
+    if !config.pod_blocks.is_empty() {
+        return;
+    }
+    let (name, pod_net) = (config.node_name.clone(), pod_net.clone());
+    nodes.subscribe(move |change| {
+        let Some(entry) = change.new.filter(|entry| entry.facts.name == name.as_str()) else { return };
+        if !entry.facts.pod_blocks.is_empty()
+            && let Err(error) = pod_net.set_blocks(entry.facts.pod_blocks.clone())
+        {
+            tracing::error!(%error, "the node's blocks of pod addresses could not be saved");
+        }
+    });
+}
+
+/// Takes back everything an instance put on a node: for the end of a cluster, not of a process. Its sandboxes must be
+/// gone.
+pub fn teardown(instance: &str, namespace: &Namespace, data_dir: &std::path::Path) -> Result<(), Error> {
+    host::teardown(instance, namespace, &data_dir.join("network"))
+}

@@ -1,0 +1,6 @@
+//! The network with real packets: every test makes network namespaces of its own, and touches no other.
+
+mod api;
+mod bench;
+mod podnet;
+mod proxy;
