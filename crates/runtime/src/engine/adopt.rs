@@ -1,0 +1,241 @@
+//! The start and the end of an engine: what runs is taken over, what a crash left is swept away, and at the end of
+//! the instance all of it is given back.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cri::{ContainerState, SandboxState};
+use tokio::sync::watch;
+
+use super::containers::RESOURCES;
+use super::sandboxes::{SHIMS, kill_shim};
+use super::{Container, Life, Sandbox, Shared, storage};
+use crate::protocol::{Answer, Request};
+use crate::state::{
+    self, ContainerRecord, EXIT, ExitState, READY, RECORD, RUN, ReadyState, RunState, SHIM, STOPPED,
+    SandboxRecord, ShimState,
+};
+use crate::sys::{mount, process};
+
+impl Shared {
+    /// Takes over what is on disk and what runs.
+    pub(super) async fn adopt_all(self: &Arc<Self>) -> cri::Result<()> {
+        let shared = self.clone();
+        self.blocking(move || {
+            storage::empty_trash(&shared.layout);
+            shared.load()
+        })
+        .await?;
+        let sandboxes: Vec<Arc<Sandbox>> = self.state().sandboxes.values().cloned().collect();
+        for sandbox in &sandboxes {
+            self.adopt(sandbox).await?;
+        }
+        let shared = self.clone();
+        self.blocking(move || shared.sweep()).await?;
+        let live: Vec<String> = {
+            let state = self.state();
+            let is_live = |sandbox: &&Arc<Sandbox>| sandbox.live().state == SandboxState::Ready;
+            state.sandboxes.values().filter(is_live).map(|sandbox| sandbox.id.clone()).collect()
+        };
+        self.network.keep_only(live).await
+    }
+
+    /// Reads the records. What is only half made has none, or never became ready.
+    fn load(&self) -> cri::Result<()> {
+        for id in storage::names_in(&self.layout.sandboxes())? {
+            let directory = self.layout.sandbox(&id);
+            let record = read_record::<SandboxRecord>(&directory);
+            let is_ready = directory.join(READY).exists();
+            match record {
+                Some(record) if is_ready => {
+                    self.state().sandboxes.insert(id.clone(), Arc::new(Sandbox::new(id, record)));
+                }
+                record => self.drop_half_made(&id, record.as_ref())?,
+            }
+        }
+        for id in storage::names_in(&self.layout.containers())? {
+            let directory = self.layout.container(&id);
+            let record = read_record::<ContainerRecord>(&directory);
+            let record = record.filter(|record| self.state().sandboxes.contains_key(&record.sandbox));
+            let Some(record) = record else {
+                storage::discard(&self.layout, &directory, &id)?;
+                continue;
+            };
+            let resources = state::read(&directory, RESOURCES).ok().flatten();
+            let life = Life {
+                state: ContainerState::Created,
+                run: state::read::<RunState>(&directory, RUN).ok().flatten().unwrap_or_default(),
+                exit: ExitState::default(),
+                resources: resources.unwrap_or_else(|| record.config.resources.clone()),
+            };
+            let container = Container { id: id.clone(), record, life: watch::Sender::new(life) };
+            self.state().containers.insert(id, Arc::new(container));
+        }
+        Ok(())
+    }
+
+    fn drop_half_made(&self, id: &str, record: Option<&SandboxRecord>) -> cri::Result<()> {
+        let directory = self.layout.sandbox(id);
+        if let Ok(Some(shim)) = state::read::<ShimState>(&directory, SHIM) {
+            kill_shim(&shim);
+        }
+        self.free_sandbox(id, record.map(|record| record.cgroup.as_str()))?;
+        storage::discard(&self.layout, &directory, id)
+    }
+
+    /// Connects to a sandbox's shim if it lives, and learns how its containers are.
+    async fn adopt(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> cri::Result<()> {
+        let directory = self.layout.sandbox(&sandbox.id);
+        let shim: Option<ShimState> = state::read(&directory, SHIM).ok().flatten();
+        let lives = shim.as_ref().is_some_and(ShimState::runs);
+        let stopped = directory.join(STOPPED).exists();
+        if !lives || self.connect(sandbox, None).is_err() {
+            if let Some(shim) = shim {
+                kill_shim(&shim);
+            }
+            self.end_lost(sandbox).await?;
+            let (shared, dead) = (self.clone(), sandbox.clone());
+            return self.blocking(move || shared.free_sandbox(&dead.id, Some(&dead.record.cgroup))).await;
+        }
+        let link = sandbox.link()?;
+        let running = match link.call(Request::Report).await {
+            Ok(Answer::Report { running }) => running,
+            _ => Vec::new(),
+        };
+        for container in self.containers_of(&sandbox.id) {
+            let exit: Option<ExitState> =
+                state::read(&self.layout.container(&container.id), EXIT).ok().flatten();
+            let is_running = running.contains(&container.id);
+            container.life.send_modify(|life| match exit {
+                Some(exit) => {
+                    life.state = if exit.unknown { ContainerState::Unknown } else { ContainerState::Exited };
+                    life.exit = exit;
+                }
+                None if is_running && life.run.pid != 0 => life.state = ContainerState::Running,
+                None => {}
+            });
+        }
+        let ready: ReadyState = state::read(&directory, READY).ok().flatten().unwrap_or_default();
+        {
+            let mut live = sandbox.live();
+            live.ips = ready.ips;
+            live.state = if stopped { SandboxState::NotReady } else { SandboxState::Ready };
+        }
+        if stopped {
+            // Its stop was interrupted.
+            return self.stop_sandbox(&sandbox.id).await;
+        }
+        self.restore_netns(sandbox)
+    }
+
+    /// Notes the end of containers whose shim is gone.
+    async fn end_lost(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> cri::Result<()> {
+        let (shared, dead) = (self.clone(), sandbox.clone());
+        self.blocking(move || {
+            shared.end_lost_containers(&dead);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The file that keeps a network namespace may be missing from our mounts if we were started elsewhere.
+    fn restore_netns(&self, sandbox: &Sandbox) -> cri::Result<()> {
+        let file = self.layout.sandbox(&sandbox.id).join(state::NETNS);
+        let shim = sandbox.live().shim.clone();
+        let (Some(shim), true) = (shim, sandbox.record.plan.own_network) else { return Ok(()) };
+        let failed = |error: rustix::io::Errno| storage::failed("keep", &file, &error.into());
+        const NSFS_MAGIC: u64 = 0x6e73_6673;
+        if rustix::fs::statfs(&file).map_err(failed)?.f_type as u64 != NSFS_MAGIC {
+            rustix::mount::mount_bind(format!("/proc/{}/ns/net", shim.pid), &file).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what nobody knows any more: cgroups, shims, mounts, directories of this instance.
+    fn sweep(&self) -> cri::Result<()> {
+        let live_pids: Vec<i32> = {
+            let state = self.state();
+            let live = state.sandboxes.values().filter(|sandbox| sandbox.live().link.is_some());
+            live.filter_map(|sandbox| sandbox.live().shim.as_ref().map(|shim| shim.pid)).collect()
+        };
+        for pid in self.cgroups.processes(SHIMS) {
+            if !live_pids.contains(&pid) {
+                tracing::info!(pid, "a shim without a sandbox is killed");
+                // It may have ended meanwhile.
+                let _ = process::signal(pid, libc::SIGKILL);
+            }
+        }
+        for path in self.cgroups.existing().iter().rev() {
+            // A container's group carries its id; others may be the kubelet's.
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_container && !self.is_running(name) {
+                self.cgroups.kill_tree(path);
+                self.cgroups.remove_tree(path);
+            }
+        }
+        for mounted in mount::mounts_below(&self.layout.sandboxes()).unwrap_or_default().iter().rev() {
+            if !self.belongs_to_live_sandbox(mounted) {
+                mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
+            }
+        }
+        storage::empty_trash(&self.layout);
+        Ok(())
+    }
+
+    fn is_running(&self, container: &str) -> bool {
+        self.container(container).is_ok_and(|container| {
+            matches!(container.life().state, ContainerState::Running | ContainerState::Created)
+        })
+    }
+
+    fn belongs_to_live_sandbox(&self, path: &Path) -> bool {
+        let relative = path.strip_prefix(self.layout.sandboxes()).unwrap_or(path);
+        let id = relative.components().next().map(|name| name.as_os_str().to_string_lossy().into_owned());
+        id.and_then(|id| self.sandbox(&id).ok()).is_some_and(|sandbox| sandbox.live().link.is_some())
+    }
+
+    /// Ends everything of this instance.
+    pub(super) async fn teardown(self: &Arc<Self>) -> cri::Result<()> {
+        let ids: Vec<String> = self.state().sandboxes.keys().cloned().collect();
+        for id in ids {
+            self.remove_sandbox(&id).await?;
+        }
+        self.network.keep_only(Vec::new()).await?;
+        let shared = self.clone();
+        self.blocking(move || {
+            shared.cgroups.kill_tree("");
+            let mut clean = false;
+            // Processes leave their cgroup a moment after their end was seen.
+            for _ in 0..200 {
+                clean = shared.cgroups.remove_tree("");
+                if clean {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            for mounted in mount::mounts_below(&shared.layout.root).unwrap_or_default().iter().rev() {
+                mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
+            }
+            storage::empty_trash(&shared.layout);
+            if clean {
+                return Ok(());
+            }
+            Err(cri::RuntimeError::Failed(format!(
+                "some cgroups below {} are still in use by processes that do not end",
+                shared.cgroups.root()
+            )))
+        })
+        .await
+    }
+}
+
+fn read_record<T: serde::de::DeserializeOwned>(directory: &Path) -> Option<T> {
+    match state::read(directory, RECORD) {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::warn!(path = %directory.display(), %error, "a record is not understood; what it is about is removed");
+            None
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Starting shims.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::shim;
+use crate::sys::mount;
+
+/// The program shims are made of. It is executed from a read-only view of itself, so that a container that gets hold of
+/// a shim's `/proc/<pid>/exe` cannot write to it.
+#[derive(Debug)]
+pub(super) struct HelperProgram {
+    path: PathBuf,
+    sealed: Option<OwnedFd>,
+}
+
+impl HelperProgram {
+    /// On kernels before 5.12 there is no such view.
+    pub fn open(path: &Path) -> HelperProgram {
+        let sealed = mount::clone_tree(path, false)
+            .and_then(|tree| mount::make_read_only(&tree, false).map(|()| tree))
+            .inspect_err(
+                |error| tracing::warn!(%error, "shims run from the program itself, not a read-only view"),
+            )
+            .ok();
+        HelperProgram { path: path.to_owned(), sealed }
+    }
+
+    fn program(&self) -> PathBuf {
+        match &self.sealed {
+            Some(tree) => PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd())),
+            None => self.path.clone(),
+        }
+    }
+
+    /// Starts the shim of the sandbox in `directory` and waits until its namespaces are made. Blocks.
+    pub fn start_shim(&self, directory: &Path) -> Result<Child, String> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("shim.log"));
+        let log = log.map_err(|error| format!("cannot open the shim's log: {error}"))?;
+        let mut child = Command::new(self.program())
+            .arg(shim::COMMAND)
+            .arg(directory)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("cannot start the shim: {error}"))?;
+        let mut said = String::new();
+        let heard = match child.stdout.take() {
+            Some(output) => output.take(64 * 1024).read_to_string(&mut said),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        match heard {
+            Ok(_) if said == shim::READY_WORD => Ok(child),
+            result => {
+                // It ended, or is of no use.
+                let _ = child.kill();
+                let _ = child.wait();
+                let why = result.err().map_or(said, |error| error.to_string());
+                Err(if why.is_empty() { "the shim died while it made the sandbox".into() } else { why })
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The sandbox itself: the namespaces all containers of a pod share.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::mount::MountFlags;
+
+use super::failure::{Context, Result};
+use crate::plan::SandboxPlan;
+use crate::state::{NETNS, SHM};
+use crate::sys::{mount, process};
+
+/// Moves this process into the sandbox's namespaces. Answers process 1 of a shared process-id namespace.
+pub(crate) fn make(directory: &Path, plan: &SandboxPlan) -> Result<Option<OwnedFd>> {
+    for cgroup in &plan.shim_cgroups {
+        fs::write(cgroup.join("cgroup.procs"), "0").context(format_args!("join {}", cgroup.display()))?;
+    }
+    let mut flags = 0;
+    if plan.own_network {
+        flags |= libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
+    }
+    if plan.own_ipc {
+        flags |= libc::CLONE_NEWIPC;
+    }
+    process::unshare(flags).context("unshare namespaces")?;
+    if plan.own_network {
+        process::loopback_up().context("bring the loopback up")?;
+        let file = directory.join(NETNS);
+        fs::File::create(&file).context("make the network namespace's file")?;
+        rustix::mount::mount_bind("/proc/self/ns/net", &file).context("keep the network namespace")?;
+    }
+    if plan.own_ipc {
+        let shm = directory.join(SHM);
+        fs::create_dir(&shm).context("make shm")?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount::mount_kernel("tmpfs", &shm, flags, "mode=1777,size=67108864").context("mount shm")?;
+    }
+    if !plan.hostname.is_empty() {
+        process::set_hostname(&plan.hostname).context("set the hostname")?;
+    }
+    for (name, value) in &plan.sysctls {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::write(&path, value).context(format_args!("set sysctl {name} to {value:?}"))?;
+    }
+    if plan.shared_pids { pause().map(Some) } else { Ok(None) }
+}
+
+/// Starts process 1 of the containers' common process-id namespace, whose only work is to collect orphans.
+fn pause() -> Result<OwnedFd> {
+    match process::fork(libc::CLONE_NEWPID).context("start process 1")? {
+        process::Fork::Parent(pid) => process::pidfd(pid).context("open process 1"),
+        process::Fork::Child => collect_orphans(),
+    }
+}
+
+fn collect_orphans() -> ! {
+    // Without its shim the pod's processes have nobody who would write down their end.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let _ = rustix::thread::set_name(c"pause");
+    let Ok(signals) = process::child_signals() else { process::exit_now(1) };
+    loop {
+        let mut polled = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut polled, None);
+        let mut drained = [0u8; 1024];
+        let _ = rustix::io::read(&signals, &mut drained);
+        while process::reap().is_some() {}
+    }
+}

@@ -1,0 +1,5 @@
+//! The runtime on a real kernel. As root, each test in mount and network namespaces of its own, with an instance name
+//! of its own, and with a look at the end whether anything was left behind.
+
+mod harness;
+mod lifecycle;
