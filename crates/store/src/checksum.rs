@@ -48,7 +48,9 @@ fn long(stripes: &[[u8; 32]], seed: u64) -> u64 {
         .wrapping_add(second.rotate_left(7))
         .wrapping_add(third.rotate_left(12))
         .wrapping_add(fourth.rotate_left(18));
-    lanes.iter().fold(mixed, |hash, lane| (hash ^ round(0, *lane)).wrapping_mul(PRIME_1).wrapping_add(PRIME_4))
+    lanes
+        .iter()
+        .fold(mixed, |hash, lane| (hash ^ round(0, *lane)).wrapping_mul(PRIME_1).wrapping_add(PRIME_4))
 }
 
 fn round(lane: u64, word: u64) -> u64 {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::history::{self, Log};
 use crate::index::Slot;
 use crate::retention::Retention;
-use crate::row::Row;
+use crate::row::{Row, RowId};
 use crate::state::State;
 use crate::watch::LogWatch;
 use crate::{Guard, KeyValue, Outcome, Page, Query, Revision, Store, StoreError, Txn, Watch, Write};
@@ -20,6 +20,13 @@ const READ_ATTEMPTS: usize = 8;
 
 /// How many keys one transaction of the expiry sweep removes: small enough not to delay anybody.
 const EXPIRE_AT_A_TIME: usize = 256;
+
+impl Options {
+    /// Keeps account of history as these options want it.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention::new(self.retention, self.history_bytes)
+    }
+}
 
 /// How long a store remembers, and how much.
 #[derive(Clone, Debug)]
@@ -97,6 +104,11 @@ impl Core {
         seconds(self.env.clock.now())
     }
 
+    /// Time that never steps back.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.env.clock.monotonic()
+    }
+
     /// Runs `work` on the log, on a thread of its own where that may wait for a disk.
     pub(crate) async fn read_log<T: Send + 'static>(
         &self,
@@ -161,7 +173,11 @@ impl Core {
     }
 
     /// [`Store::watch`]
-    pub(crate) fn watch(self: &Arc<Self>, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, StoreError> {
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        prefix: Bytes,
+        after: Revision,
+    ) -> Result<Box<dyn Watch>, StoreError> {
         self.check()?;
         self.state().readable(after)?;
         Ok(Box::new(LogWatch::new(self.clone(), prefix, after)))
@@ -192,15 +208,18 @@ pub(crate) fn hot(key: &Bytes, slot: Slot) -> Option<KeyValue> {
     Some(KeyValue { key: key.clone(), value, created: slot.created, modified: slot.id.revision() })
 }
 
-/// How a key stands, for the answer to a transaction whose guard it is. The caller is the one writer, so the row is
-/// there.
-pub(crate) fn current(log: &dyn Log, found: Option<(Bytes, Slot)>) -> Result<Option<KeyValue>, StoreError> {
+/// How a key stands, for the answer to a transaction whose guard it is. The caller is the one who removes rows, so
+/// what `fetch` looks for is there.
+pub(crate) fn current(
+    found: Option<(Bytes, Slot)>,
+    fetch: impl FnOnce(RowId) -> Result<Vec<Option<Row>>, StoreError>,
+) -> Result<Option<KeyValue>, StoreError> {
     let Some((key, slot)) = found else { return Ok(None) };
     let id = slot.id;
     if let Some(found) = hot(&key, slot) {
         return Ok(Some(found));
     }
-    let row = log.fetch(&[id])?.into_iter().next().flatten();
+    let row = fetch(id)?.into_iter().next().flatten();
     row.as_ref().and_then(Row::key_value).map(Some).ok_or_else(missing_rows)
 }
 
@@ -213,10 +232,15 @@ fn seconds(time: WallTime) -> u32 {
 }
 
 /// Removes expired keys and forgets old history, for as long as the store exists.
-pub(crate) async fn keep_house<S: Store>(store: Weak<S>, core: Weak<Core>, options: Options, env: Env) {
-    let mut retention = Retention::new(options.retention, options.history_bytes);
+pub(crate) async fn keep_house<S: Store>(
+    store: Weak<S>,
+    core: Weak<Core>,
+    mut retention: Retention,
+    every: Duration,
+    env: Env,
+) {
     loop {
-        env.clock.sleep(options.sweep_interval).await;
+        env.clock.sleep(every).await;
         let (Some(store), Some(core)) = (store.upgrade(), core.upgrade()) else { return };
         if core.check().is_err() {
             return;
@@ -229,7 +253,8 @@ pub(crate) async fn keep_house<S: Store>(store: Weak<S>, core: Weak<Core>, optio
             let state = core.state();
             (state.newest, state.replaced)
         };
-        if let Some(revision) = retention.observe(now, newest, replaced)
+        retention.remember(now, newest, replaced);
+        if let Some(revision) = retention.due(now, replaced)
             && let Err(error) = store.compact(revision).await
         {
             tracing::warn!(%error, revision, "old history could not be removed; trying again later");
@@ -245,7 +270,8 @@ async fn expire(store: &impl Store, core: &Core) -> Result<(), StoreError> {
         }
         // A key that was written again meanwhile is dropped from the transaction; the rest is tried again.
         loop {
-            let guards = due.iter().map(|(key, revision)| Guard::ModifiedAt(key.clone(), *revision)).collect();
+            let guards =
+                due.iter().map(|(key, revision)| Guard::ModifiedAt(key.clone(), *revision)).collect();
             let writes = due.iter().map(|(key, _)| Write::Delete(key.clone())).collect();
             match store.commit(Txn { guards, writes }).await? {
                 Outcome::Committed(_) => break,

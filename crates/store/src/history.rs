@@ -52,7 +52,12 @@ struct Pick {
 
 impl Pick {
     fn of(key: &[u8], slot: &Slot) -> Pick {
-        Pick { key: Bytes::copy_from_slice(key), id: slot.id, created: slot.created, value: slot.value.clone() }
+        Pick {
+            key: Bytes::copy_from_slice(key),
+            id: slot.id,
+            created: slot.created,
+            value: slot.value.clone(),
+        }
     }
 }
 
@@ -103,8 +108,13 @@ impl Selection {
 
     /// Reads what is missing. `None` if a row was compacted meanwhile, and the query must be asked again.
     pub(crate) fn fill(&mut self, log: &dyn Log) -> Result<Option<()>, StoreError> {
-        let missing: Vec<usize> =
-            self.picks.iter().enumerate().filter(|(_, pick)| pick.value.is_none()).map(|(at, _)| at).collect();
+        let missing: Vec<usize> = self
+            .picks
+            .iter()
+            .enumerate()
+            .filter(|(_, pick)| pick.value.is_none())
+            .map(|(at, _)| at)
+            .collect();
         let ids: Vec<RowId> = missing.iter().map(|at| self.picks[*at].id).collect();
         for (at, row) in missing.into_iter().zip(log.fetch(&ids)?) {
             let Some(row) = row else { return Ok(None) };

@@ -60,7 +60,8 @@ impl Index {
         let upper = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
         // An empty span must not reach the map, which takes it for a defect of the caller.
         let empty = !end.is_empty() && start >= end;
-        let bounds = if empty { (Bound::Excluded(end), Bound::Unbounded) } else { (Bound::Included(start), upper) };
+        let bounds =
+            if empty { (Bound::Excluded(end), Bound::Unbounded) } else { (Bound::Included(start), upper) };
         let limit = if empty { 0 } else { usize::MAX };
         self.slots.range::<[u8], _>(bounds).take(limit).map(|(key, slot)| (&**key, slot))
     }

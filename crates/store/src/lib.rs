@@ -14,7 +14,10 @@
 //!   prefixes asks for one watch of all of them and takes it apart. Only values written last are sure to be in memory.
 
 mod checksum;
+#[cfg(test)]
+mod conformance;
 mod core;
+pub mod embedded;
 mod history;
 mod index;
 pub mod memory;

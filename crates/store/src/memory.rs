@@ -31,7 +31,9 @@ impl Memory {
         let log = Arc::new(MemoryLog::default());
         let core = Arc::new(Core::new(State::new(0, 0, options.hot_bytes), log.clone(), env.clone()));
         let store = Arc::new(Memory { core: core.clone(), log });
-        let housekeeping = keep_house(Arc::downgrade(&store), Arc::downgrade(&core), options, env.clone());
+        let (weak_store, weak_core) = (Arc::downgrade(&store), Arc::downgrade(&core));
+        let retention = options.retention();
+        let housekeeping = keep_house(weak_store, weak_core, retention, options.sweep_interval, env.clone());
         env.tasks.spawn("store housekeeping", housekeeping);
         store
     }
@@ -43,7 +45,8 @@ impl Memory {
         let planned = Planner::new(&state.index, state.newest, now).plan(txn)?;
         match planned {
             Planned::Conflict { guard, current: found } => {
-                Ok(Outcome::Conflict { guard, current: current(&*self.log, found)? })
+                let current = current(found, |id| self.log.fetch(&[id]))?;
+                Ok(Outcome::Conflict { guard, current })
             }
             Planned::Unchanged(revision) => Ok(Outcome::Committed(revision)),
             Planned::Rows(rows) => {
@@ -125,5 +128,37 @@ impl Store for Memory {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.compact_now(revision) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use env::WallTime;
+
+    use super::*;
+    use crate::conformance::{Backend, conformance};
+
+    struct InMemory(Arc<Memory>);
+
+    impl Backend for InMemory {
+        async fn make(options: Options) -> InMemory {
+            InMemory(Memory::new(options, Env::simulated(WallTime::from_secs(1_800_000_000), 7)))
+        }
+
+        fn store(&self) -> &dyn Store {
+            &*self.0
+        }
+    }
+
+    // Nothing here waits for the outside, so time may pass as fast as it likes.
+    conformance!(InMemory, start_paused = true);
+
+    #[tokio::test]
+    async fn a_closed_store_ends_its_watches() {
+        let store = Memory::new(Options::default(), Env::real());
+        let mut watch = store.watch(Bytes::new(), 0).await.expect("a watch");
+        assert!(watch.next().await.is_ok());
+        drop(store);
+        assert!(matches!(watch.next().await, Err(StoreError::Unavailable { .. })));
     }
 }

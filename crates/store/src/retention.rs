@@ -31,19 +31,25 @@ impl Retention {
         Retention { keep_secs, keep_bytes, moments: VecDeque::new(), forgotten: 0 }
     }
 
-    /// Takes a look at the store; answers up to where history is to be forgotten now, if further than before.
-    pub(crate) fn observe(&mut self, secs: u32, newest: Revision, replaced: u64) -> Option<Revision> {
+    /// Takes note of how the store stood at a time. Times come in order.
+    pub(crate) fn remember(&mut self, secs: u32, newest: Revision, replaced: u64) {
         let apart = self.keep_secs / MOMENTS;
-        let last = self.moments.back();
-        if last.is_none_or(|last| secs.saturating_sub(last.secs) >= apart || replaced > last.replaced) {
+        let finest = self.keep_bytes / u64::from(MOMENTS);
+        let worth = self.moments.back().is_none_or(|last| {
+            secs.saturating_sub(last.secs) > apart || replaced.saturating_sub(last.replaced) > finest
+        });
+        if worth {
             self.moments.push_back(Moment { secs, newest, replaced });
+            self.thin_out();
         }
-        self.thin_out();
+    }
+
+    /// Up to where history is to be forgotten now, if further than before.
+    pub(crate) fn due(&mut self, secs: u32, replaced: u64) -> Option<Revision> {
         let mut target = None;
-        while let Some(oldest) = self.moments.front().copied() {
+        while let Some(oldest) = self.moments.front() {
             let too_old = secs.saturating_sub(oldest.secs) >= self.keep_secs;
-            // The newest moment can free nothing yet: what it stands for is the present.
-            let too_much = self.moments.len() > 1 && replaced - oldest.replaced.min(replaced) > self.keep_bytes;
+            let too_much = replaced.saturating_sub(oldest.replaced) > self.keep_bytes;
             if !too_old && !too_much {
                 break;
             }
@@ -72,36 +78,46 @@ impl Retention {
 mod tests {
     use super::*;
 
+    fn observe(retention: &mut Retention, secs: u32, newest: Revision, replaced: u64) -> Option<Revision> {
+        retention.remember(secs, newest, replaced);
+        retention.due(secs, replaced)
+    }
+
     #[test]
     fn what_is_older_than_the_time_is_forgotten() {
         let mut retention = Retention::new(Duration::from_secs(3600), u64::MAX);
-        assert_eq!(retention.observe(0, 10, 0), None);
-        assert_eq!(retention.observe(1800, 20, 0), None);
-        assert_eq!(retention.observe(3599, 30, 0), None);
-        assert_eq!(retention.observe(3600, 40, 0), Some(10));
-        assert_eq!(retention.observe(3610, 40, 0), None);
-        assert_eq!(retention.observe(5400, 50, 0), Some(20));
+        let seen = [(0, 10), (1800, 20), (3599, 30), (3600, 40), (3610, 40), (5400, 50)];
+        let forgotten = seen.map(|(secs, newest)| observe(&mut retention, secs, newest, 0));
+        assert_eq!(forgotten, [None, None, None, Some(10), None, Some(20)]);
     }
 
     #[test]
     fn what_is_more_than_the_size_is_forgotten_however_young() {
         let mut retention = Retention::new(Duration::from_secs(3600), 1000);
-        assert_eq!(retention.observe(0, 10, 0), None);
-        assert_eq!(retention.observe(5, 20, 900), None);
-        assert_eq!(retention.observe(10, 30, 1800), Some(10));
-        assert_eq!(retention.observe(15, 40, 4000), Some(30));
+        let seen = [(0, 10, 0), (5, 20, 900), (10, 30, 1800), (15, 40, 4000)];
+        let forgotten = seen.map(|(secs, newest, replaced)| observe(&mut retention, secs, newest, replaced));
+        assert_eq!(forgotten, [None, None, Some(10), Some(30)]);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_forgets_nothing() {
+        let mut retention = Retention::new(Duration::from_secs(10), u64::MAX);
+        assert_eq!(observe(&mut retention, 1000, 10, 0), None);
+        assert_eq!(observe(&mut retention, 0, 20, 0), None);
+        assert_eq!(observe(&mut retention, 1010, 30, 0), Some(10));
     }
 
     #[test]
     fn memory_is_bounded_and_time_still_kept() {
-        let mut retention = Retention::new(Duration::from_secs(1_000_000), u64::MAX);
+        let mut retention = Retention::new(Duration::from_secs(1_000_000), 1 << 20);
         let mut forgotten = 0;
         for secs in 0..1_200_000u32 {
-            if let Some(target) = retention.observe(secs, u64::from(secs) + 1, u64::from(secs)) {
+            // Bytes come in bursts, so moments are finer than the time alone would make them.
+            if let Some(target) = observe(&mut retention, secs, u64::from(secs) + 1, u64::from(secs) / 2) {
                 assert!(u64::from(secs) >= 1_000_000 && target > forgotten);
                 forgotten = target;
             }
-            assert!(retention.moments.len() <= 5 * MOMENTS as usize);
+            assert!(retention.moments.len() <= 4 * MOMENTS as usize + 1);
         }
         assert!(forgotten > 100_000);
     }

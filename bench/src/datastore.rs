@@ -1,0 +1,264 @@
+//! `bench store [--keys N] [--seconds N] [DIRECTORY]`: how fast the embedded store commits, starts and is backed up,
+//! beside what the disk below it can do at all.
+
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use env::{Clock, Env};
+use store::embedded::Embedded;
+use store::{Options, Outcome, Query, Store, Txn, Write};
+
+/// The size of each value.
+const VALUE: usize = 1024;
+
+/// Runs everything and prints the figures.
+pub async fn run(arguments: &[String]) -> Result<()> {
+    if let [flag, directory] = arguments
+        && flag == "--open"
+    {
+        return open_only(Path::new(directory)).await;
+    }
+    let settings = Settings::parse(arguments)?;
+    std::fs::create_dir_all(&settings.directory)?;
+    let result = run_in(&settings).await;
+    std::fs::remove_dir_all(&settings.directory)?;
+    result
+}
+
+struct Settings {
+    keys: usize,
+    period: Duration,
+    directory: PathBuf,
+}
+
+impl Settings {
+    fn parse(arguments: &[String]) -> Result<Settings> {
+        let name = format!("ironclad-bench-store-{}", std::process::id());
+        let mut settings = Settings {
+            keys: 1_000_000,
+            period: Duration::from_secs(5),
+            directory: std::env::current_dir()?.join(name.clone()),
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> Result<u64> {
+                Ok(arguments.next().with_context(|| format!("{argument} needs a number"))?.parse()?)
+            };
+            match argument.as_str() {
+                "--keys" => settings.keys = usize::try_from(number()?)?,
+                "--seconds" => settings.period = Duration::from_secs(number()?),
+                option if option.starts_with('-') => bail!("there is no option {option}"),
+                directory => settings.directory = Path::new(directory).join(&name),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+async fn run_in(settings: &Settings) -> Result<()> {
+    let clock = Clock::real();
+    for (what, overwrite) in [("overwriting", true), ("appending", false)] {
+        let rate = raw(&settings.directory.join("raw"), settings.period / 2, overwrite, &clock)?;
+        println!("raw {what:<12} {rate:>9.0} fdatasync/s of 4 KiB");
+    }
+    println!(
+        "{:>7} {:>10} {:>9} {:>9} {:>9} {:>12}",
+        "writers", "values/s", "p50 ms", "p99 ms", "max ms", "bytes/value"
+    );
+    for writers in [1, 16, 128] {
+        let directory = settings.directory.join(format!("writers-{writers}"));
+        let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
+        let written_before = disk_bytes()?;
+        let load = Load { writers, period: settings.period, pause: Duration::ZERO };
+        let latencies = load.run(&store, &clock).await?;
+        let bytes = (disk_bytes()? - written_before) as f64 / latencies.len() as f64;
+        let rate = latencies.len() as f64 / settings.period.as_secs_f64();
+        let at = |share| percentile(&latencies, share);
+        println!(
+            "{writers:>7} {rate:>10.0} {:>9.2} {:>9.2} {:>9.2} {bytes:>12.0}",
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+        drop(store);
+        std::fs::remove_dir_all(&directory)?;
+    }
+    large(settings, &clock).await
+}
+
+/// How often the disk makes 4 KiB durable, one after the other.
+fn raw(file: &Path, period: Duration, overwrite: bool, clock: &Clock) -> Result<f64> {
+    const REGION: u64 = 16 << 20;
+    let mut handle = OpenOptions::new().create(true).truncate(true).write(true).open(file)?;
+    let block = [7u8; 4096];
+    if overwrite {
+        for _ in 0..REGION / 4096 {
+            handle.write_all(&block)?;
+        }
+        handle.sync_all()?;
+        handle.seek(SeekFrom::Start(0))?;
+    }
+    let start = clock.monotonic();
+    let mut count = 0u64;
+    while clock.monotonic() - start < period {
+        if overwrite && count.is_multiple_of(REGION / 4096) {
+            handle.seek(SeekFrom::Start(0))?;
+        }
+        handle.write_all(&block)?;
+        handle.sync_data()?;
+        count += 1;
+    }
+    let elapsed = (clock.monotonic() - start).as_secs_f64();
+    drop(handle);
+    std::fs::remove_file(file)?;
+    Ok(count as f64 / elapsed)
+}
+
+/// Writers that each put one value after the other.
+struct Load {
+    writers: usize,
+    period: Duration,
+    /// Between two values of a writer.
+    pause: Duration,
+}
+
+impl Load {
+    /// The latency of each commit.
+    async fn run(&self, store: &Arc<Embedded>, clock: &Clock) -> Result<Vec<Duration>> {
+        let tasks = env::Tasks::new();
+        let stop = Arc::new(AtomicBool::new(false));
+        let next = Arc::new(AtomicU64::new(store.revision().await?));
+        let mut handles = Vec::new();
+        for _ in 0..self.writers {
+            let (store, clock, stop, next) = (store.clone(), clock.clone(), stop.clone(), next.clone());
+            let pause = self.pause;
+            handles.push(tasks.spawn("writer", async move {
+                let value = Bytes::from(vec![b'v'; VALUE]);
+                let mut latencies = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let start = clock.monotonic();
+                    put(&*store, vec![(key(number), value.clone())]).await?;
+                    latencies.push(clock.monotonic() - start);
+                    if !pause.is_zero() {
+                        clock.sleep(pause).await;
+                    }
+                }
+                anyhow::Ok(latencies)
+            }));
+        }
+        clock.sleep(self.period).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        for handle in handles {
+            all.extend(handle.join().await.context("a writer panicked")??);
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+}
+
+/// Start, memory and backup of a large store.
+async fn large(settings: &Settings, clock: &Clock) -> Result<()> {
+    let directory = settings.directory.join("large");
+    let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
+    let mut number = 0;
+    while number < settings.keys {
+        let count = 1000.min(settings.keys - number);
+        // Values differ, so that nothing below can fold them together.
+        let pairs = (number..number + count).map(|number| {
+            let mut value = vec![b'v'; VALUE];
+            value[..8].copy_from_slice(&number.to_le_bytes());
+            (key(scatter(number as u64)), Bytes::from(value))
+        });
+        put(&*store, pairs.collect()).await?;
+        number += count;
+    }
+    drop(store);
+    // A process of its own has no memory but what the store takes.
+    let program = std::env::current_exe()?;
+    let status = std::process::Command::new(program).args(["store", "--open"]).arg(&directory).status()?;
+    anyhow::ensure!(status.success(), "the store could not be opened again");
+
+    let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
+    let start = clock.monotonic();
+    let page = store.range(Query::default()).await?;
+    let elapsed = (clock.monotonic() - start).as_secs_f64();
+    println!("reading all {} values from disk: {elapsed:.2} s", page.items.len());
+    drop(page);
+
+    let file = settings.directory.join("backup");
+    let load = Load { writers: 16, period: Duration::from_secs(10), pause: Duration::from_millis(15) };
+    let backup = async {
+        let start = clock.monotonic();
+        let revision = store.backup(&file).await?;
+        anyhow::Ok((revision, clock.monotonic() - start))
+    };
+    let (backup, latencies) = tokio::join!(backup, load.run(&store, clock));
+    let ((revision, elapsed), latencies) = (backup?, latencies?);
+    let rate = latencies.len() as f64 / load.period.as_secs_f64();
+    println!(
+        "backup at revision {revision}: {:.2} s, while {rate:.0} values/s took at most {:.1} ms (p99 {:.1} ms)",
+        elapsed.as_secs_f64(),
+        percentile(&latencies, 1.0),
+        percentile(&latencies, 0.99),
+    );
+    Ok(())
+}
+
+/// Opens a store and says how long that took and what memory it takes.
+async fn open_only(directory: &Path) -> Result<()> {
+    let clock = Clock::real();
+    let (memory, start) = (resident()?, clock.monotonic());
+    let store = Embedded::open(directory, Options::default(), Env::real()).await?;
+    let elapsed = (clock.monotonic() - start).as_secs_f64();
+    let per_key = resident()?.saturating_sub(memory) as f64 / store.keys() as f64;
+    println!("start with {} keys: {elapsed:.2} s, {per_key:.0} bytes of memory per key", store.keys());
+    Ok(())
+}
+
+async fn put(store: &dyn Store, pairs: Vec<(Bytes, Bytes)>) -> Result<()> {
+    let writes = pairs.into_iter().map(|(key, value)| Write::Put { key, value, ttl_secs: None }).collect();
+    match store.commit(Txn { guards: Vec::new(), writes }).await? {
+        Outcome::Committed(_) => Ok(()),
+        Outcome::Conflict { .. } => bail!("a transaction without guards cannot conflict"),
+    }
+}
+
+fn key(number: u64) -> Bytes {
+    Bytes::from(format!("/registry/core/pods/namespace-{}/pod-{number:016x}", number % 100))
+}
+
+/// Spreads numbers, so that keys do not come in order.
+fn scatter(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn percentile(sorted: &[Duration], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let at = (last as f64 * share) as usize;
+    sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+}
+
+/// Bytes this process has sent to disks.
+fn disk_bytes() -> Result<u64> {
+    proc_number("/proc/self/io", "write_bytes:")
+}
+
+/// Bytes of memory this process holds.
+fn resident() -> Result<u64> {
+    Ok(proc_number("/proc/self/status", "VmRSS:")? * 1024)
+}
+
+fn proc_number(file: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(file)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.with_context(|| format!("{file} has no {name}"))?.parse()?)
+}

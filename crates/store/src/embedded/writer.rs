@@ -1,0 +1,304 @@
+//! The one writer: plans all transactions that wait, commits them together, tells the result.
+
+mod checkpoint;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{Core, current};
+use crate::embedded::database::{self, Meta};
+use crate::embedded::fault::{Trouble, store_error, trouble};
+use crate::embedded::reader;
+use crate::embedded::writer::checkpoint::Checkpoints;
+use crate::history::{Values, garbage};
+use crate::index::Slot;
+use crate::plan::{Planned, Planner};
+use crate::row::{Row, RowId};
+use crate::{KeyValue, Outcome, Revision, StoreError, Txn, Write};
+
+/// How many transactions share one fsync at most: what a disk takes in a few milliseconds.
+const GROUP: usize = 512;
+
+/// How many bytes of values share one fsync at most, but for a single larger transaction.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// How many rows of forgotten history are looked at between two groups, so that none of them waits long.
+const SWEEP_ROWS: usize = 256;
+
+/// Where an answer goes. Who does not wait for it any more is no concern of the writer's.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Carry a transaction out.
+    Commit {
+        /// Which one.
+        txn: Txn,
+        /// Where the outcome goes.
+        answer: Answer<Outcome>,
+    },
+    /// Forget history before a revision.
+    Compact {
+        /// Which one.
+        revision: Revision,
+        /// Told when it is forgotten, though its rows may still be on disk.
+        answer: Answer<()>,
+    },
+}
+
+/// The writer, before and while it runs.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    core: Arc<Core>,
+    connection: Connection,
+    path: PathBuf,
+    /// Rows that were forgotten up to this revision are gone.
+    swept: Revision,
+    checkpoints: Checkpoints,
+}
+
+impl Writer {
+    pub(crate) fn new(core: Arc<Core>, connection: Connection, path: PathBuf, swept: Revision) -> Writer {
+        let checkpoints = Checkpoints::new(path.clone());
+        Writer { core, connection, path, swept, checkpoints }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(crate) fn start(mut self, jobs: mpsc::Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
+        self.checkpoints.start()?;
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || self.run(jobs))
+    }
+
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut pace = Pace::default();
+        loop {
+            while jobs.is_empty() && self.sweep() {}
+            let Some(first) = jobs.blocking_recv() else { return };
+            let mut group = Group::default();
+            group.add(first);
+            self.gather(&mut group, &mut jobs, &pace);
+            pace.expected = group.commits.len();
+            let start = self.core.monotonic();
+            if !group.commits.is_empty() {
+                self.commit(group.commits);
+            }
+            pace.patience = (self.core.monotonic() - start) / 4;
+            for (revision, answer) in group.compactions {
+                // An error means that the caller has gone, which changes nothing.
+                let _ = answer.send(self.compact(revision));
+            }
+            self.checkpoints.written(&self.connection);
+            self.sweep();
+        }
+    }
+
+    /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
+    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it.
+    fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
+        let until = self.core.monotonic() + pace.patience;
+        while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
+            match jobs.try_recv() {
+                Ok(job) => group.add(job),
+                Err(TryRecvError::Empty)
+                    if group.commits.len() < pace.expected && self.core.monotonic() < until =>
+                {
+                    std::thread::yield_now();
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn commit(&mut self, group: Vec<(Txn, Answer<Outcome>)>) {
+        let (mut rows, mut answers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        {
+            let now = self.core.now();
+            let state = self.core.state();
+            let mut planner = Planner::new(&state.index, state.newest, now);
+            for (txn, answer) in group {
+                let planned = planner.plan(txn).map(|planned| match planned {
+                    Planned::Rows(more) => {
+                        let revision = more[0].id.revision();
+                        rows.extend(more);
+                        Planned::Unchanged(revision)
+                    }
+                    other => other,
+                });
+                answers.push((planned, answer));
+            }
+        }
+        let written = self.core.check().and_then(|()| self.write(&rows));
+        if written.is_ok() {
+            let mut state = self.core.state_mut();
+            state.publish(rows);
+            let newest = state.newest;
+            drop(state);
+            self.core.announce(newest);
+        }
+        for (planned, answer) in answers {
+            let outcome = written.clone().and_then(|()| match planned? {
+                // Rows that were planned are written by now; their revision is left.
+                Planned::Unchanged(revision) => Ok(Outcome::Committed(revision)),
+                Planned::Conflict { guard, current: found } => {
+                    Ok(Outcome::Conflict { guard, current: self.current(found)? })
+                }
+                Planned::Rows(_) => unreachable!("rows were taken out when they were planned"),
+            });
+            // An error means that the caller has gone; the transaction has happened all the same.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// How the key of a guard stands. Nobody else removes rows, so its row is there.
+    fn current(&self, found: Option<(Bytes, Slot)>) -> Result<Option<KeyValue>, StoreError> {
+        current(found, |id| reader::fetch(&self.connection, &self.path, &[id]))
+    }
+
+    /// Writes rows in one transaction of SQLite. When this answers `Ok` they are durable.
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.checkpoints.count(rows);
+        self.transact(|connection| rows.iter().try_for_each(|row| database::insert(connection, row)))
+    }
+
+    /// Runs `work` in a transaction. An error that leaves open whether it happened ends the store.
+    fn transact(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+        let run = |sql| self.connection.prepare_cached(sql)?.execute([]).map(drop);
+        let begun = run("BEGIN IMMEDIATE");
+        let error = match begun.and_then(|()| work(&self.connection)) {
+            Ok(()) => match run("COMMIT") {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !self.connection.is_autocommit()
+            && let Err(error) = run("ROLLBACK")
+        {
+            self.core.fail(store_error(&self.path, &error));
+        }
+        let answer = store_error(&self.path, &error);
+        match trouble(&error) {
+            Trouble::Full | Trouble::Other => Err(answer),
+            Trouble::Damaged => {
+                tracing::error!(error = %answer, "the store stops");
+                self.core.fail(answer.clone());
+                Err(answer)
+            }
+            Trouble::Disk => {
+                // After a failed fsync the kernel may have dropped what it could not write, and a second fsync would
+                // say nothing of it. Only reading everything again, at a new start, shows what is there.
+                tracing::error!(error = %answer, "the store stops; start again to see what is on the disk");
+                self.core.fail(answer.clone());
+                Err(StoreError::Unknown { detail: answer.to_string() })
+            }
+        }
+    }
+
+    fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
+        self.core.check()?;
+        let (newest, compacted) = {
+            let state = self.core.state();
+            (state.newest, state.compacted)
+        };
+        if revision > compacted && revision <= newest {
+            // First on disk: what was once refused as forgotten must not come back after a crash.
+            self.transact(|connection| database::set_meta(connection, Meta::Compacted, revision))?;
+        }
+        self.core.begin_compaction(revision).map(drop)
+    }
+
+    /// Removes some rows of forgotten history. Answers whether there is more to do.
+    fn sweep(&mut self) -> bool {
+        let compacted = self.core.state().compacted;
+        if self.swept >= compacted || self.core.check().is_err() {
+            return false;
+        }
+        match self.sweep_some(compacted) {
+            Ok(swept) => {
+                self.swept = swept;
+                swept < compacted
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old history could not be removed; trying again later");
+                false
+            }
+        }
+    }
+
+    fn sweep_some(&mut self, compacted: Revision) -> Result<Revision, StoreError> {
+        let mut rows = self.heads(SWEEP_ROWS)?;
+        let complete = rows.len() < SWEEP_ROWS;
+        rows.retain(|row| row.id.revision() <= compacted);
+        // The last transaction may go on beyond what was read; it is left for the next time, unless it is all there is.
+        let last = rows.last().map_or(compacted, |row| row.id.revision());
+        let first = rows.first().map_or(compacted, |row| row.id.revision());
+        let swept = if complete {
+            compacted
+        } else if first == last {
+            rows = self.heads(crate::MAX_WRITES)?;
+            rows.retain(|row| row.id.revision() == first);
+            first
+        } else {
+            rows.retain(|row| row.id.revision() < last);
+            last - 1
+        };
+        let garbage = garbage(&rows);
+        self.transact(|connection| {
+            database::delete(connection, &garbage)?;
+            database::set_meta(connection, Meta::Swept, swept)
+        })?;
+        Ok(swept)
+    }
+
+    /// The first rows that are not swept yet.
+    fn heads(&self, limit: usize) -> Result<Vec<Row>, StoreError> {
+        reader::rows(&self.connection, &self.path, (RowId::after(self.swept), limit), Values::Skip)
+    }
+}
+
+/// What is done at once.
+#[derive(Debug, Default)]
+struct Group {
+    commits: Vec<(Txn, Answer<Outcome>)>,
+    compactions: Vec<(Revision, Answer<()>)>,
+    bytes: usize,
+}
+
+/// What the group before tells of the next one.
+#[derive(Debug, Default)]
+struct Pace {
+    /// How many transactions it had.
+    expected: usize,
+    /// How long waiting for as many is worth it: a part of what an fsync takes.
+    patience: Duration,
+}
+
+impl Group {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Commit { txn, answer } => {
+                self.bytes += txn.writes.iter().map(size).sum::<usize>();
+                self.commits.push((txn, answer));
+            }
+            Job::Compact { revision, answer } => self.compactions.push((revision, answer)),
+        }
+    }
+}
+
+fn size(write: &Write) -> usize {
+    match write {
+        Write::Put { key, value, .. } => key.len() + value.len(),
+        Write::Delete(key) => key.len(),
+    }
+}
