@@ -170,7 +170,7 @@ async fn what_was_answered_survives_kills() {
     for crash in 0..crashes {
         let before = Answers::read(&directory.0).revisions.len();
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "what_was_answered_survives_kills"])
+            .args(["--exact", "what_was_answered_survives_kills", "--nocapture"])
             .env(DIRECTORY, &directory.0)
             .stdout(Stdio::null())
             .spawn()
