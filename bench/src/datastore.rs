@@ -86,7 +86,7 @@ async fn run_in(settings: &Settings) -> Result<()> {
             at(0.99),
             at(1.0)
         );
-        drop(store);
+        store.close().await;
         std::fs::remove_dir_all(&directory)?;
     }
     large(settings, &clock).await
@@ -180,7 +180,7 @@ async fn large(settings: &Settings, clock: &Clock) -> Result<()> {
         put(&*store, pairs.collect()).await?;
         number += count;
     }
-    drop(store);
+    store.close().await;
     // A process of its own has no memory but what the store takes.
     let program = std::env::current_exe()?;
     let status = std::process::Command::new(program).args(["store", "--open"]).arg(&directory).status()?;

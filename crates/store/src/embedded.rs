@@ -46,7 +46,7 @@ pub struct Embedded {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held until the writer is done.
-    _lock: Lock,
+    lock: Mutex<Option<Lock>>,
 }
 
 impl Embedded {
@@ -78,7 +78,7 @@ impl Embedded {
             env: env.clone(),
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(writer)),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         });
         let (weak_store, weak_core) = (Arc::downgrade(&store), Arc::downgrade(&core));
         let housekeeping = keep_house(weak_store, weak_core, retention, options.sweep_interval, env.clone());
@@ -118,16 +118,41 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Finishes what was asked, and leaves the directory to others. From now on every call is refused.
+    pub async fn close(&self) {
+        let writer = self.retire();
+        let ended = self.env.tasks.blocking(move || writer.is_none_or(|writer| writer.join().is_ok())).await;
+        if ended != Some(true) {
+            self.blame_writer();
+        }
+        self.leave();
+    }
+
+    /// Lets nobody ask any more; the writer ends when it has answered.
+    fn retire(&self) -> Option<JoinHandle<()>> {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn leave(&self) {
+        self.core.fail(StoreError::Unavailable { detail: "the store was closed".to_owned() });
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn blame_writer(&self) {
+        tracing::error!(path = %self.path.display(), "the store's writer panicked; this is a defect");
+    }
+}
+
 impl Drop for Embedded {
     fn drop(&mut self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
+        if let Some(writer) = self.retire()
             && writer.join().is_err()
         {
-            tracing::error!(path = %self.path.display(), "the store's writer panicked; this is a defect");
+            self.blame_writer();
         }
-        self.core.fail(StoreError::Unavailable { detail: "the store was closed".to_owned() });
+        self.leave();
     }
 }
 

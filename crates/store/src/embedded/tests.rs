@@ -85,7 +85,7 @@ async fn everything_is_there_after_a_restart() {
     delete(&store, "k3").await;
     let (before, past) =
         (all(&store).await, store.range(Query { revision: Some(50), ..Query::default() }).await);
-    drop(store);
+    store.close().await;
     let store = open(&directory.0).await.unwrap();
     let after = all(&store).await;
     assert_eq!((after.items, after.revision), (before.items, 101));
@@ -111,7 +111,7 @@ async fn revisions_go_on_although_the_last_row_was_forgotten() {
     put(&store, "a", "1").await;
     delete(&store, "a").await;
     store.compact(2).await.unwrap();
-    drop(store);
+    store.close().await;
     let store = open(&directory.0).await.unwrap();
     assert_eq!(store.revision().await, Ok(2));
     let refused = store.range(Query { revision: Some(1), ..Query::default() }).await;
@@ -133,7 +133,7 @@ async fn a_second_user_is_refused_and_files_are_private() {
         let file = file.unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.path());
     }
-    drop(store);
+    store.close().await;
     assert!(open(&path).await.is_ok());
 }
 
@@ -146,7 +146,7 @@ async fn forgotten_rows_leave_the_disk() {
     }
     store.compact(990).await.unwrap();
     put(&store, "end", "x").await;
-    drop(store);
+    store.close().await;
     let report = check(&directory.0).unwrap();
     // Four keys and their rows of the ten revisions that are kept, of which up to four replaced older ones.
     assert!(report.findings.is_empty(), "{report:?}");
@@ -188,7 +188,7 @@ async fn a_backup_is_consistent_and_a_restored_store_jumps_ahead() {
     let refused = store.watch(Bytes::new(), revision).await.map(drop);
     assert_eq!(refused, Err(StoreError::Compacted { asked: revision, oldest: jumped }));
     assert_eq!(put(&store, "k7", "again").await, jumped + 1);
-    drop(store);
+    store.close().await;
     assert_eq!(check(&restored).unwrap().findings, Vec::<String>::new());
 }
 
@@ -207,7 +207,7 @@ async fn a_damaged_value_is_found_when_it_is_read_and_named() {
     let store = open(&directory.at("store")).await.unwrap();
     put(&store, "/registry/a", "the value that will be damaged").await;
     put(&store, "/registry/b", "another").await;
-    drop(store);
+    store.close().await;
     damage(&directory.at("store"), b"will be damaged", b"was not damaged");
     let store = open(&directory.at("store")).await.unwrap();
     assert!(store.get(Bytes::from_static(b"/registry/b")).await.is_ok());
@@ -221,7 +221,7 @@ async fn a_damaged_value_is_found_when_it_is_read_and_named() {
     );
     assert!(matches!(store.backup(&directory.at("backup")).await, Err(StoreError::Corrupt { .. })));
     assert!(!directory.at("backup").exists() && !directory.at("backup.partial").exists());
-    drop(store);
+    store.close().await;
     let report = check(&directory.at("store")).unwrap();
     assert!(report.findings.len() == 1 && report.findings[0].contains("/registry/a"), "{report:?}");
 }
@@ -231,7 +231,7 @@ async fn a_damaged_key_is_found_at_start() {
     let directory = Directory::new();
     let store = open(&directory.0).await.unwrap();
     put(&store, "/registry/some/key", "value").await;
-    drop(store);
+    store.close().await;
     damage(&directory.0, b"some/key", b"same/key");
     assert!(matches!(open(&directory.0).await, Err(StoreError::Corrupt { .. })));
 }
@@ -243,7 +243,7 @@ async fn a_damaged_page_is_found() {
     for number in 0..2000 {
         put(&store, &format!("k{number}"), &"v".repeat(200)).await;
     }
-    drop(store);
+    store.close().await;
     let file = disk::database(&directory.0);
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2 / 4096 * 4096;
