@@ -1,1 +1,160 @@
-//! (room being built)
+//! The API server: HTTP, authentication, authorization, admission, the verbs, the watch cache, discovery.
+//!
+//! [`start`] makes a server of a configuration, the doors to the outside and a store. A write goes one way: bytes, route,
+//! who are you, may you, document, defaults, admission, the kind's rules, encoded once, store, watch cache, everyone who
+//! watches. A read never goes past the watch cache.
+
+mod admission;
+mod answer;
+mod authn;
+mod authz;
+mod bootstrap;
+mod cache;
+pub mod config;
+mod core;
+mod discovery;
+mod document;
+mod handler;
+mod health;
+mod http;
+pub mod identity;
+mod impersonate;
+mod managed;
+mod metrics;
+mod openapi;
+mod order;
+mod query;
+mod registry;
+mod route;
+mod selection;
+mod services;
+mod stored;
+mod subresource;
+mod transport;
+mod verbs;
+mod version;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http as _;
+use arc_swap::ArcSwap;
+use env::{Env, TaskHandle};
+use store::Store;
+use tokio::net::TcpListener;
+
+pub use config::{Config, KeyPair, Limits};
+pub use identity::Identity;
+
+use crate::core::Core;
+use crate::health::Phase;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificates or keys cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] http::tls::TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; is another server running there?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] store::StoreError),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    core: Arc<Core>,
+    serving: TaskHandle<()>,
+}
+
+/// How long to wait before what every cluster has is tried to be made again.
+const BOOTSTRAP_RETRY: Duration = Duration::from_millis(500);
+
+/// Starts a server. It serves when this returns; [`Server::ready`] tells when what every cluster has is there.
+pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Server, StartError> {
+    let env = env.child("apiserver");
+    let tls = http::tls::server_config(&config.serving)?;
+    let authenticator = authn::Authenticator::new(&config)?;
+    let table = api::Table::load();
+    let caches = registry::open_caches(&env, store, &table).await?;
+    let registry = registry::Registry::built_in(table, &caches);
+    let unavailable = |source| StartError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
+    let addr = listener.local_addr().map_err(unavailable)?;
+    let limits = config.limits;
+    let core = Arc::new(Core {
+        address: addr,
+        config,
+        env: env.clone(),
+        caches,
+        registry: ArcSwap::from_pointee(registry),
+        authenticator,
+        authorizer: Arc::new(authz::Union { members: vec![Box::new(authz::Masters)] }),
+        admission: admission::Chain::default(),
+        health: health::Health::default(),
+        metrics: metrics::Metrics::default(),
+    });
+    core.health.reached(Phase::Cached);
+    let handler = Arc::new(handler::Requests::new(core.clone()));
+    let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
+    let serving = env.tasks.spawn_until_done("listener", serving);
+    core.health.reached(Phase::Serving);
+    env.tasks.spawn("bootstrap", prepare(core.clone()));
+    Ok(Server { addr, core, serving })
+}
+
+/// Makes what every cluster has, however long the store takes to let us.
+async fn prepare(core: Arc<Core>) {
+    loop {
+        match bootstrap::run(&core).await {
+            Ok(()) => {
+                core.health.reached(Phase::Bootstrapped);
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "what every cluster has could not be made; trying again");
+                core.env.clock.sleep(BOOTSTRAP_RETRY).await;
+            }
+        }
+    }
+}
+
+impl Server {
+    /// The API for somebody in the same process.
+    pub fn transport(&self, identity: Identity) -> Arc<dyn client::Transport> {
+        Arc::new(transport::InProcess::new(self.core.clone(), identity))
+    }
+
+    /// Whether everything that is done at start is done.
+    pub fn is_ready(&self) -> bool {
+        self.core.health.is_ready()
+    }
+
+    /// Waits until everything that is done at start is done.
+    pub async fn ready(&self) {
+        self.core.health.wait_until_ready().await;
+    }
+
+    /// Tells that the server is about to stop: `/readyz` fails from now on.
+    pub fn shutdown(&self) {
+        self.core.health.stop();
+    }
+
+    /// Waits until the listener has ended, which it does when the environment's tasks are stopped.
+    pub async fn ended(self) {
+        self.serving.join().await;
+    }
+}

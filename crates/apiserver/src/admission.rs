@@ -1,0 +1,139 @@
+//! Admission: what the cluster's own rules change in a write, and what they refuse.
+//!
+//! Every plugin that changes objects runs before any that only checks them, as upstream's do.
+
+mod namespace_lifecycle;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use machinery::{Status, Value};
+
+use crate::cache::Caches;
+use crate::identity::Identity;
+use crate::registry::Served;
+
+/// What kind of write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object, or a POST to a subresource.
+    Create,
+    /// A change.
+    Update,
+    /// A deletion.
+    Delete,
+    /// A stream to a pod, a node or a Service.
+    Connect,
+}
+
+impl Operation {
+    /// `CREATE`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+}
+
+/// A write that is to be admitted.
+#[derive(Debug)]
+pub struct Review<'a> {
+    /// What kind.
+    pub operation: Operation,
+    /// By whom.
+    pub identity: &'a Identity,
+    /// Of which resource.
+    pub served: &'a Arc<Served>,
+    /// Through which subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// In which namespace; empty for what belongs to the cluster.
+    pub namespace: &'a str,
+    /// Its name; empty while it is still to be generated.
+    pub name: &'a str,
+    /// The object as it is to be; null for deletions.
+    pub object: Value,
+    /// The object as it is; null for creations.
+    pub old: &'a Value,
+    /// Who is recorded as the manager of what changes.
+    pub manager: &'a str,
+    /// Whether nothing will be written.
+    pub dry_run: bool,
+    /// What the writer will be told beside the answer.
+    pub warnings: Vec<String>,
+}
+
+/// What plugins may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// All objects.
+    pub caches: &'a Arc<Caches>,
+    /// The time of day.
+    pub now: env::WallTime,
+    /// Random names and identifiers.
+    pub entropy: &'a env::Entropy,
+}
+
+/// What an asynchronous step of a plugin returns.
+pub type Step<'a> = Pin<Box<dyn Future<Output = Result<(), Status>> + Send + 'a>>;
+
+/// One of the cluster's rules.
+pub trait Plugin: Send + Sync + fmt::Debug + 'static {
+    /// Its name, as configuration and error texts know it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it has anything to do with such a write. Plugins without interest cost nothing.
+    fn wants(&self, review: &Review<'_>) -> bool;
+
+    /// Changes the object, or refuses it.
+    fn mutate<'a>(&'a self, _review: &'a mut Review<'_>, _around: Surroundings<'a>) -> Option<Step<'a>> {
+        None
+    }
+
+    /// Refuses the object, or lets it pass.
+    fn validate<'a>(&'a self, _review: &'a mut Review<'_>, _around: Surroundings<'a>) -> Option<Step<'a>> {
+        None
+    }
+}
+
+/// All plugins that are on, in upstream's order.
+#[derive(Debug)]
+pub struct Chain {
+    plugins: Vec<Box<dyn Plugin>>,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain { plugins: vec![Box::new(namespace_lifecycle::NamespaceLifecycle)] }
+    }
+}
+
+impl Chain {
+    /// Lets every plugin change the object.
+    pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
+        for plugin in &self.plugins {
+            if plugin.wants(review)
+                && let Some(step) = plugin.mutate(review, around)
+            {
+                step.await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every plugin refuse the object.
+    pub async fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
+        for plugin in &self.plugins {
+            if plugin.wants(review)
+                && let Some(step) = plugin.validate(review, around)
+            {
+                step.await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Tables: what `kubectl get` prints.
+
+use machinery::Status;
+use machinery::field::go_quote;
+use machinery::json::{encode, encode_string};
+
+use super::lists::ListMeta;
+use super::objects::metadata_of;
+use crate::cache::Entry;
+use crate::http::accept::MetaVersion;
+use crate::query::Query;
+use crate::registry::Served;
+
+/// What rows carry beside their cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Include {
+    /// Nothing.
+    None,
+    /// The object's metadata.
+    #[default]
+    Metadata,
+    /// The whole object.
+    Object,
+}
+
+/// How rows are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows {
+    /// Where ages end: now.
+    pub now_secs: i64,
+    /// What rows carry.
+    pub include: Include,
+}
+
+impl Include {
+    /// Reads `includeObject`.
+    pub fn read(query: &Query) -> Result<Include, Status> {
+        match query.text("includeObject") {
+            "" | "Metadata" => Ok(Include::Metadata),
+            "None" => Ok(Include::None),
+            "Object" => Ok(Include::Object),
+            other => {
+                let other = go_quote(other);
+                Err(Status::bad_request(format!("unrecognized includeObject value: {other}")))
+            }
+        }
+    }
+}
+
+/// The beginning of a table, up to its first row. Only the first event of a watch has columns.
+pub fn begin(
+    out: &mut Vec<u8>,
+    served: &Served,
+    version: MetaVersion,
+    metadata: &ListMeta,
+    with_columns: bool,
+) {
+    out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
+    out.extend_from_slice(version.api_version().as_bytes());
+    out.extend_from_slice(b"\",\"metadata\":");
+    metadata.write(out);
+    out.extend_from_slice(b",\"columnDefinitions\":");
+    if with_columns {
+        write_columns(out, served);
+    } else {
+        out.extend_from_slice(b"null");
+    }
+    out.extend_from_slice(b",\"rows\":[");
+}
+
+/// What follows the last row.
+pub const END: &[u8] = b"]}";
+
+fn write_columns(out: &mut Vec<u8>, served: &Served) {
+    out.push(b'[');
+    for (position, column) in served.rules.columns().iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"name\":");
+        encode_string(column.name, out);
+        out.extend_from_slice(b",\"type\":");
+        encode_string(column.kind, out);
+        out.extend_from_slice(b",\"format\":");
+        encode_string(column.format, out);
+        out.extend_from_slice(b",\"description\":");
+        encode_string(column.description, out);
+        out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+    }
+    out.push(b']');
+}
+
+/// One row.
+pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
+    let cells = served.rules.row(&entry.object().to_value()?, rows.now_secs);
+    out.extend_from_slice(b"{\"cells\":[");
+    for (position, cell) in cells.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        encode(cell, out);
+    }
+    out.extend_from_slice(b"],\"object\":");
+    match rows.include {
+        Include::None => out.extend_from_slice(b"null"),
+        Include::Metadata => out.extend_from_slice(&metadata_of(entry)?),
+        Include::Object => entry.object().write_json(out),
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// A table of one object.
+pub fn of_one(served: &Served, entry: &Entry, version: MetaVersion, rows: Rows) -> Result<Vec<u8>, Status> {
+    let mut out = Vec::with_capacity(4_096);
+    begin(&mut out, served, version, &ListMeta::at(entry.revision()), true);
+    row(&mut out, served, entry, rows)?;
+    out.extend_from_slice(END);
+    Ok(out)
+}

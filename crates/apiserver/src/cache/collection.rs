@@ -1,0 +1,312 @@
+//! One resource's objects as they are now, and its recent past.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::entry::{Change, Entry, Event};
+use super::index::{Index, Walk};
+
+/// Events that are kept whatever their age: a watcher that comes back after a pause should find its place.
+const KEEP_EVENTS: usize = 1_000;
+/// Events that are kept at most: at 1,000 changes a second more than a minute of them.
+const MAX_EVENTS: usize = 100_000;
+/// What kept events may weigh together; older ones go first.
+const MAX_EVENT_BYTES: usize = 64 << 20;
+/// How long an event is kept where there is room: upstream's freshness of 75 seconds.
+const KEEP_FOR: Duration = Duration::from_secs(75);
+
+/// All objects of one resource.
+#[derive(Debug)]
+pub struct Collection {
+    prefix: String,
+    state: RwLock<State>,
+    /// The sequence number after the newest event: what watchers wait on.
+    news: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    index: Index,
+    ring: VecDeque<Kept>,
+    ring_bytes: usize,
+    /// The sequence number of the ring's first event.
+    first: u64,
+    /// All events after this revision are in the ring.
+    floor: u64,
+    /// The revision the index was loaded at: events up to it are no news.
+    loaded_at: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Event>,
+    at: Duration,
+    bytes: usize,
+}
+
+/// The state at a revision, to be walked at leisure.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    index: Index,
+    /// What was different then, by key; in key order.
+    past: Vec<(String, Option<Arc<Entry>>)>,
+}
+
+/// A watcher's place in the ring.
+#[derive(Debug)]
+pub struct Cursor {
+    collection: Arc<Collection>,
+    next: u64,
+    news: watch::Receiver<u64>,
+}
+
+/// The events a watcher needs are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallen;
+
+impl Collection {
+    /// An empty collection of the objects whose keys in the store begin with `prefix`, complete from `floor` on.
+    pub fn new(prefix: &str, floor: u64) -> Collection {
+        Collection {
+            prefix: prefix.to_owned(),
+            state: RwLock::new(State { floor, loaded_at: floor, ..State::default() }),
+            news: watch::Sender::new(0),
+        }
+    }
+
+    /// What its keys in the store begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The object at `key` (`namespace/name`, or the name).
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.read().index.get(key).cloned()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read().index.len()
+    }
+
+    /// The state as it is.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { index: self.read().index.clone(), past: Vec::new() }
+    }
+
+    /// The state at `revision`, from what the ring remembers; `None` if that lies too far back.
+    pub fn snapshot_at(&self, revision: u64) -> Option<Snapshot> {
+        let state = self.read();
+        if revision < state.floor {
+            return None;
+        }
+        let mut past = std::collections::BTreeMap::new();
+        for kept in state.ring.iter().rev().take_while(|kept| kept.event.revision > revision) {
+            past.insert(kept.event.entry.key().to_owned(), kept.event.previous.clone());
+        }
+        Some(Snapshot { index: state.index.clone(), past: past.into_iter().collect() })
+    }
+
+    /// The revision of the newest change, or the one the collection was loaded at.
+    pub fn newest(&self) -> u64 {
+        let state = self.read();
+        state.ring.back().map_or(state.floor, |kept| kept.event.revision)
+    }
+
+    /// The oldest revision that can be followed from.
+    pub fn floor(&self) -> u64 {
+        self.read().floor
+    }
+
+    /// The state as it is, and a cursor that stands right behind it.
+    pub fn follow(self: &Arc<Self>) -> (Snapshot, Cursor) {
+        let state = self.read();
+        let snapshot = Snapshot { index: state.index.clone(), past: Vec::new() };
+        let next = state.first + state.ring.len() as u64;
+        drop(state);
+        (snapshot, Cursor { collection: self.clone(), next, news: self.news.subscribe() })
+    }
+
+    /// A cursor that stands before the first event after `revision`.
+    pub fn follow_from(self: &Arc<Self>, revision: u64) -> Result<Cursor, Fallen> {
+        let state = self.read();
+        if revision < state.floor {
+            return Err(Fallen);
+        }
+        let seen = state.ring.partition_point(|kept| kept.event.revision <= revision);
+        let next = state.first + seen as u64;
+        drop(state);
+        Ok(Cursor { collection: self.clone(), next, news: self.news.subscribe() })
+    }
+
+    /// Fills the collection at start, before anybody looks.
+    pub fn load(&self, entry: Arc<Entry>) {
+        self.write().index.insert(entry);
+    }
+
+    /// Whether the events of `revision` were already there when the collection was loaded.
+    pub fn covers(&self, revision: u64) -> bool {
+        revision <= self.read().loaded_at
+    }
+
+    /// Starts anew with what another collection holds. Everybody who follows falls off.
+    pub fn replace(&self, fresh: &Collection) {
+        let (index, floor) = {
+            let fresh = fresh.read();
+            (fresh.index.clone(), fresh.floor)
+        };
+        let mut state = self.write();
+        // One number is left out, so that even a watcher that had seen everything notices.
+        let first = state.first + state.ring.len() as u64 + 1;
+        *state = State { index, floor, loaded_at: floor, first, ..State::default() };
+    }
+
+    /// Takes over a changed object. Only the feed does this.
+    pub fn put(&self, entry: Arc<Entry>, now: Duration) -> Arc<Event> {
+        let mut state = self.write();
+        let previous = state.index.insert(entry.clone());
+        let change = if previous.is_some() { Change::Modified } else { Change::Created };
+        let event = Arc::new(Event::new(entry.revision(), change, entry, previous));
+        state.push(event.clone(), now);
+        event
+    }
+
+    /// Takes a deletion over; `last` is the object's last state with the revision of its end.
+    pub fn delete(&self, last: Arc<Entry>, now: Duration) -> Arc<Event> {
+        let mut state = self.write();
+        let previous = state.index.remove(last.key());
+        let event = Arc::new(Event::new(last.revision(), Change::Deleted, last, previous));
+        state.push(event.clone(), now);
+        event
+    }
+
+    /// Wakes those who wait for news.
+    pub fn announce(&self) {
+        let state = self.read();
+        let next = state.first + state.ring.len() as u64;
+        drop(state);
+        self.news.send_replace(next);
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, event: Arc<Event>, now: Duration) {
+        // The newest state is held by the index as well; what an event costs is the state it replaced.
+        let bytes = event.previous.as_ref().map_or(0, |entry| entry.object().body().len()) + 256;
+        self.ring.push_back(Kept { event, at: now, bytes });
+        self.ring_bytes += bytes;
+        while let Some(oldest) = self.ring.front() {
+            let aged = oldest.at + KEEP_FOR < now && self.ring.len() > KEEP_EVENTS;
+            let heavy = self.ring.len() > MAX_EVENTS || self.ring_bytes > MAX_EVENT_BYTES;
+            if !aged && !heavy || self.ring.len() == 1 {
+                break;
+            }
+            let gone = self.ring.pop_front().expect("the ring has a front");
+            self.ring_bytes -= gone.bytes;
+            self.floor = gone.event.revision;
+            self.first += 1;
+        }
+    }
+}
+
+impl Snapshot {
+    /// Walks the objects from `start` on, in key order.
+    pub fn from_key(&self, start: &str) -> SnapshotWalk {
+        let from = self.past.partition_point(|(key, _)| key.as_str() < start);
+        SnapshotWalk {
+            present: self.index.from_key(start),
+            past: self.past[from..].to_vec().into_iter(),
+            held: None,
+            pending: None,
+        }
+    }
+
+    /// How many objects lie in `start..end`; an empty `end` means all from `start` on.
+    pub fn count(&self, start: &str, end: &str) -> usize {
+        let mut count = self.index.count(start, end);
+        for (key, then) in &self.past {
+            if key.as_str() >= start && (end.is_empty() || key.as_str() < end) {
+                match (then.is_some(), self.index.get(key).is_some()) {
+                    (true, false) => count += 1,
+                    (false, true) => count -= 1,
+                    _ => {}
+                }
+            }
+        }
+        count
+    }
+}
+
+/// The objects of a [`Snapshot`] in key order.
+#[derive(Debug)]
+pub struct SnapshotWalk {
+    present: Walk,
+    past: std::vec::IntoIter<(String, Option<Arc<Entry>>)>,
+    held: Option<Arc<Entry>>,
+    pending: Option<(String, Option<Arc<Entry>>)>,
+}
+
+impl Iterator for SnapshotWalk {
+    type Item = Arc<Entry>;
+
+    fn next(&mut self) -> Option<Arc<Entry>> {
+        loop {
+            if self.held.is_none() {
+                self.held = self.present.next();
+            }
+            if self.pending.is_none() {
+                self.pending = self.past.next();
+            }
+            let Some((key, _)) = &self.pending else { return self.held.take() };
+            if self.held.as_ref().is_some_and(|entry| entry.key() < key.as_str()) {
+                return self.held.take();
+            }
+            if self.held.as_ref().is_some_and(|entry| entry.key() == key.as_str()) {
+                self.held = None;
+            }
+            if let Some((_, Some(then))) = self.pending.take() {
+                return Some(then);
+            }
+        }
+    }
+}
+
+impl Cursor {
+    /// The next events, at most `limit`; empty if there are none yet.
+    pub fn take(&mut self, limit: usize) -> Result<Vec<Arc<Event>>, Fallen> {
+        let state = self.collection.read();
+        if self.next < state.first {
+            return Err(Fallen);
+        }
+        let offset = usize::try_from(self.next - state.first).unwrap_or(usize::MAX);
+        let events: Vec<Arc<Event>> =
+            state.ring.iter().skip(offset).take(limit).map(|kept| kept.event.clone()).collect();
+        self.next += events.len() as u64;
+        Ok(events)
+    }
+
+    /// The oldest revision that can be followed from.
+    pub fn floor(&self) -> u64 {
+        self.collection.floor()
+    }
+
+    /// Waits until there are events to take. `false` if there never will be any again.
+    pub async fn ready(&mut self) -> bool {
+        let next = self.next;
+        self.news.wait_for(|newest| *newest > next).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

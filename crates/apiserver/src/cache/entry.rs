@@ -1,0 +1,202 @@
+//! An object as the cache holds it: the shared object, and its other wire forms once somebody asked for them.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use machinery::{Object, Status};
+use smol_str::SmolStr;
+
+/// One revision of one object.
+#[derive(Debug)]
+pub struct Entry {
+    key: SmolStr,
+    object: Object,
+    fields: OnceLock<Fields>,
+    protobuf: OnceLock<Bytes>,
+    metadata: OnceLock<Bytes>,
+}
+
+/// What may be selected on beside name and namespace: names and values.
+pub type Fields = Box<[(&'static str, String)]>;
+
+impl Entry {
+    /// An entry whose other forms are made when they are asked for.
+    pub fn new(object: Object) -> Entry {
+        Entry {
+            key: SmolStr::from(object.header().key()),
+            object,
+            fields: OnceLock::new(),
+            protobuf: OnceLock::new(),
+            metadata: OnceLock::new(),
+        }
+    }
+
+    /// `namespace/name`, or the name alone for what belongs to the cluster.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The revision that wrote it.
+    pub fn revision(&self) -> u64 {
+        self.object.header().revision
+    }
+
+    /// Its selectable fields; `make` runs once.
+    pub fn fields(&self, make: impl FnOnce(&Object) -> Fields) -> &Fields {
+        self.fields.get_or_init(|| make(&self.object))
+    }
+
+    /// Its protobuf message without envelope; `make` runs once.
+    pub fn protobuf(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
+        self.protobuf.get_or_init(|| make(&self.object))
+    }
+
+    /// Its metadata alone, as JSON; `make` runs once.
+    pub fn metadata(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
+        self.metadata.get_or_init(|| make(&self.object))
+    }
+
+    /// The whole object as JSON.
+    pub fn json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.object.json_len());
+        self.object.write_json(&mut out);
+        out
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(key: &str, revision: u64) -> Entry {
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        let header = machinery::object::Header {
+            name: name.into(),
+            namespace: namespace.into(),
+            revision,
+            ..Default::default()
+        };
+        Entry::new(Object::from_parts(header, Bytes::from_static(b"{}"), 1, None))
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It is different.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of one object, kept for those who watch.
+#[derive(Debug)]
+pub struct Event {
+    /// The revision of the change.
+    pub revision: u64,
+    /// What happened.
+    pub change: Change,
+    /// The object after the change; for a deletion its last state, with the revision of its end.
+    pub entry: Arc<Entry>,
+    /// The object before the change, if there was one.
+    pub previous: Option<Arc<Entry>>,
+    frames: Frames,
+}
+
+/// An event as it goes to watchers in JSON, by type; made for the first of them.
+#[derive(Debug, Default)]
+struct Frames {
+    added: OnceLock<Bytes>,
+    modified: OnceLock<Bytes>,
+    deleted: OnceLock<Bytes>,
+    /// The previous state, reported as deleted to those whose selector it ceased to match.
+    gone: OnceLock<Bytes>,
+}
+
+/// The type of an event as one watcher sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenKind {
+    /// The object is new, or began to match.
+    Added,
+    /// The object changed.
+    Modified,
+    /// The object is gone.
+    Deleted,
+    /// The object is there, and no longer matches: its last matching state counts.
+    Gone,
+}
+
+impl SeenKind {
+    /// As it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SeenKind::Added => "ADDED",
+            SeenKind::Modified => "MODIFIED",
+            SeenKind::Deleted | SeenKind::Gone => "DELETED",
+        }
+    }
+}
+
+impl Event {
+    /// An event.
+    pub fn new(revision: u64, change: Change, entry: Arc<Entry>, previous: Option<Arc<Entry>>) -> Event {
+        Event { revision, change, entry, previous, frames: Frames::default() }
+    }
+
+    /// How a watcher sees the event whose selector is `matches`; `None` if it is none of its business.
+    pub fn seen_by(&self, matches: impl Fn(&Entry) -> bool) -> Option<SeenKind> {
+        let before = self.previous.as_deref().is_some_and(&matches);
+        if self.change == Change::Deleted {
+            return before.then_some(SeenKind::Deleted);
+        }
+        match (before, matches(&self.entry)) {
+            (false, true) => Some(SeenKind::Added),
+            (true, true) => Some(SeenKind::Modified),
+            (true, false) => Some(SeenKind::Gone),
+            (false, false) => None,
+        }
+    }
+
+    /// The state of the object that a watcher is shown.
+    pub fn shown(&self, kind: SeenKind) -> Result<Arc<Entry>, Status> {
+        match (kind, &self.previous) {
+            (SeenKind::Gone, Some(previous)) => crate::stored::at_revision(previous, self.revision),
+            _ => Ok(self.entry.clone()),
+        }
+    }
+
+    /// The place of the frame that watchers of JSON share for a type.
+    pub fn frame(&self, kind: SeenKind, make: impl FnOnce() -> Bytes) -> &Bytes {
+        let slot = match kind {
+            SeenKind::Added => &self.frames.added,
+            SeenKind::Modified => &self.frames.modified,
+            SeenKind::Deleted => &self.frames.deleted,
+            SeenKind::Gone => &self.frames.gone,
+        };
+        slot.get_or_init(make)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_turn_changes_into_comings_and_goings() {
+        let old = Arc::new(Entry::for_test("n/a", 1));
+        let new = Arc::new(Entry::for_test("n/a", 2));
+        let modified = Event::new(2, Change::Modified, new.clone(), Some(old.clone()));
+        assert_eq!(modified.seen_by(|_| true), Some(SeenKind::Modified));
+        assert_eq!(modified.seen_by(|entry| entry.revision() == 2), Some(SeenKind::Added));
+        assert_eq!(modified.seen_by(|entry| entry.revision() == 1), Some(SeenKind::Gone));
+        assert_eq!(modified.seen_by(|_| false), None);
+        let created = Event::new(1, Change::Created, old.clone(), None);
+        assert_eq!(created.seen_by(|_| true), Some(SeenKind::Added));
+        let deleted = Event::new(2, Change::Deleted, new, Some(old));
+        assert_eq!(deleted.seen_by(|entry| entry.revision() == 1), Some(SeenKind::Deleted));
+        assert_eq!(deleted.seen_by(|entry| entry.revision() == 2), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! The one task that follows the store and keeps every collection up to date.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::Env;
+use store::{Query, Store, StoreError, Watch, WatchItem};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Caches, Collection, Entry, ROOT};
+use crate::stored;
+
+/// How long to wait before following again after the store failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A request to open one more collection.
+#[derive(Debug)]
+pub(super) struct Addition {
+    pub name: String,
+    pub done: oneshot::Sender<Result<Arc<Collection>, StoreError>>,
+}
+
+pub(super) struct Feed {
+    pub caches: Arc<Caches>,
+    pub env: Env,
+}
+
+/// Reads a collection as it stood at `revision`.
+pub(super) async fn load(
+    store: &dyn Store,
+    name: &str,
+    revision: u64,
+) -> Result<Arc<Collection>, StoreError> {
+    let prefix = format!("{ROOT}{name}/");
+    let collection = Collection::new(&prefix, revision);
+    let query = Query { revision: Some(revision), ..Query::prefix(prefix.as_bytes()) };
+    for item in store.range(query).await?.items {
+        if let Some(entry) = decode(&item.key, &item.value, item.modified) {
+            collection.load(entry);
+        }
+    }
+    Ok(Arc::new(collection))
+}
+
+fn decode(key: &Bytes, value: &Bytes, revision: u64) -> Option<Arc<Entry>> {
+    match stored::read(value, revision) {
+        Ok(entry) => Some(entry),
+        Err(error) => {
+            let key = String::from_utf8_lossy(key);
+            tracing::error!(%key, %error, "a stored object cannot be read and is left out");
+            None
+        }
+    }
+}
+
+impl Feed {
+    /// Follows the store for as long as it is not dropped, and opens more collections when asked.
+    pub async fn run(self, mut watch: Box<dyn Watch>, mut requests: mpsc::UnboundedReceiver<Addition>) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(addition) = requests.recv() => self.add(addition).await,
+                item = watch.next() => match item {
+                    Ok(WatchItem::Events(events)) => self.apply(events),
+                    Ok(WatchItem::Progress(revision)) => {
+                        if revision > self.caches.applied() {
+                            self.caches.publish(revision);
+                        }
+                    }
+                    Err(error) => watch = self.recover(error).await,
+                },
+            }
+        }
+    }
+
+    fn apply(&self, events: Vec<store::Event>) {
+        let now = self.env.clock.monotonic();
+        let mut touched: Vec<Arc<Collection>> = Vec::new();
+        let mut newest = self.caches.applied();
+        for event in events {
+            newest = newest.max(event.revision);
+            let Some(collection) = self.collection_of(&event.key) else { continue };
+            if collection.covers(event.revision) {
+                continue;
+            }
+            self.apply_one(&collection, event, now);
+            if !touched.iter().any(|other| Arc::ptr_eq(other, &collection)) {
+                touched.push(collection);
+            }
+        }
+        self.caches.publish(newest);
+        for collection in touched {
+            collection.announce();
+        }
+    }
+
+    fn apply_one(&self, collection: &Collection, event: store::Event, now: Duration) {
+        let Some(value) = event.value else {
+            let key = object_key(collection, &event.key);
+            let Some(current) = collection.get(key) else { return };
+            match stored::at_revision(&current, event.revision) {
+                Ok(last) => {
+                    collection.delete(last, now);
+                }
+                Err(error) => tracing::error!(key, %error, "a deletion cannot be told"),
+            }
+            return;
+        };
+        let Some(entry) = decode(&event.key, &value.value, event.revision) else { return };
+        collection.put(entry.clone(), now);
+        if let Some(handoff) = self.caches.take_handoff(&event.key, |handoff| handoff.value == value.value) {
+            // A writer that was cut off in the meantime needs no answer.
+            let _ = handoff.done.send(entry);
+        }
+    }
+
+    fn collection_of(&self, key: &Bytes) -> Option<Arc<Collection>> {
+        let rest = std::str::from_utf8(key).ok()?.strip_prefix(ROOT)?;
+        let group = rest.find('/')?;
+        let end = group + 1 + rest[group + 1..].find('/')?;
+        self.caches.collection(&rest[..end])
+    }
+
+    async fn add(&self, addition: Addition) {
+        let answer = match self.caches.collection(&addition.name) {
+            Some(collection) => Ok(collection),
+            None => {
+                let revision = self.caches.applied();
+                let loaded = load(self.caches.store.as_ref(), &addition.name, revision).await;
+                if let Ok(collection) = &loaded {
+                    self.caches.insert(&addition.name, collection.clone());
+                }
+                loaded
+            }
+        };
+        // Who asked may be gone; the collection stays.
+        let _ = addition.done.send(answer);
+    }
+
+    /// Follows again from where it broke off; if that is forgotten, reads everything anew.
+    async fn recover(&self, error: StoreError) -> Box<dyn Watch> {
+        tracing::warn!(%error, "the store's watch ended; following again");
+        let mut forgotten = matches!(error, StoreError::Compacted { .. });
+        loop {
+            let resumed = if forgotten { self.reload().await } else { self.follow().await };
+            match resumed {
+                Ok(watch) => return watch,
+                Err(error) => {
+                    forgotten = forgotten || matches!(error, StoreError::Compacted { .. });
+                    self.env.clock.sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn follow(&self) -> Result<Box<dyn Watch>, StoreError> {
+        self.caches.store.watch(Bytes::from_static(ROOT.as_bytes()), self.caches.applied()).await
+    }
+
+    async fn reload(&self) -> Result<Box<dyn Watch>, StoreError> {
+        let store = self.caches.store.clone();
+        let revision = store.revision().await?;
+        let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
+        for collection in self.caches.all() {
+            let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/').to_owned();
+            let fresh = load(store.as_ref(), &name, revision).await?;
+            collection.replace(&fresh);
+            collection.announce();
+        }
+        self.caches.publish(revision);
+        Ok(watch)
+    }
+}
+
+fn object_key<'a>(collection: &Collection, key: &'a Bytes) -> &'a str {
+    std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(collection.prefix())).unwrap_or_default()
+}

@@ -1,0 +1,103 @@
+//! What a server is told at start.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A certificate chain and its private key, as PEM.
+#[derive(Clone, Default)]
+pub struct KeyPair {
+    /// The certificate, then those that lead to the CA.
+    pub chain: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("KeyPair(…)")
+    }
+}
+
+/// What limits requests. The defaults are upstream's.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at one time: beyond it new ones wait to be accepted.
+    pub connections: usize,
+    /// Bytes of a request's body: 413 beyond it.
+    pub body: usize,
+    /// Bytes of a request's headers.
+    pub headers: u32,
+    /// How long a request may take that is no watch or stream.
+    pub request: Duration,
+    /// How long the TLS handshake and the first request's headers may take.
+    pub handshake: Duration,
+    /// How long open requests get to end when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 20_000,
+            body: 3 << 20,
+            headers: 1 << 20,
+            request: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The configuration of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The serving certificate.
+    pub serving: KeyPair,
+    /// The CA whose certificates tell who a client is, as PEM; empty for none.
+    pub client_ca: Vec<u8>,
+    /// The private key that signs service-account tokens, as PEM.
+    pub token_key: Vec<u8>,
+    /// Public keys, as PEM, whose tokens are accepted too (earlier signing keys).
+    pub old_token_keys: Vec<Vec<u8>>,
+    /// Who issues service-account tokens; also the default audience.
+    pub issuer: String,
+    /// Where Services get their addresses from; the first is the primary family.
+    pub service_cidrs: Vec<IpNet>,
+    /// Where Services get their node ports from.
+    pub node_ports: RangeInclusive<u16>,
+    /// The address under which others reach this server: the endpoint of the Service `kubernetes`.
+    pub advertise: IpAddr,
+    /// The certificate shown to kubelets.
+    pub kubelet_client: KeyPair,
+    /// The CA of the kubelets' serving certificates, as PEM.
+    pub kubelet_ca: Vec<u8>,
+    /// The limits.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A server on `listen` with upstream's defaults and no certificates yet.
+    pub fn new(listen: SocketAddr) -> Config {
+        Config {
+            listen,
+            serving: KeyPair::default(),
+            client_ca: Vec::new(),
+            token_key: Vec::new(),
+            old_token_keys: Vec::new(),
+            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            service_cidrs: vec![IpNet::V4(
+                ipnet::Ipv4Net::new([10, 96, 0, 0].into(), 16).expect("16 is a prefix length"),
+            )],
+            node_ports: 30_000..=32_767,
+            advertise: listen.ip(),
+            kubelet_client: KeyPair::default(),
+            kubelet_ca: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What every request handler shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use env::Env;
+use machinery::Status;
+use store::StoreError;
+
+use crate::admission::{Chain, Surroundings};
+use crate::authn::Authenticator;
+use crate::authz::Authorizer;
+use crate::cache::Caches;
+use crate::config::Config;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+
+/// The parts of a running server.
+#[derive(Debug)]
+pub struct Core {
+    /// What it was told at start.
+    pub config: Config,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Time, randomness, tasks.
+    pub env: Env,
+    /// All objects.
+    pub caches: Arc<Caches>,
+    /// All resources.
+    pub registry: ArcSwap<Registry>,
+    /// Who makes a request.
+    pub authenticator: Authenticator,
+    /// What they may do.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What the cluster's rules make of it.
+    pub admission: Chain,
+    /// How it is.
+    pub health: Health,
+    /// What it counted.
+    pub metrics: Metrics,
+}
+
+impl Core {
+    /// Waits until everything that was committed before is in the cache.
+    pub async fn catch_up(&self) -> Result<(), Status> {
+        self.caches.catch_up().await.map(|_| ()).map_err(store_failed)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What admission plugins may look at.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { caches: &self.caches, now: self.env.clock.now(), entropy: &self.env.entropy }
+    }
+}
+
+/// A failure of the store as clients are told of it.
+pub fn store_failed(error: StoreError) -> Status {
+    match error {
+        StoreError::Compacted { .. } => {
+            Status::expired("The resourceVersion for the provided list is too old.")
+        }
+        StoreError::DiskFull { .. } | StoreError::Unavailable { .. } => {
+            tracing::error!(%error, "the store refused a request");
+            Status::unavailable(error.to_string())
+        }
+        other => {
+            tracing::error!(error = %other, "the store failed");
+            Status::internal(other)
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From a request over HTTP to its answer: who are you, may you, and then the verb.
+
+pub(crate) mod objects;
+mod paths;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use machinery::{Reason, Status};
+
+use crate::answer;
+use crate::authz::{self, Attributes};
+use crate::core::Core;
+use crate::http::accept::{self, DOCUMENTS, Form};
+use crate::http::listener::{Handler, Peer};
+use crate::http::{Response, compress};
+use crate::identity::Identity;
+use crate::impersonate;
+use crate::query::{self, Query};
+use crate::route::Route;
+
+/// Answers requests over HTTP.
+#[derive(Debug)]
+pub struct Requests {
+    core: Arc<Core>,
+}
+
+/// What is known about a connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who its certificate says it is; an error if the certificate was refused.
+    certified: Result<Option<Arc<Identity>>, ()>,
+}
+
+/// A request whose path and parameters were read.
+pub(crate) struct Arrived {
+    pub method: Method,
+    pub route: Route,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: Incoming,
+}
+
+impl Requests {
+    /// For this server.
+    pub fn new(core: Arc<Core>) -> Requests {
+        Requests { core }
+    }
+
+    async fn answer(&self, connection: &Connection, request: http::Request<Incoming>) -> Response {
+        let (head, body) = request.into_parts();
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let route = Route::read(&head.method, head.uri.path(), &query);
+        let request = Arrived { method: head.method, route, query, headers: head.headers, body };
+        let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS).unwrap_or_default();
+        let identity = match self.identify(connection, &request).await {
+            Ok(identity) => identity,
+            Err(status) => return answer::failure(&status, form),
+        };
+        let limit = match self.limit(&request) {
+            Ok(limit) => limit,
+            Err(status) => return answer::failure(&status, form),
+        };
+        let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
+        let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
+        let answered = self.dispatch(identity, request, form);
+        let response = if lasting {
+            answered.await
+        } else {
+            match self.core.env.clock.timeout(limit, answered).await {
+                Some(response) => response,
+                None => return answer::failure(&timed_out(limit), form),
+            }
+        };
+        if zipped && !lasting { compress::compress(response) } else { response }
+    }
+
+    async fn identify(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, Status> {
+        let identity = match &connection.certified {
+            Ok(Some(identity)) => identity.clone(),
+            Ok(None) => {
+                let identified = self.core.authenticator.identify(&request.headers).await;
+                Arc::new(identified.map_err(|error| {
+                    tracing::debug!(%error, "credentials were refused");
+                    Status::unauthorized()
+                })?)
+            }
+            Err(()) => return Err(Status::unauthorized()),
+        };
+        impersonate::impersonate(self.core.authorizer.as_ref(), identity, &request.headers)
+    }
+
+    /// How long the request may take.
+    fn limit(&self, request: &Arrived) -> Result<Duration, Status> {
+        let most = self.core.config.limits.request;
+        let Some(text) = request.query.get("timeout").filter(|text| !text.is_empty()) else { return Ok(most) };
+        let wanted = query::go_parse_duration(text).map_err(|why| {
+            Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))
+        })?;
+        Ok(if wanted.is_zero() { most } else { wanted.min(most) })
+    }
+
+    async fn dispatch(&self, identity: Arc<Identity>, request: Arrived, form: Form) -> Response {
+        if let Err(status) = self.authorize(&identity, &request.route) {
+            return answer::failure(&status, form);
+        }
+        if request.route.is_resource {
+            match objects::answer(&self.core, &identity, request).await {
+                Ok(response) => response,
+                Err(status) => answer::failure(&status, form),
+            }
+        } else {
+            paths::answer(&self.core, &request).unwrap_or_else(|status| answer::failure(&status, form))
+        }
+    }
+
+    fn authorize(&self, identity: &Identity, route: &Route) -> Result<(), Status> {
+        let attributes = Attributes {
+            identity,
+            verb: &route.verb,
+            is_resource: route.is_resource,
+            path: &route.path,
+            group: &route.group,
+            version: &route.version,
+            resource: &route.resource,
+            subresource: &route.subresource,
+            namespace: &route.namespace,
+            name: &route.name,
+        };
+        authz::check(self.core.authorizer.as_ref(), &attributes)
+    }
+}
+
+fn timed_out(limit: Duration) -> Status {
+    let message = format!(
+        "Timeout: request did not complete within the allotted timeout of {} seconds",
+        limit.as_secs()
+    );
+    let mut status = Status::new(504, Reason::Timeout, message);
+    status.details = Some(Box::default());
+    status
+}
+
+impl Arrived {
+    /// A header as text; empty if it is not there.
+    pub fn header(&self, name: http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// Reads a body, as far as the limit allows.
+pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Status> {
+    let too_large = || {
+        let message = format!("Request entity too large: limit is {limit}");
+        Status::new(413, Reason::RequestEntityTooLarge, message)
+    };
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            return Err(too_large());
+        }
+        match first.take() {
+            // Most bodies come in one piece, which needs no copy.
+            None if joined.is_empty() => first = Some(data),
+            None => joined.extend_from_slice(&data),
+            Some(begin) => {
+                joined.extend_from_slice(&begin);
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+impl Handler for Requests {
+    type Connection = Connection;
+
+    fn connected(&self, peer: Peer) -> Connection {
+        let certified = self.core.authenticator.connected(&peer, self.core.env.clock.now());
+        let certified = certified.map(|identity| identity.map(Arc::new)).map_err(|error| {
+            tracing::debug!(address = %peer.address, %error, "a client certificate was refused");
+        });
+        Connection { certified }
+    }
+
+    async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {
+        let audit_id = request
+            .headers()
+            .get("audit-id")
+            .cloned()
+            .or_else(|| HeaderValue::from_str(&self.core.env.entropy.uuid()).ok());
+        let mut response = self.answer(connection, request).await;
+        if let Some(audit_id) = audit_id {
+            response.headers_mut().insert("audit-id", audit_id);
+        }
+        response
+    }
+}

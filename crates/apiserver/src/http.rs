@@ -1,0 +1,13 @@
+//! The listener and everything about HTTP that is not about objects.
+
+pub mod accept;
+pub mod body;
+pub mod compress;
+pub mod indent;
+pub mod listener;
+pub mod tls;
+
+pub use body::Body;
+
+/// An answer on its way out.
+pub type Response = http::Response<Body>;

@@ -1,0 +1,162 @@
+//! The listener: accepts, shakes hands, and hands each request to the handler; stops in good order.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::Env;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Body, Response};
+use crate::config::Limits;
+
+/// Requests in flight on one HTTP/2 connection: upstream's default of 100 is too few for a client with many watches.
+const STREAMS: u32 = 1_000;
+/// How often an idle connection is asked whether it lives: upstream's 30 seconds.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long to pause after the system refused to accept (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The certificates it showed; the first is its own. They are not verified yet.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// What is known about a connection for as long as it lives.
+    type Connection: Send + Sync + 'static;
+
+    /// A connection was made.
+    fn connected(&self, peer: Peer) -> Self::Connection;
+
+    /// Answers one request.
+    fn handle(
+        &self,
+        connection: &Arc<Self::Connection>,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+/// Accepts connections until the environment's tasks are stopped, then lets open requests end.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: Limits,
+    env: Env,
+    handler: Arc<H>,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let stopping = env.tasks.stopping();
+    tokio::pin!(stopping);
+    loop {
+        let place = tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        // The semaphore is never closed.
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection =
+                    serve_one(stream, address, acceptor.clone(), limits, env.clone(), handler.clone());
+                env.tasks.spawn_until_done("connection", async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                env.clock.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_one<H: Handler>(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    limits: Limits,
+    env: Env,
+    handler: Arc<H>,
+) {
+    // Small frames (watch events) must not wait for more.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%address, %error, "TCP_NODELAY was refused");
+    }
+    let stream = match env.clock.timeout(limits.handshake, acceptor.accept(stream)).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
+            tracing::debug!(%address, %error, "TLS handshake failed");
+            return;
+        }
+        None => {
+            tracing::debug!(%address, "TLS handshake took too long");
+            return;
+        }
+    };
+    let certificates =
+        stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
+    let peer = Peer { address, certificates: certificates.collect() };
+    let connection = Arc::new(handler.connected(peer));
+    let service = service_fn(move |request| {
+        let (handler, connection) = (handler.clone(), connection.clone());
+        async move { Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await) }
+    });
+    let builder = protocol(limits);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let stopping = env.tasks.stopping();
+    let ended = tokio::select! {
+        biased;
+        ended = served.as_mut() => Some(ended),
+        () = stopping => None,
+    };
+    let ended = match ended {
+        Some(ended) => Some(ended),
+        None => {
+            served.as_mut().graceful_shutdown();
+            env.clock.timeout(limits.drain, served).await
+        }
+    };
+    if let Some(Err(error)) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+fn protocol(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake)
+        .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(limits.headers)
+        .keep_alive_interval(PING_EVERY);
+    builder
+}

@@ -1,0 +1,146 @@
+//! Acting as somebody else, for those who may.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use machinery::Status;
+
+use crate::authz::{self, Attributes, Authorizer};
+use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
+use crate::query::percent_decode;
+
+const USER: &str = "impersonate-user";
+const GROUP: &str = "impersonate-group";
+const UID: &str = "impersonate-uid";
+const EXTRA: &str = "impersonate-extra-";
+/// The user names of service accounts begin so.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// The identity that a request acts with: its own, or the one its headers ask for.
+pub fn impersonate(
+    authorizer: &dyn Authorizer,
+    own: Arc<Identity>,
+    headers: &HeaderMap,
+) -> Result<Arc<Identity>, Status> {
+    if !headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+        return Ok(own);
+    }
+    let wanted = wanted(headers)?;
+    let attributes = Attributes {
+        identity: &own,
+        verb: "impersonate",
+        is_resource: true,
+        path: "",
+        group: "",
+        version: "v1",
+        resource: "users",
+        subresource: "",
+        namespace: "",
+        name: &wanted.name,
+    };
+    match service_account(&wanted.name) {
+        Some((namespace, name)) => {
+            let account = Attributes { resource: "serviceaccounts", namespace, name, ..attributes };
+            authz::check(authorizer, &account)?;
+        }
+        None => authz::check(authorizer, &attributes)?,
+    }
+    for group in &wanted.groups {
+        authz::check(authorizer, &Attributes { resource: "groups", name: group, ..attributes })?;
+    }
+    let authentication = Attributes { group: "authentication.k8s.io", ..attributes };
+    for (key, values) in &wanted.extra {
+        for value in values {
+            let extra = Attributes { resource: "userextras", subresource: key, name: value, ..authentication };
+            authz::check(authorizer, &extra)?;
+        }
+    }
+    if !wanted.uid.is_empty() {
+        authz::check(authorizer, &Attributes { resource: "uids", name: &wanted.uid, ..authentication })?;
+    }
+    Ok(Arc::new(complete(wanted)))
+}
+
+fn wanted(headers: &HeaderMap) -> Result<Identity, Status> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let mut identity = Identity { name: text(USER), uid: text(UID), ..Identity::default() };
+    for value in headers.get_all(GROUP) {
+        identity.groups.extend(value.to_str().map(str::to_owned));
+    }
+    for (name, value) in headers {
+        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix(EXTRA), value.to_str()) {
+            let key = percent_decode(key, false).unwrap_or_else(|| key.to_owned());
+            identity.extra.entry(key).or_default().push(value.to_owned());
+        }
+    }
+    if identity.name.is_empty() {
+        let mut also = identity.groups.clone();
+        also.extend(identity.extra.keys().cloned());
+        return Err(Status::internal(format!(
+            "requested {also:?} without impersonating a user name"
+        )));
+    }
+    Ok(identity)
+}
+
+fn complete(mut identity: Identity) -> Identity {
+    if identity.groups.is_empty()
+        && let Some((namespace, _)) = service_account(&identity.name)
+    {
+        identity.groups =
+            vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+    }
+    let anonymous = identity.name == crate::identity::ANONYMOUS;
+    let implied = if anonymous { UNAUTHENTICATED } else { AUTHENTICATED };
+    if !identity.is_in(AUTHENTICATED) && !identity.is_in(UNAUTHENTICATED) {
+        identity.groups.push(implied.to_owned());
+    }
+    identity
+}
+
+fn service_account(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::authz::Masters;
+    use crate::identity::MASTERS;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn who_may_acts_as_another() {
+        let admin = Arc::new(Identity::new("admin", &[MASTERS]));
+        let asked = headers(&[(USER, "alice"), (GROUP, "g1"), (GROUP, "g2"), ("impersonate-extra-a%2fb", "x")]);
+        let alice = impersonate(&Masters, admin.clone(), &asked).unwrap();
+        assert_eq!(alice.name, "alice");
+        assert_eq!(alice.groups, ["g1", "g2", AUTHENTICATED]);
+        assert_eq!(alice.extra["a/b"], ["x"]);
+        let account = impersonate(&Masters, admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")])).unwrap();
+        assert!(account.is_in("system:serviceaccounts:n"));
+        assert_eq!(impersonate(&Masters, admin.clone(), &HeaderMap::new()).unwrap(), admin);
+    }
+
+    #[test]
+    fn who_may_not_is_refused() {
+        let nobody = Arc::new(Identity::new("nobody", &[]));
+        let status = impersonate(&Masters, nobody, &headers(&[(USER, "alice")])).unwrap_err();
+        assert_eq!(
+            status.message,
+            "users \"alice\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at \
+             the cluster scope"
+        );
+        let admin = Arc::new(Identity::new("admin", &[MASTERS]));
+        assert_eq!(impersonate(&Masters, admin, &headers(&[(GROUP, "g")])).unwrap_err().code, 500);
+    }
+}

@@ -1,0 +1,296 @@
+//! What is served: each resource with its schema, its rules and its collection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use api::{Table, Verb};
+use kinds::Kind;
+use machinery::schema::Schema;
+use machinery::status::GroupName;
+use machinery::{Reason, Status};
+use smol_str::SmolStr;
+use store::StoreError;
+
+use crate::cache::{Caches, Collection};
+
+/// Resources that are answered and never stored.
+const VIRTUAL: &[(&str, &str)] = &[("", "bindings")];
+
+/// How long events are kept: upstream's hour.
+const EVENT_TTL_SECS: u32 = 3_600;
+
+/// Resources that are one and the same in the store: the name they are stored under, and the version that is stored.
+const SHARED: &[(&str, &str, &str, &str)] =
+    &[("events.k8s.io", "events", "core/events", "v1"), ("autoscaling", "horizontalpodautoscalers", "", "autoscaling/v2")];
+
+/// A resource in one version.
+pub struct Served {
+    /// The API group; empty for the core group.
+    pub group: SmolStr,
+    /// The version.
+    pub version: SmolStr,
+    /// `v1`, `apps/v1`
+    pub api_version: SmolStr,
+    /// As it stands in paths.
+    pub plural: SmolStr,
+    /// As `kubectl` shows it.
+    pub singular: SmolStr,
+    /// The kind of its objects.
+    pub kind: SmolStr,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// What can be done with it.
+    pub verbs: Vec<Verb>,
+    /// Short names for the command line.
+    pub short_names: Vec<SmolStr>,
+    /// Groups of resources for the command line.
+    pub categories: Vec<SmolStr>,
+    /// Tells clients whether the stored version changed; empty for what is not stored.
+    pub storage_hash: SmolStr,
+    /// What hangs below its objects.
+    pub subresources: Vec<Sub>,
+    /// What its objects look like.
+    pub schema: Schema,
+    /// What its objects must be like.
+    pub rules: Rules,
+    /// `{"kind":"Pod","apiVersion":"v1",`: what the JSON of every object begins with, and an item of a list leaves out.
+    pub type_prefix: String,
+    collection: Option<Arc<Collection>>,
+}
+
+/// What hangs below objects of a resource.
+#[derive(Clone, Debug)]
+pub struct Sub {
+    /// As it stands in paths.
+    pub name: SmolStr,
+    /// Group of the kind it reads and writes.
+    pub group: SmolStr,
+    /// Version of that kind.
+    pub version: SmolStr,
+    /// The kind it reads and writes.
+    pub kind: SmolStr,
+    /// What can be done with it.
+    pub verbs: Vec<Verb>,
+}
+
+/// The rules of a kind.
+#[derive(Clone, Copy)]
+pub struct Rules(&'static dyn Kind);
+
+impl Deref for Rules {
+    type Target = dyn Kind;
+
+    fn deref(&self) -> &(dyn Kind + 'static) {
+        self.0
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Served({} {})", self.api_version, self.plural)
+    }
+}
+
+/// The rules of kinds that are never stored: none but those of every kind.
+struct Virtual;
+
+impl Kind for Virtual {
+    fn policy(&self) -> kinds::Policy {
+        kinds::Policy::namespaced(kinds::NameRule::Subdomain)
+    }
+}
+
+impl Served {
+    fn new(table: &Table, resource: &api::Resource, rules: Rules, collection: Option<Arc<Collection>>) -> Served {
+        let kind = table
+            .kind(resource.group, resource.version, resource.kind)
+            .unwrap_or_else(|| unreachable!("the table has the kind of each of its resources"));
+        let subresources = resource.subresources.iter().map(|sub| {
+            let (group, version) = resource.group_version_of(sub);
+            Sub {
+                name: sub.name.into(),
+                group: group.into(),
+                version: version.into(),
+                kind: sub.kind.into(),
+                verbs: sub.verbs.clone(),
+            }
+        });
+        let api_version = resource.api_version();
+        Served {
+            group: resource.group.into(),
+            version: resource.version.into(),
+            plural: resource.plural.into(),
+            singular: resource.singular.into(),
+            kind: resource.kind.into(),
+            namespaced: resource.namespaced,
+            verbs: resource.verbs.clone(),
+            short_names: resource.short_names.iter().map(SmolStr::new).collect(),
+            categories: resource.categories.iter().map(SmolStr::new).collect(),
+            storage_hash: resource.storage_hash.into(),
+            subresources: subresources.collect(),
+            schema: table.schema_of(kind),
+            rules,
+            type_prefix: format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", resource.kind),
+            api_version: api_version.into(),
+            collection,
+        }
+    }
+
+    /// The objects.
+    pub fn collection(&self) -> Result<Arc<Collection>, Status> {
+        self.collection.clone().ok_or_else(method_not_allowed)
+    }
+
+    /// Where an object stands in its collection.
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        if self.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    /// `deployments.apps`, as failures name it.
+    pub fn resource(&self) -> GroupName<'_> {
+        GroupName { group: &self.group, name: &self.plural }
+    }
+
+    /// `Deployment.apps`, as some failures name it.
+    pub fn group_kind(&self) -> GroupName<'_> {
+        GroupName { group: &self.group, name: &self.kind }
+    }
+
+    /// A subresource by name.
+    pub fn sub(&self, name: &str) -> Option<&Sub> {
+        self.subresources.iter().find(|sub| sub.name == name)
+    }
+
+    /// Seconds after which the store removes its objects by itself.
+    pub fn ttl_secs(&self) -> Option<u32> {
+        (self.plural == "events").then_some(EVENT_TTL_SECS)
+    }
+
+    /// Whether a group and plural are this resource's.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.group == group && self.plural == plural
+    }
+
+    /// 400 for a field that cannot be selected on.
+    pub fn check_field_label(&self, label: &str) -> Result<(), Status> {
+        let known = self.rules.selectable_names();
+        if matches!(label, "metadata.name" | "metadata.namespace") || known.contains(&label) {
+            return Ok(());
+        }
+        let message = if known.is_empty() {
+            let label = machinery::field::go_quote(label);
+            format!("{label} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        } else if self.group == "resource.k8s.io" {
+            format!("field label not supported for {}, Kind={}: {label}", self.api_version, self.kind)
+        } else {
+            format!("field label not supported: {label}")
+        };
+        Err(Status::bad_request(message))
+    }
+}
+
+/// 405.
+pub fn method_not_allowed() -> Status {
+    let message = "the server does not allow this method on the requested resource";
+    let mut status = Status::new(405, Reason::MethodNotAllowed, message);
+    status.details = Some(Box::default());
+    status
+}
+
+/// 404 for a path that leads nowhere.
+pub fn no_such_resource() -> Status {
+    let message = "the server could not find the requested resource";
+    let mut status = Status::new(404, Reason::NotFound, message);
+    status.details = Some(Box::default());
+    status
+}
+
+/// Everything that is served.
+#[derive(Debug)]
+pub struct Registry {
+    table: Arc<Table>,
+    /// In the order of discovery.
+    all: Vec<Arc<Served>>,
+    by_path: HashMap<String, usize>,
+}
+
+/// The name of a resource's collection: `core/pods`.
+pub fn collection_name(group: &str, plural: &str) -> String {
+    let shared = SHARED.iter().find(|(of_group, of_plural, _, _)| *of_group == group && *of_plural == plural);
+    match shared {
+        Some((_, _, name, _)) if !name.is_empty() => (*name).to_owned(),
+        _ => format!("{}/{plural}", if group.is_empty() { "core" } else { group }),
+    }
+}
+
+/// The collections of all built-in kinds that have rules.
+pub fn built_in_collections(table: &Table) -> Vec<String> {
+    let mut names: Vec<String> = table
+        .resources()
+        .filter(|resource| kinds::rules(resource.group, resource.version, resource.kind).is_some())
+        .map(|resource| collection_name(resource.group, resource.plural))
+        .collect();
+    names.push(crate::services::NODE_PORTS.to_owned());
+    names.push(crate::services::ADDRESSES.to_owned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+impl Registry {
+    /// All built-in kinds that have rules, and those that are answered without being stored.
+    pub fn built_in(table: Arc<Table>, caches: &Caches) -> Registry {
+        let mut registry = Registry { table: table.clone(), all: Vec::new(), by_path: HashMap::new() };
+        for resource in table.resources() {
+            let served = if VIRTUAL.contains(&(resource.group, resource.plural)) {
+                Served::new(&table, resource, Rules(&Virtual), None)
+            } else if let Some(rules) = kinds::rules(resource.group, resource.version, resource.kind) {
+                let collection = caches.collection(&collection_name(resource.group, resource.plural));
+                Served::new(&table, resource, Rules(rules), collection)
+            } else {
+                continue;
+            };
+            registry.add(served);
+        }
+        registry
+    }
+
+    fn add(&mut self, served: Served) {
+        let path = format!("{}/{}", served.api_version, served.plural);
+        self.by_path.insert(path, self.all.len());
+        self.all.push(Arc::new(served));
+    }
+
+    /// The resource at a path: group and version, and plural.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
+        let path =
+            if group.is_empty() { format!("{version}/{plural}") } else { format!("{group}/{version}/{plural}") };
+        self.by_path.get(&path).map(|position| &self.all[*position])
+    }
+
+    /// The resource of a kind.
+    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Served>> {
+        self.all.iter().find(|served| served.api_version == api_version && served.kind == kind)
+    }
+
+    /// All resources in the order of discovery.
+    pub fn all(&self) -> &[Arc<Served>] {
+        &self.all
+    }
+
+    /// The table of kinds.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+}
+
+/// Opens the caches of everything that is built in.
+pub async fn open_caches(
+    env: &env::Env,
+    store: Arc<dyn store::Store>,
+    table: &Table,
+) -> Result<Arc<Caches>, StoreError> {
+    Caches::open(env, store, &built_in_collections(table)).await
+}

@@ -1,0 +1,97 @@
+//! Which objects of a collection a list, a watch or a mass deletion is about.
+
+use std::sync::Arc;
+
+use machinery::selector::{FieldSelector, LabelSelector};
+use machinery::{Object, Status};
+
+use crate::cache::Entry;
+use crate::cache::entry::Fields;
+use crate::registry::Served;
+
+/// Objects of one resource: by namespace, labels and fields.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    served: Arc<Served>,
+    /// `namespace/`, or empty for all.
+    prefix: String,
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Selection {
+    /// Reads the selectors of a request. Empty texts select everything.
+    pub fn parse(
+        served: &Arc<Served>,
+        namespace: &str,
+        labels: &str,
+        fields: &str,
+    ) -> Result<Selection, Status> {
+        let labels = LabelSelector::parse(labels).map_err(Status::bad_request)?;
+        let fields = FieldSelector::parse(fields).map_err(Status::bad_request)?;
+        for requirement in fields.requirements() {
+            served.check_field_label(&requirement.field)?;
+        }
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        Ok(Selection { served: served.clone(), prefix, labels, fields })
+    }
+
+    /// Whether everything of the namespace (or of all) is meant.
+    pub fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    /// What the keys of the objects begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The first key behind those that begin with the prefix; empty for "to the end".
+    pub fn prefix_end(&self) -> String {
+        // '0' follows '/', which every prefix ends with.
+        self.prefix.strip_suffix('/').map(|namespace| format!("{namespace}0")).unwrap_or_default()
+    }
+
+    /// The one key that can match, if the selectors name it.
+    pub fn only_key(&self) -> Option<String> {
+        let name = self.fields.exact("metadata.name")?;
+        if !self.served.namespaced {
+            return Some(name.to_owned());
+        }
+        (!self.prefix.is_empty()).then(|| format!("{}{name}", self.prefix))
+    }
+
+    /// Whether an object is meant.
+    pub fn matches(&self, entry: &Entry) -> bool {
+        if !entry.key().starts_with(&self.prefix) {
+            return false;
+        }
+        let header = entry.object().header();
+        if !self.labels.is_everything() && !self.labels.matches(|key| header.label(key)) {
+            return false;
+        }
+        self.fields.is_everything() || self.fields.matches(|field| self.field(entry, field))
+    }
+
+    fn field<'a>(&self, entry: &'a Entry, field: &str) -> &'a str {
+        match field {
+            "metadata.name" => &entry.object().header().name,
+            "metadata.namespace" => &entry.object().header().namespace,
+            other => entry
+                .fields(|object| fields_of(&self.served, object))
+                .iter()
+                .find(|(name, _)| *name == other)
+                .map_or("", |(_, value)| value),
+        }
+    }
+}
+
+fn fields_of(served: &Served, object: &Object) -> Fields {
+    match object.to_value() {
+        Ok(document) => served.rules.selectable(&document).into_boxed_slice(),
+        Err(error) => {
+            tracing::error!(key = object.header().key(), %error, "a cached object cannot be read");
+            Box::default()
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What hangs below objects.
+
+mod binding;
+mod eviction;
+mod scale;
+
+use api::Verb;
+use bytes::Bytes;
+use machinery::{Status, Value};
+
+use crate::answer::objects;
+use crate::handler::Arrived;
+use crate::handler::objects::Call;
+use crate::http::Response;
+use crate::query::Query;
+use crate::registry::{method_not_allowed, no_such_resource};
+use crate::verbs::{delete, get};
+use crate::write::Request;
+
+pub(crate) use scale::{patch_scale, scale_of};
+
+/// A POST to a subresource by somebody in the same process; the body is JSON.
+pub(crate) async fn create(request: Request<'_>, body: &Bytes) -> Result<Value, Status> {
+    let body = machinery::json::parse(body).map_err(|error| Status::bad_request(error.to_string()))?;
+    match request.subresource {
+        "binding" => binding::bind(request, &body).await.map(|_| binding::created()),
+        "eviction" => {
+            let deletion = delete::Options::read(&Query::default(), Some(body.get("deleteOptions")))?;
+            eviction::evict(request, &deletion).await.map(|()| binding::created())
+        }
+        _ => Err(method_not_allowed()),
+    }
+}
+
+/// Answers a request about a subresource.
+pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
+    let name = request.route.subresource.clone();
+    let sub = call.served.sub(&name).ok_or_else(no_such_resource)?;
+    let verb = match request.method.as_str() {
+        "GET" | "HEAD" => Verb::Get,
+        "POST" => Verb::Create,
+        "PUT" => Verb::Update,
+        "PATCH" => Verb::Patch,
+        "DELETE" => Verb::Delete,
+        _ => return Err(method_not_allowed()),
+    };
+    if !sub.verbs.contains(&verb) {
+        return Err(method_not_allowed());
+    }
+    match (name.as_str(), verb) {
+        ("scale", _) => scale::answer(call, request, verb).await,
+        ("binding", Verb::Create) => binding::answer(call, request).await,
+        ("eviction", Verb::Create) => eviction::answer(call, request).await,
+        ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", Verb::Get) => {
+            let (form, rows) = (call.form(&request)?, call.rows(&request)?);
+            let route = &request.route;
+            let key = (route.namespace.as_str(), route.name.as_str());
+            let version = request.query.text("resourceVersion");
+            let entry = get::get(call.core, call.served, key, version).await?;
+            objects::object(200, call.served, &entry, form, rows)
+        }
+        ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", Verb::Update) => {
+            call.update(request).await
+        }
+        ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", Verb::Patch) => {
+            call.patch(request).await
+        }
+        _ => Err(no_such_resource()),
+    }
+}

@@ -1,0 +1,173 @@
+//! `scale`: how many of something there are to be, whatever it is.
+
+use api::Verb;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use machinery::field::{Error, Path};
+use machinery::json::Report;
+use machinery::patch::{self, Shown};
+use machinery::schema::Schema;
+use machinery::selector::LabelSelector;
+use machinery::status::GroupName;
+use machinery::{Status, Value};
+
+use crate::answer;
+use crate::document::Expected;
+use crate::handler::objects::Call;
+use crate::handler::{Arrived, read_body};
+use crate::http::Response;
+use crate::http::accept::Form;
+use crate::registry::{method_not_allowed, no_such_resource};
+use crate::verbs::get;
+use crate::verbs::patch::Patch;
+use crate::verbs::update::{self, Change};
+use crate::write::Request;
+
+/// Answers a request about the scale of an object.
+pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Result<Response, Status> {
+    let form = call.form(&request)?;
+    let registry = call.core.registry.load_full();
+    let table = registry.table();
+    let kind = table.kind("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
+    let schema = table.schema_of(kind);
+    match verb {
+        Verb::Get => {
+            let key = (request.route.namespace.as_str(), request.route.name.as_str());
+            let entry = get::get(call.core, call.served, key, "").await?;
+            show(&entry.object().to_value()?, &schema, form)
+        }
+        Verb::Update => {
+            let options = call.write_options(&request, "UpdateOptions")?;
+            let expected =
+                Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
+            let (route, scale, _) = call.read(request, expected, &options).await?;
+            let request = call.request(&route, &options);
+            update::check_name(request, &scale)?;
+            let outcome = update::change(request, &Rescale { request, scale: &scale }).await?;
+            show(&outcome.entry.object().to_value()?, &schema, form)
+        }
+        Verb::Patch => {
+            let options = call.write_options(&request, "PatchOptions")?;
+            let patch = Patch::of(request.header(CONTENT_TYPE))?;
+            let Arrived { route, body, .. } = request;
+            let body = read_body(body, call.core.config.limits.body).await?;
+            let scale = patch_scale(call.request(&route, &options), patch, body).await?;
+            Ok(answer::document(200, &scale, form))
+        }
+        _ => Err(method_not_allowed()),
+    }
+}
+
+/// Patches the scale of an object; answers the scale as it is then.
+pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes) -> Result<Value, Status> {
+    let registry = request.core.registry.load_full();
+    let table = registry.table();
+    let kind = table.kind("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
+    let schema = table.schema_of(kind);
+    let outcome = update::change(request, &Repatch { request, patch, body, schema: &schema }).await?;
+    let mut scale = scale_of(&outcome.entry.object().to_value()?)?;
+    crate::order::canonical(&mut scale, schema.root());
+    Ok(scale)
+}
+
+fn show(object: &Value, schema: &Schema, form: Form) -> Result<Response, Status> {
+    let mut scale = scale_of(object)?;
+    crate::order::canonical(&mut scale, schema.root());
+    Ok(answer::document(200, &scale, form))
+}
+
+/// The scale of an object.
+pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
+    let from = object.get("metadata");
+    let mut metadata = Value::object();
+    for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if !from.get(name).is_null() {
+            metadata.set(name, from.get(name).clone());
+        }
+    }
+    let mut spec = Value::object();
+    let replicas = object.at(&["spec", "replicas"]).as_int().unwrap_or(0);
+    if replicas != 0 {
+        spec.set("replicas", replicas);
+    }
+    let running = object.at(&["status", "replicas"]).as_int().unwrap_or(0);
+    let mut status = Value::from([("replicas", Value::from(running))]);
+    let selector = object.at(&["spec", "selector"]);
+    let plain = selector.get("matchLabels").is_null() && selector.get("matchExpressions").is_null();
+    let text = if plain {
+        LabelSelector::from_map(selector).to_string()
+    } else {
+        LabelSelector::from_document(selector).map_err(Status::internal)?.to_string()
+    };
+    if !text.is_empty() {
+        status.set("selector", text);
+    }
+    Ok(Value::from([
+        ("kind", Value::from("Scale")),
+        ("apiVersion", Value::from("autoscaling/v1")),
+        ("metadata", metadata),
+        ("spec", spec),
+        ("status", status),
+    ]))
+}
+
+/// The object with the replicas, and the preconditions, of a scale.
+fn rescaled(request: Request<'_>, current: &Value, scale: &Value) -> Result<Value, Status> {
+    let replicas = scale.at(&["spec", "replicas"]).as_int().unwrap_or(0);
+    if replicas < 0 {
+        let path = Path::new("spec").child("replicas");
+        let error = Error::invalid(&path, replicas, "must be greater than or equal to 0");
+        let subject = GroupName { group: "autoscaling", name: "Scale" };
+        return Err(Status::invalid(subject, request.name, &[error]));
+    }
+    let mut object = current.clone();
+    object.entry("spec").set("replicas", replicas);
+    let metadata = object.entry("metadata");
+    for name in ["resourceVersion", "uid"] {
+        metadata.set(name, scale.at(&["metadata", name]).str_or_empty());
+    }
+    Ok(object)
+}
+
+struct Rescale<'a> {
+    request: Request<'a>,
+    scale: &'a Value,
+}
+
+impl Change for Rescale<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        rescaled(self.request, current, self.scale)
+    }
+
+    fn replaces(&self) -> bool {
+        true
+    }
+}
+
+struct Repatch<'a> {
+    request: Request<'a>,
+    patch: Patch,
+    body: Bytes,
+    schema: &'a Schema,
+}
+
+impl Change for Repatch<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        let scale = scale_of(current)?;
+        let mut report = Report::ignoring();
+        let root = self.schema.root();
+        let (patched, shown) = match self.patch {
+            Patch::Json => (patch::json(scale, &self.body, &mut report)?, None),
+            Patch::Merge => (patch::merge(scale, &self.body, &mut report)?, None),
+            Patch::Strategic => {
+                let (patched, patch) = patch::strategic(scale, &self.body, root, &mut report)?;
+                (patched, Some(patch))
+            }
+            Patch::Apply => return Err(method_not_allowed()),
+        };
+        let shown = shown.as_ref().map_or(Shown::Document, Shown::Patch);
+        let scale = patch::settle(&patched, &shown, root, &mut report)?;
+        update::check_name(self.request, &scale)?;
+        rescaled(self.request, current, &scale)
+    }
+}

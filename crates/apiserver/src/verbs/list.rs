@@ -1,0 +1,382 @@
+//! Reading many objects: fresh, cached or as they were; whole or in pages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use machinery::field::{Error, Errors, Path};
+use machinery::status::{Cause, GroupName};
+use machinery::{Reason, Status};
+use serde::{Deserialize, Serialize};
+
+use crate::cache::collection::SnapshotWalk;
+use crate::cache::{Entry, Snapshot};
+use crate::core::Core;
+use crate::query::{self, Query};
+use crate::registry::Served;
+use crate::selection::Selection;
+
+/// How long a read waits for a revision that has not happened yet.
+const FUTURE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a list or a watch asks for beside its selection.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `labelSelector`
+    pub labels: String,
+    /// `fieldSelector`
+    pub fields: String,
+    /// `resourceVersion`
+    pub resource_version: String,
+    /// `resourceVersionMatch`
+    pub version_match: String,
+    /// `limit`; zero means all
+    pub limit: usize,
+    /// `continue`
+    pub token: String,
+    /// `timeoutSeconds`
+    pub timeout: Option<Duration>,
+    /// `watch`
+    pub watch: bool,
+    /// `allowWatchBookmarks`
+    pub bookmarks: bool,
+    /// `sendInitialEvents`
+    pub initial_events: Option<bool>,
+}
+
+impl Options {
+    /// Reads and checks the parameters of a request.
+    pub fn read(query: &Query, watch: bool) -> Result<Options, Status> {
+        let limit = query.number("limit")?.unwrap_or(0);
+        let timeout = query.number("timeoutSeconds")?;
+        let options = Options {
+            labels: query.text("labelSelector").to_owned(),
+            fields: query.text("fieldSelector").to_owned(),
+            resource_version: query.text("resourceVersion").to_owned(),
+            version_match: query.text("resourceVersionMatch").to_owned(),
+            limit: usize::try_from(limit).unwrap_or(0),
+            token: query.text("continue").to_owned(),
+            timeout: timeout
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
+            watch,
+            bookmarks: query.flag("allowWatchBookmarks"),
+            initial_events: query.option_flag("sendInitialEvents"),
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), Status> {
+        let errors = if self.watch { self.watch_errors() } else { self.list_errors() };
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid(GroupName { group: "meta.k8s.io", name: "ListOptions" }, "", &errors))
+    }
+
+    fn list_errors(&self) -> Errors {
+        let mut errors = Errors::new();
+        let path = Path::new("resourceVersionMatch");
+        let matching = self.version_match.as_str();
+        if !matching.is_empty() {
+            if self.resource_version.is_empty() {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                errors.push(Error::forbidden(&path, why));
+            }
+            if !self.token.is_empty() {
+                let why = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(Error::forbidden(&path, why));
+            }
+            if !matches!(matching, "Exact" | "NotOlderThan") {
+                errors.push(Error::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
+            }
+            if matching == "Exact" && self.resource_version == "0" {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(Error::forbidden(&path, why));
+            }
+        }
+        if self.initial_events.is_some() {
+            let why = "sendInitialEvents is forbidden for list";
+            errors.push(Error::forbidden(&Path::new("sendInitialEvents"), why));
+        }
+        errors
+    }
+
+    fn watch_errors(&self) -> Errors {
+        let mut errors = Errors::new();
+        let path = Path::new("resourceVersionMatch");
+        let matching = self.version_match.as_str();
+        if self.initial_events.is_some() && matching != "NotOlderThan" {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            errors.push(Error::forbidden(&path, why));
+        }
+        if !matching.is_empty() {
+            if self.initial_events.is_none() {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                errors.push(Error::forbidden(&path, why));
+            }
+            if matching != "NotOlderThan" {
+                errors.push(Error::not_supported(&path, matching, &["NotOlderThan"]));
+            }
+            if !self.token.is_empty() {
+                let why = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(Error::forbidden(&path, why));
+            }
+        }
+        errors
+    }
+
+    /// The revision asked for; `None` if none is.
+    pub fn revision(&self) -> Result<Option<u64>, Status> {
+        let text = self.resource_version.as_str();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        query::go_parse_uint(text).map(Some).map_err(|why| {
+            let text = machinery::field::go_quote(text);
+            let why = format!("invalid resource version: resourceVersion: Invalid value: {text}: {why}");
+            Status::bad_request(why)
+        })
+    }
+}
+
+/// What a list answers.
+#[derive(Debug)]
+pub struct Listing {
+    /// The objects.
+    pub items: Items,
+    /// The revision they were read at.
+    pub revision: u64,
+    /// Where to go on; empty at the end.
+    pub token: String,
+    /// How many are still to come, where that is known.
+    pub remaining: Option<usize>,
+}
+
+/// Objects, found while they are sent.
+#[derive(Debug)]
+pub enum Items {
+    /// One page.
+    Page(std::vec::IntoIter<Arc<Entry>>),
+    /// All that match.
+    Walk(Box<SnapshotWalk>, Selection),
+}
+
+impl Iterator for Items {
+    type Item = Arc<Entry>;
+
+    fn next(&mut self) -> Option<Arc<Entry>> {
+        match self {
+            Items::Page(page) => page.next(),
+            Items::Walk(walk, selection) => {
+                for entry in walk.by_ref() {
+                    if !entry.key().starts_with(selection.prefix()) {
+                        return None;
+                    }
+                    if selection.matches(&entry) {
+                        return Some(entry);
+                    }
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The place in a list where the next page begins.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    v: String,
+    /// The revision of the first page; -1 for one that goes on with whatever is newest.
+    rv: i64,
+    start: String,
+}
+
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+
+impl Token {
+    fn encode(rv: i64, start: &str) -> String {
+        let token = Token { v: TOKEN_VERSION.to_owned(), rv, start: start.to_owned() };
+        // A structure of text and numbers always has a JSON form.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Result<Token, Status> {
+        let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .map_err(|error| invalid(&error.to_string()))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
+        if token.v != TOKEN_VERSION {
+            return Err(invalid("server does not recognize this encoded version"));
+        }
+        if token.rv == 0 {
+            return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+        }
+        Ok(token)
+    }
+}
+
+/// Lists what a request asks for.
+pub async fn list(
+    core: &Core,
+    served: &Arc<Served>,
+    namespace: &str,
+    options: &Options,
+) -> Result<Listing, Status> {
+    let selection = Selection::parse(served, namespace, &options.labels, &options.fields)?;
+    let asked = options.revision()?;
+    if !options.token.is_empty() {
+        return next_page(core, served, selection, options).await;
+    }
+    let exact = match (options.version_match.as_str(), asked) {
+        ("Exact", Some(revision)) => Some(revision),
+        ("", Some(revision)) if options.limit > 0 && revision > 0 => Some(revision),
+        _ => None,
+    };
+    if let Some(revision) = exact {
+        wait_until(core, revision).await?;
+        let too_old = || Status::expired("The resourceVersion for the provided list is too old.");
+        let snapshot = state_at(core, served, revision).await?.ok_or_else(too_old)?;
+        return Ok(page(&snapshot, selection, options.limit, (revision, "")));
+    }
+    match asked {
+        None => core.catch_up().await?,
+        Some(0) => {}
+        Some(revision) => wait_until(core, revision).await?,
+    }
+    let collection = served.collection()?;
+    let revision = core.caches.applied();
+    let snapshot = collection.snapshot_at(revision).unwrap_or_else(|| collection.snapshot());
+    Ok(page(&snapshot, selection, options.limit, (revision, "")))
+}
+
+async fn next_page(
+    core: &Core,
+    served: &Arc<Served>,
+    selection: Selection,
+    options: &Options,
+) -> Result<Listing, Status> {
+    if !options.resource_version.is_empty() && options.resource_version != "0" {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    let token = Token::decode(&options.token)?;
+    let start = format!("{}{}", selection.prefix(), token.start);
+    let Ok(revision) = u64::try_from(token.rv) else {
+        core.catch_up().await?;
+        let revision = core.caches.applied();
+        let snapshot = served.collection()?.snapshot();
+        return Ok(page(&snapshot, selection, options.limit, (revision, &start)));
+    };
+    match state_at(core, served, revision).await? {
+        Some(snapshot) => Ok(page(&snapshot, selection, options.limit, (revision, &start))),
+        None => {
+            let mut status = Status::expired(TOKEN_TOO_OLD);
+            status.continue_token = Token::encode(-1, &token.start);
+            Err(status)
+        }
+    }
+}
+
+const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You \
+    can start a new list without the continue parameter, or use the continue token in this response to retrieve the \
+    remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were \
+    created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// The state at an exact revision: from the cache, or from the store's longer memory; `None` if both forgot it.
+async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<Snapshot>, Status> {
+    let collection = served.collection()?;
+    match collection.snapshot_at(revision) {
+        Some(snapshot) => Ok(Some(snapshot)),
+        None => core.caches.read_past(&collection, revision).await.map_err(crate::core::store_failed),
+    }
+}
+
+fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &str)) -> Listing {
+    let (revision, start) = from;
+    if let Some(key) = selection.only_key() {
+        let found = snapshot.from_key(&key).next().filter(|entry| entry.key() == key);
+        let items: Vec<_> = found.into_iter().filter(|entry| selection.matches(entry)).collect();
+        let items = Items::Page(items.into_iter());
+        return Listing { items, revision, token: String::new(), remaining: None };
+    }
+    let start = if start.is_empty() { selection.prefix().to_owned() } else { start.to_owned() };
+    let walk = snapshot.from_key(&start);
+    let mut all = Items::Walk(Box::new(walk), selection.clone());
+    if limit == 0 {
+        return Listing { items: all, revision, token: String::new(), remaining: None };
+    }
+    let items: Vec<Arc<Entry>> = all.by_ref().take(limit).collect();
+    let mut token = String::new();
+    let mut remaining = None;
+    if items.len() == limit
+        && let Some(next) = all.next()
+    {
+        let start = next.key().strip_prefix(selection.prefix()).unwrap_or_default();
+        token = Token::encode(i64::try_from(revision).unwrap_or(i64::MAX), start);
+        remaining =
+            selection.is_everything().then(|| snapshot.count(next.key(), &selection.prefix_end()));
+    }
+    Listing { items: Items::Page(items.into_iter()), revision, token, remaining }
+}
+
+/// Waits until the cache has reached `revision`; not for ever, for it may never happen.
+pub async fn wait_until(core: &Core, revision: u64) -> Result<(), Status> {
+    if core.caches.applied() >= revision {
+        return Ok(());
+    }
+    // The store may be ahead of the cache, or not know that revision either.
+    let reached = core.env.clock.timeout(FUTURE_PATIENCE, core.caches.wait_for(revision)).await;
+    if reached.is_some() {
+        return Ok(());
+    }
+    let current = core.caches.applied();
+    let message = format!("Too large resource version: {revision}, current: {current}");
+    Err(Status::new(504, Reason::Timeout, message)
+        .caused_by(Cause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        })
+        .retry_after(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str, watch: bool) -> Result<Options, Status> {
+        Options::read(&Query::parse(query), watch)
+    }
+
+    #[test]
+    fn impossible_combinations_are_refused() {
+        let refused: &[(&str, bool, &str)] = &[
+            ("resourceVersionMatch=Exact", false, "is forbidden unless resourceVersion is provided"),
+            ("resourceVersion=0&resourceVersionMatch=Exact", false, "is forbidden for resourceVersion \"0\""),
+            ("resourceVersion=1&resourceVersionMatch=Odd", false, "supported values: \"Exact\", \"NotOlderThan\""),
+            ("sendInitialEvents=true", false, "sendInitialEvents is forbidden for list"),
+            ("sendInitialEvents=true", true, "requires setting resourceVersionMatch to NotOlderThan"),
+            ("resourceVersionMatch=NotOlderThan", true, "unless sendInitialEvents is provided"),
+            ("limit=x", false, "strconv.ParseInt: parsing \"x\": invalid syntax"),
+        ];
+        for (query, watch, expected) in refused {
+            let status = read(query, *watch).unwrap_err();
+            assert!(status.message.contains(expected), "{query}: {}", status.message);
+        }
+        assert!(read("limit=5&timeoutSeconds=3&resourceVersion=7", false).is_ok());
+        assert!(read("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", true).is_ok());
+    }
+
+    #[test]
+    fn tokens_survive_and_forgeries_do_not() {
+        let token = Token::decode(&Token::encode(17, "a/b")).unwrap();
+        assert_eq!((token.rv, token.start.as_str()), (17, "a/b"));
+        for bad in ["x", "e30", &Token::encode(0, "a")] {
+            assert_eq!(Token::decode(bad).unwrap_err().code, 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Patching objects.
+
+use bytes::Bytes;
+use machinery::json::Report;
+use machinery::patch::{self, Shown};
+use machinery::{Reason, Status, Value};
+
+use super::update::{self, Change};
+use crate::document::Validation;
+use crate::write::{Outcome, Request};
+
+/// The forms of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Upstream's own, by the kind's schema.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+impl Patch {
+    /// The form that a `Content-Type` names.
+    pub fn of(content_type: &str) -> Result<Patch, Status> {
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json-patch+json" => Ok(Patch::Json),
+            "application/merge-patch+json" => Ok(Patch::Merge),
+            "application/strategic-merge-patch+json" => Ok(Patch::Strategic),
+            _ => Err(unsupported()),
+        }
+    }
+}
+
+/// 415, as the router answers it.
+fn unsupported() -> Status {
+    let mut status = Status::new(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type");
+    status.details = Some(Box::default());
+    status
+}
+
+/// A patch on its way.
+struct Patching<'a> {
+    request: Request<'a>,
+    patch: Patch,
+    body: Bytes,
+    findings: std::sync::Mutex<Vec<String>>,
+}
+
+/// Patches an object.
+pub async fn patch(request: Request<'_>, patch: Patch, body: Bytes) -> Result<Outcome, Status> {
+    let change = Patching { request, patch, body, findings: std::sync::Mutex::default() };
+    let mut outcome = update::change(request, &change).await?;
+    let findings = change.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    outcome.warnings.splice(0..0, findings);
+    Ok(outcome)
+}
+
+impl Change for Patching<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        let request = self.request;
+        let schema = &request.served.schema;
+        let validation = request.options.validation;
+        let mut report = if validation == Validation::Ignore { Report::ignoring() } else { Report::new() };
+        let document = current.clone();
+        let mut object = match self.patch {
+            Patch::Json => {
+                let patched = patch::json(document, &self.body, &mut report)?;
+                patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
+            }
+            Patch::Merge => {
+                let patched = patch::merge(document, &self.body, &mut report)?;
+                patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
+            }
+            Patch::Strategic => {
+                let (patched, patch) =
+                    patch::strategic(document, &self.body, schema.root(), &mut report)?;
+                patch::settle(&patched, &Shown::Patch(&patch), schema.root(), &mut report)?
+            }
+            Patch::Apply => return Err(unsupported()),
+        };
+        let findings = report.strict_errors().to_vec();
+        if validation == Validation::Strict && !findings.is_empty() {
+            return Err(strict(&findings));
+        }
+        *self.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = findings;
+        object.set("kind", request.served.kind.as_str());
+        object.set("apiVersion", request.served.api_version.as_str());
+        update::check_name(request, &object)?;
+        request.check_namespace(&mut object)?;
+        request.served.rules.default(&mut object);
+        Ok(object)
+    }
+}
+
+fn strict(findings: &[String]) -> Status {
+    let why = format!("strict decoding error: {}", findings.join(", "));
+    let nameless = machinery::status::GroupName { group: "", name: "" };
+    let error = machinery::field::Error::invalid(&machinery::field::Path::new("patch"), why.as_str(), "");
+    Status::invalid(nameless, "", &[error])
+}

@@ -1,0 +1,216 @@
+//! Following objects: a cursor, a filter and a wake-up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machinery::Status;
+
+use super::list::{self, Items, Options};
+use crate::cache::{Cursor, Entry, Event, SeenKind};
+use crate::core::Core;
+use crate::registry::Served;
+use crate::selection::Selection;
+
+/// Events handed out at a time: enough to fill a frame, few enough to start sending soon.
+const BATCH: usize = 128;
+/// Events looked at before other work gets a turn.
+const LOOK: usize = 1_024;
+/// How often a watcher is told how far it has come.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch without a limit of its own ends after this, and up to twice this.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1_800);
+
+/// Something a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// An object that was there at the start.
+    Initial(Arc<Entry>),
+    /// A change.
+    Change(SeenKind, Arc<Event>),
+    /// Nothing up to this revision is still to come.
+    Bookmark {
+        /// The revision.
+        revision: u64,
+        /// Whether it ends the initial events.
+        ends_initial: bool,
+    },
+    /// The watch is over, for this reason.
+    Failed(Status),
+}
+
+/// A watch in progress.
+#[derive(Debug)]
+pub struct Watcher {
+    core: Arc<Core>,
+    selection: Selection,
+    initial: Option<Items>,
+    cursor: Option<Cursor>,
+    /// Events up to here are not news to the client.
+    after: u64,
+    bookmarks: bool,
+    mark_initial_end: bool,
+    /// What the initial objects were read at.
+    initial_revision: u64,
+    failed: Option<Status>,
+    /// On the monotonic clock.
+    ends_at: Duration,
+    bookmark_at: Duration,
+}
+
+/// Starts a watch.
+pub async fn watch(
+    core: &Arc<Core>,
+    served: &Arc<Served>,
+    namespace: &str,
+    options: &Options,
+) -> Result<Watcher, Status> {
+    let selection = Selection::parse(served, namespace, &options.labels, &options.fields)?;
+    let collection = served.collection()?;
+    let asked = options.revision()?;
+    let now = core.env.clock.monotonic();
+    let lasts = options.timeout.unwrap_or_else(|| {
+        DEFAULT_TIMEOUT + Duration::from_secs(core.env.entropy.below(DEFAULT_TIMEOUT.as_secs()))
+    });
+    let mut watcher = Watcher {
+        core: core.clone(),
+        selection: selection.clone(),
+        initial: None,
+        cursor: None,
+        after: 0,
+        bookmarks: options.bookmarks,
+        mark_initial_end: false,
+        initial_revision: 0,
+        failed: None,
+        ends_at: now + lasts,
+        bookmark_at: now + BOOKMARK_EVERY,
+    };
+    let initial = options.initial_events.unwrap_or(asked.is_none_or(|revision| revision == 0));
+    match asked {
+        // With sendInitialEvents=false and no version, the watch starts with what happens next.
+        None => core.catch_up().await?,
+        Some(revision) if revision > 0 && initial => list::wait_until(core, revision).await?,
+        Some(_) => {}
+    }
+    match asked {
+        Some(revision) if revision > 0 && !initial => {
+            watcher.after = revision;
+            match collection.follow_from(revision) {
+                Ok(cursor) => watcher.cursor = Some(cursor),
+                Err(_) => watcher.failed = Some(too_old(revision, collection.floor())),
+            }
+        }
+        _ => {
+            watcher.initial_revision = core.caches.applied();
+            let (snapshot, cursor) = collection.follow();
+            watcher.cursor = Some(cursor);
+            if initial {
+                let start = selection.only_key().unwrap_or_else(|| selection.prefix().to_owned());
+                watcher.initial = Some(Items::Walk(Box::new(snapshot.from_key(&start)), selection));
+                watcher.mark_initial_end = options.initial_events == Some(true);
+            }
+        }
+    }
+    Ok(watcher)
+}
+
+fn too_old(asked: u64, oldest: u64) -> Status {
+    Status::expired(format!("too old resource version: {asked} ({oldest})"))
+}
+
+impl Watcher {
+    /// Waits for what the watcher is to be told next. `None` ends the watch in good order.
+    pub async fn next(&mut self) -> Option<Vec<Item>> {
+        if let Some(status) = self.failed.take() {
+            self.cursor = None;
+            return Some(vec![Item::Failed(status)]);
+        }
+        if let Some(items) = self.next_initial() {
+            return Some(items);
+        }
+        loop {
+            // First how far the cache is, then what is in the ring: then nothing before it can be missing.
+            let reached = self.core.caches.applied();
+            let (news, looked_at) = match self.take_changes() {
+                Ok(found) => found?,
+                Err(status) => {
+                    self.cursor = None;
+                    return Some(vec![Item::Failed(status)]);
+                }
+            };
+            if !news.is_empty() {
+                return Some(news);
+            }
+            if looked_at > 0 {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let now = self.core.env.clock.monotonic();
+            if now >= self.ends_at {
+                self.cursor = None;
+                return self.bookmarks.then(|| vec![bookmark(reached)]);
+            }
+            if self.bookmarks && now >= self.bookmark_at {
+                self.bookmark_at = now + BOOKMARK_EVERY;
+                return Some(vec![bookmark(reached)]);
+            }
+            self.wait(now).await;
+        }
+    }
+
+    fn next_initial(&mut self) -> Option<Vec<Item>> {
+        let initial = self.initial.as_mut()?;
+        let mut items: Vec<Item> = initial.by_ref().take(BATCH).map(Item::Initial).collect();
+        if items.len() < BATCH {
+            self.initial = None;
+            if self.mark_initial_end && self.bookmarks {
+                items.push(Item::Bookmark { revision: self.initial_revision, ends_initial: true });
+            }
+        }
+        (!items.is_empty()).then_some(items)
+    }
+
+    /// What the ring has for this watcher, and how many events were looked at. `None` after the end.
+    #[expect(clippy::type_complexity, reason = "a pair with a name would be used once")]
+    fn take_changes(&mut self) -> Result<Option<(Vec<Item>, usize)>, Status> {
+        let Some(cursor) = self.cursor.as_mut() else { return Ok(None) };
+        let mut news = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < LOOK && news.len() < BATCH {
+            let Ok(events) = cursor.take(BATCH) else {
+                return Err(too_old(self.after, cursor.floor()));
+            };
+            if events.is_empty() {
+                break;
+            }
+            looked_at += events.len();
+            for event in events {
+                if event.revision > self.after
+                    && let Some(kind) = event.seen_by(|entry| self.selection.matches(entry))
+                {
+                    news.push(Item::Change(kind, event));
+                }
+            }
+        }
+        Ok(Some((news, looked_at)))
+    }
+
+    async fn wait(&mut self, now: Duration) {
+        let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
+        let stopping = self.core.env.tasks.stopping();
+        let Some(cursor) = self.cursor.as_mut() else { return };
+        tokio::select! {
+            biased;
+            () = stopping => self.ends_at = now,
+            more = cursor.ready() => {
+                if !more {
+                    self.ends_at = now;
+                }
+            }
+            () = self.core.env.clock.sleep(until.saturating_sub(now)) => {}
+        }
+    }
+}
+
+fn bookmark(revision: u64) -> Item {
+    Item::Bookmark { revision, ends_initial: false }
+}

@@ -1,0 +1,258 @@
+//! The one way of a write: who, what and how; and how it is brought into the store and seen in the cache.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use machinery::field::{Error, Path};
+use machinery::status::GroupName;
+use machinery::{Status, Value};
+use store::{Guard, Outcome as StoreOutcome, Txn, Write};
+
+use crate::admission::{Operation, Review};
+use crate::cache::{Claim, Entry};
+use crate::core::{Core, store_failed};
+use crate::document::Validation;
+use crate::identity::Identity;
+use crate::query::Query;
+use crate::registry::Served;
+use crate::order;
+
+/// A write: by whom, of what, where and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The server.
+    pub core: &'a Arc<Core>,
+    /// Who writes.
+    pub identity: &'a Identity,
+    /// Which resource.
+    pub served: &'a Arc<Served>,
+    /// In which namespace; empty for what belongs to the cluster.
+    pub namespace: &'a str,
+    /// Which object; empty for creates.
+    pub name: &'a str,
+    /// Through which subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// How.
+    pub options: &'a Options,
+}
+
+/// The options of a create, an update or a patch.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `dryRun=All`: everything but the writing.
+    pub dry_run: bool,
+    /// Who is recorded as the manager of what changes.
+    pub manager: String,
+    /// What to do about unknown fields.
+    pub validation: Validation,
+    /// Whether an apply takes fields from others.
+    pub force: Option<bool>,
+}
+
+/// What a write led to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The object as it is now.
+    pub entry: Arc<Entry>,
+    /// Whether it is new.
+    pub created: bool,
+    /// What the writer should be told.
+    pub warnings: Vec<String>,
+}
+
+/// How many bytes of a client's name become a manager's.
+const MANAGER_MAX: usize = 128;
+
+impl Options {
+    /// Reads the options of a request; `kind` is what they are called in errors: `CreateOptions`.
+    pub fn read(query: &Query, user_agent: &str, kind: &str) -> Result<Options, Status> {
+        let mut errors = Vec::new();
+        let dry_run: Vec<&str> = query.all("dryRun").filter(|value| !value.is_empty()).collect();
+        check_dry_run(&dry_run, &mut errors);
+        let manager = query.text("fieldManager");
+        let path = Path::new("fieldManager");
+        if manager.len() > MANAGER_MAX {
+            errors.push(Error::too_long(&path, MANAGER_MAX));
+        }
+        if let Some(letter) = manager.chars().find(|letter| letter.is_control()) {
+            let why = format!("should only contain printable characters (found {letter:?})");
+            errors.push(Error::invalid(&path, manager, why));
+        }
+        let validation = match query.text("fieldValidation") {
+            "" | "Warn" => Validation::Warn,
+            "Ignore" => Validation::Ignore,
+            "Strict" => Validation::Strict,
+            other => {
+                let path = Path::new("fieldValidation");
+                errors.push(Error::not_supported(&path, other, &["", "Ignore", "Strict", "Warn"]));
+                Validation::Warn
+            }
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid(GroupName { group: "meta.k8s.io", name: kind }, "", &errors));
+        }
+        let manager =
+            if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
+        let force = query.option_flag("force");
+        Ok(Options { dry_run: !dry_run.is_empty(), manager, validation, force })
+    }
+}
+
+/// Adds what is wrong with the values of `dryRun`.
+pub fn check_dry_run(values: &[&str], errors: &mut Vec<Error>) {
+    if values.iter().any(|value| *value != "All") {
+        let list = Value::from(values.iter().map(|value| Value::from(*value)).collect::<Vec<_>>());
+        errors.push(Error::not_supported(&Path::new("dryRun"), &list, &["All"]));
+    }
+}
+
+/// The manager that a client without one gets: its program's name.
+fn manager_of_agent(user_agent: &str) -> String {
+    let name = user_agent.split('/').next().unwrap_or_default();
+    let printable: String = name.chars().filter(|letter| !letter.is_control()).collect();
+    if printable.is_empty() { "unknown".to_owned() } else { printable.chars().take(MANAGER_MAX).collect() }
+}
+
+impl<'a> Request<'a> {
+    /// What the object's key in the store is.
+    pub fn store_key(&self, name: &str) -> Result<Bytes, Status> {
+        let collection = self.served.collection()?;
+        Ok(Bytes::from(format!("{}{}", collection.prefix(), self.served.key(self.namespace, name))))
+    }
+
+    /// The object as it is in the cache.
+    pub fn current(&self) -> Result<Arc<Entry>, Status> {
+        let collection = self.served.collection()?;
+        collection
+            .get(&self.served.key(self.namespace, self.name))
+            .ok_or_else(|| Status::not_found(self.served.resource(), self.name))
+    }
+
+    /// 422 if anything is wrong.
+    pub fn refuse_if(&self, errors: &[Error], name: &str) -> Result<(), Status> {
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(self.served.group_kind(), name, errors)) }
+    }
+
+    /// Starts the admission of a write.
+    pub fn review(&self, operation: Operation, object: Value, old: &'a Value, name: &'a str) -> Review<'a> {
+        Review {
+            operation,
+            identity: self.identity,
+            served: self.served,
+            subresource: self.subresource,
+            namespace: self.namespace,
+            name,
+            object,
+            old,
+            dry_run: self.options.dry_run,
+            manager: &self.options.manager,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Sees to it that the object is in the namespace the request names.
+    pub fn check_namespace(&self, object: &mut Value) -> Result<(), Status> {
+        let named = object.at(&["metadata", "namespace"]).str_or_empty();
+        if named.is_empty() {
+            if !self.namespace.is_empty() && self.served.namespaced {
+                *object.at_mut(&["metadata", "namespace"]) = Value::from(self.namespace);
+            }
+            return Ok(());
+        }
+        if !self.served.namespaced || named != self.namespace {
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Through which door the write comes in, as rules see it.
+    pub fn door(&self) -> kinds::Door<'a> {
+        if self.subresource.is_empty() { kinds::Door::Main } else { kinds::Door::Sub(self.subresource) }
+    }
+
+    /// Brings a finished document into canonical order.
+    pub fn canonical(&self, object: &mut Value) {
+        order::canonical(object, self.served.schema.root());
+    }
+}
+
+/// What a transaction is to do.
+#[derive(Debug)]
+pub struct Commit {
+    /// The object's key.
+    pub key: Bytes,
+    /// Its new value; `None` removes it.
+    pub value: Option<Bytes>,
+    /// Seconds after which the store removes it by itself.
+    pub ttl_secs: Option<u32>,
+    /// The revision it must have; `None` if it must not exist.
+    pub expected: Option<u64>,
+    /// Whatever else must hold and happen with it.
+    pub also: Txn,
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Committed {
+    /// It happened, and the cache has seen it. For writes, the entry; for removals nothing.
+    Done {
+        /// The revision.
+        revision: u64,
+        /// The entry the write became.
+        entry: Option<Arc<Entry>>,
+    },
+    /// The object was not as expected; the cache has caught up with what it is now.
+    Changed,
+    /// One of the other guards did not hold; the cache has caught up.
+    Also,
+}
+
+impl Core {
+    /// Brings a write into the store and waits until the cache has it.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, Status> {
+        let own = match commit.expected {
+            Some(revision) => Guard::ModifiedAt(commit.key.clone(), revision),
+            None => Guard::Absent(commit.key.clone()),
+        };
+        let mut txn = commit.also;
+        txn.guards.insert(0, own);
+        let claim = commit.value.as_ref().map(|value| self.caches.claim(commit.key.clone(), value.clone()));
+        txn.writes.insert(
+            0,
+            match commit.value {
+                Some(value) => Write::Put { key: commit.key, value, ttl_secs: commit.ttl_secs },
+                None => Write::Delete(commit.key),
+            },
+        );
+        match self.caches.store().commit(txn).await.map_err(store_failed)? {
+            StoreOutcome::Committed(revision) => {
+                let entry = match claim {
+                    Some(claim) => Some(self.claimed(claim, revision).await?),
+                    None => {
+                        self.caches.wait_for(revision).await;
+                        None
+                    }
+                };
+                Ok(Committed::Done { revision, entry })
+            }
+            StoreOutcome::Conflict { guard: 0, current } => {
+                match current {
+                    Some(current) => self.caches.wait_for(current.modified).await,
+                    None => self.catch_up().await?,
+                }
+                Ok(Committed::Changed)
+            }
+            StoreOutcome::Conflict { .. } => {
+                self.catch_up().await?;
+                Ok(Committed::Also)
+            }
+        }
+    }
+
+    async fn claimed(&self, claim: Claim<'_>, revision: u64) -> Result<Arc<Entry>, Status> {
+        let entry = claim.entry().await;
+        entry.ok_or_else(|| Status::internal(format!("the write at revision {revision} was not seen again")))
+    }
+}
