@@ -62,9 +62,8 @@ pub fn document(code: u16, document: &Value, form: Form) -> Response {
 /// A document in an encoding.
 pub fn encode(document: &Value, form: Form) -> Bytes {
     match form.media {
-        Media::Json | Media::Yaml | Media::Protobuf => {
-            json_text(machinery::json::to_vec(document), form.pretty)
-        }
+        Media::Yaml => Bytes::from(machinery::yaml::encode(document)),
+        Media::Json | Media::Protobuf => json_text(machinery::json::to_vec(document), form.pretty),
     }
 }
 

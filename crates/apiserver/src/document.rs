@@ -2,7 +2,7 @@
 
 use machinery::json::{self, Report, TypeMeta};
 use machinery::schema::Schema;
-use machinery::{Reason, Status, Value};
+use machinery::{Reason, Status, Value, yaml};
 
 use crate::http::accept::Media;
 use crate::registry::{Registry, Served};
@@ -98,7 +98,16 @@ pub fn read(
     let mut report = if validation == Validation::Ignore { Report::ignoring() } else { Report::new() };
     let value = match media {
         Media::Json => reader.json(body, &mut report)?,
-        Media::Yaml | Media::Protobuf => return Err(unsupported(&[Media::Json.name()])),
+        Media::Yaml => {
+            let composed =
+                yaml::compose(body).map_err(|error| reader.unrecognized(&error.to_string()))?;
+            if let Some(duplicates) = duplicate_keys(&composed.duplicates) {
+                report.push(duplicates);
+            }
+            let document = composed.documents.into_iter().next().unwrap_or_default();
+            reader.json(&json::to_vec(&document), &mut report)?
+        }
+        Media::Protobuf => return Err(unsupported(&[Media::Json.name(), Media::Yaml.name()])),
     };
     let findings = report.strict_errors().to_vec();
     if validation == Validation::Strict && !findings.is_empty() {
@@ -217,6 +226,11 @@ impl Reader<'_> {
             summary(self.body)
         ))
     }
+}
+
+/// Keys that came twice, as Go's YAML library tells them.
+fn duplicate_keys(duplicates: &[String]) -> Option<String> {
+    (!duplicates.is_empty()).then(|| format!("yaml: unmarshal errors:\n  {}", duplicates.join("\n  ")))
 }
 
 /// The beginning of a body, as text if it looks like JSON, else in hexadecimal.

@@ -71,13 +71,13 @@ impl Entry {
     #[cfg(test)]
     pub(super) fn for_test(key: &str, revision: u64) -> Entry {
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
-        let header = machinery::object::Header {
-            name: name.into(),
-            namespace: namespace.into(),
-            revision,
-            ..Default::default()
+        let metadata = if namespace.is_empty() {
+            format!("{{\"name\":\"{name}\"}}")
+        } else {
+            format!("{{\"name\":\"{name}\",\"namespace\":\"{namespace}\"}}")
         };
-        Entry::new(Object::from_parts(header, Bytes::from_static(b"{}"), 1, None))
+        let stored = format!("{{\"kind\":\"K\",\"apiVersion\":\"v1\",\"metadata\":{metadata}}}");
+        Entry::new(Object::from_stored(stored.as_bytes(), revision).expect("a stored form"))
     }
 }
 
