@@ -28,6 +28,7 @@ mod publish;
 mod qos;
 mod resources;
 mod security;
+mod server;
 mod sources;
 mod status;
 mod termination;
@@ -38,7 +39,8 @@ mod worker;
 
 pub use config::{Config, Reserved, Services};
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use client::recorder::Source;
@@ -63,6 +65,17 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The node's server cannot listen.
+    #[error("the node's server cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The node's server cannot show who it is.
+    #[error("the node's server cannot use its certificates: {0}")]
+    Certificates(String),
     /// The machine does not say what it is.
     #[error("{path} cannot be read")]
     Machine {
@@ -77,6 +90,7 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Kubelet {
     kit: Arc<Kit>,
+    address: SocketAddr,
 }
 
 /// Starts a node agent. It answers when everything is begun; the node is registered soon after.
@@ -110,10 +124,23 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
     });
     let labels = Arc::new(facts.labels(&kit.config));
     let agent = agent::Agent::new(kit.clone(), labels.clone());
+    let address = serve(&kit, &agent).await?;
     env.tasks.spawn("pods of the node", agent.run());
     env.tasks.spawn("node lease", node::lease::renew(kit.clone()));
-    env.tasks.spawn("node status", node::status::report(kit.clone(), facts, labels, 0));
-    Ok(Kubelet { kit })
+    env.tasks.spawn("node status", node::status::report(kit.clone(), facts, labels, address.port()));
+    Ok(Kubelet { kit, address })
+}
+
+/// Starts the node's server; answers where it listens.
+async fn serve(kit: &Arc<Kit>, agent: &agent::Agent) -> Result<SocketAddr, StartError> {
+    let acceptor = server::acceptor(&kit.config).map_err(StartError::Certificates)?;
+    let address = kit.config.listen;
+    let failed = |source| StartError::Listen { address, source };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let server = server::Server::new(kit.clone(), agent.pods());
+    kit.env.tasks.spawn("node server", server.serve(listener, acceptor));
+    Ok(bound)
 }
 
 impl Kubelet {
@@ -121,4 +148,14 @@ impl Kubelet {
     pub fn node_name(&self) -> &str {
         &self.kit.config.node_name
     }
+
+    /// Where its server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Takes away every mount that a node agent with this root left behind, for when it is gone for good.
+pub fn teardown(root: &Path) -> std::io::Result<()> {
+    volumes::subpath::unmount_below(root)
 }

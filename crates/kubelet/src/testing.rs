@@ -1,6 +1,7 @@
 //! A world for tests: an API server and a container runtime that are small, honest, and live in virtual time.
 
 mod api;
+mod pki;
 mod runtime;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::config::{Config, Reserved, Services};
 use crate::pod::PodView;
 
 pub(crate) use api::FakeApi;
+pub(crate) use pki::{Pair, Pki};
 pub(crate) use runtime::FakeRuntime;
 
 /// When every simulated world begins.
@@ -66,6 +68,7 @@ pub(crate) struct World {
     pub runtime: Arc<FakeRuntime>,
     pub env: Env,
     pub root: Arc<TempDir>,
+    pub pki: Pki,
     pub kubelet: crate::Kubelet,
 }
 
@@ -80,15 +83,16 @@ impl World {
 
     async fn with(label: &str, env: Env, api: Arc<FakeApi>, runtime: Arc<FakeRuntime>) -> World {
         let root = Arc::new(TempDir::new(label));
-        let kubelet = begin(&root, &env, &api, &runtime).await;
-        World { api, runtime, env, root, kubelet }
+        let pki = Pki::new();
+        let kubelet = begin(&root, &pki, &env, (&api, &runtime)).await;
+        World { api, runtime, env, root, pki, kubelet }
     }
 
     /// Kills the kubelet and starts another: the API, the runtime and the disk stay.
     pub async fn restart(&mut self) {
         self.env.tasks.stop(Duration::from_secs(1)).await;
         self.env = Env { tasks: env::Tasks::new(), ..self.env.clone() };
-        self.kubelet = begin(&self.root, &self.env, &self.api, &self.runtime).await;
+        self.kubelet = begin(&self.root, &self.pki, &self.env, (&self.api, &self.runtime)).await;
     }
 
     /// Makes a pod, bound to the node.
@@ -120,8 +124,18 @@ impl World {
     }
 }
 
-async fn begin(root: &TempDir, env: &Env, api: &Arc<FakeApi>, runtime: &Arc<FakeRuntime>) -> crate::Kubelet {
-    let config = config(&root.0);
+async fn begin(
+    root: &TempDir,
+    pki: &Pki,
+    env: &Env,
+    (api, runtime): (&Arc<FakeApi>, &Arc<FakeRuntime>),
+) -> crate::Kubelet {
+    let config = Config {
+        certificate: pki.server.certificate.clone(),
+        key: pki.server.key.clone(),
+        client_ca: pki.ca.clone(),
+        ..config(&root.0)
+    };
     let services = Services { transport: api.clone(), runtime: runtime.clone() };
     crate::start(config, services, env.clone()).await.unwrap()
 }

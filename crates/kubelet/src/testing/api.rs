@@ -27,6 +27,8 @@ struct State {
     watchers: Vec<Watcher>,
     writes: Vec<String>,
     tokens: u64,
+    /// What reviews of access are answered.
+    allowed: bool,
     /// Events as they were first written: under virtual time several may have one name.
     events: Vec<String>,
 }
@@ -53,6 +55,11 @@ fn matches(call: &Call, object: &Value) -> bool {
 impl FakeApi {
     pub fn new(env: Env) -> Arc<FakeApi> {
         Arc::new(FakeApi { env, state: Mutex::new(State { revision: 10, ..State::default() }) })
+    }
+
+    /// What reviews of access are answered from now on.
+    pub fn set_allowed(&self, allowed: bool) {
+        self.state.lock().unwrap().allowed = allowed;
     }
 
     pub fn create_pod(&self, name: &str, spec: Value) {
@@ -173,6 +180,13 @@ impl FakeApi {
             request["apiVersion"] = json!("authentication.k8s.io/v1");
             request["kind"] = json!("TokenRequest");
             return Object::from_json(request.to_string().as_bytes());
+        }
+        if plural == "subjectaccessreviews" {
+            let Write::Create(body) = write else { return Err(Status::bad_request("no")) };
+            let mut review: Value = serde_json::from_slice(body).unwrap();
+            review["status"] = json!({"allowed": self.state.lock().unwrap().allowed});
+            review["metadata"] = json!({"name": "review", "resourceVersion": "0"});
+            return Object::from_json(review.to_string().as_bytes());
         }
         let object = match write {
             Write::Create(body) | Write::Update(body) => {

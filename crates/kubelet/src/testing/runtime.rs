@@ -93,6 +93,16 @@ impl FakeRuntime {
         state.configs[&newest.id].clone()
     }
 
+    /// Where the newest container of that name logs to.
+    pub fn set_log(&self, name: &str, path: &std::path::Path) {
+        let mut state = self.state.lock().unwrap();
+        let newest =
+            state.containers.values_mut().filter(|c| c.name == name).max_by_key(|c| c.attempt).unwrap();
+        newest.log_path = path.to_owned();
+        let pod = newest.pod.clone();
+        state.listeners.retain(|listener| listener.send(Event::Pod(pod.clone())).is_ok());
+    }
+
     /// The sandboxes there are.
     pub fn sandboxes(&self) -> Vec<Sandbox> {
         self.state.lock().unwrap().sandboxes.values().cloned().collect()

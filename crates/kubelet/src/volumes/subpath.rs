@@ -103,8 +103,14 @@ fn make_directories(root: &OwnedFd, path: &str) -> io::Result<()> {
 
 /// Takes every mount at or below `path` away, the innermost first.
 pub(crate) fn unmount_below(path: &Path) -> io::Result<()> {
+    // The table names places as they really are.
+    let path = match fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let mut points: Vec<PathBuf> = mount_points(&table).filter(|point| point.starts_with(path)).collect();
+    let mut points: Vec<PathBuf> = mount_points(&table).filter(|point| point.starts_with(&path)).collect();
     points.sort();
     for point in points.into_iter().rev() {
         match rustix::mount::unmount(&point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
@@ -149,7 +155,8 @@ fn unescape(text: &str) -> std::ffi::OsString {
 /// Mounts memory as a file system of at most `size` bytes (0: no limit of its own), unless it is there already.
 pub(crate) fn mount_memory(path: &Path, size: i64) -> io::Result<()> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
-    if mount_points(&table).any(|point| point == path) {
+    let real = fs::canonicalize(path)?;
+    if mount_points(&table).any(|point| point == real) {
         return Ok(());
     }
     let limit = if size > 0 { format!("size={size}") } else { String::new() };
