@@ -226,8 +226,7 @@ impl Reader {
                 fields.push(self.field(&member[1..], inline));
             }
         }
-        let mut inner = Struct::new(fields);
-        inner.inlines = inlines.into();
+        let mut inner = Struct::with_inlines(fields, inlines);
         inner.atomic = options.starts_with("atomic");
         inner.unions = SmolStr::new(options.split_once("unions=").map_or("", |(_, unions)| unions));
         self.types.define(self.own(name), Shape::Struct(inner), Box::default());

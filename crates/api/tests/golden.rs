@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::Table;
-use machinery::json;
 use machinery::schema::TypeRef;
+use machinery::{json, protobuf, yaml};
 
 /// Folders with files `<group>.<version>.<Kind>.<json|pb|yaml>`.
 fn folders() -> Vec<PathBuf> {
@@ -91,4 +91,61 @@ fn json_is_the_same_again() {
         }
     }
     verdict(objects.len(), failures);
+}
+
+#[test]
+fn protobuf_is_the_same_again() {
+    let table = Table::load();
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for (name, forms) in &objects() {
+        let Some(body) = forms.get("pb") else { continue };
+        checked += 1;
+        let ty = type_of(&table, name, &forms["json"]);
+        let document =
+            json::decode(&forms["json"], ty, &mut json::Report::new()).expect("JSON is tested elsewhere");
+        let again = |document: &machinery::Value| {
+            let (mut message, mut again) = (Vec::new(), Vec::new());
+            protobuf::encode(document, ty, &mut message);
+            let meta = json::type_meta(&forms["json"]).expect("JSON");
+            protobuf::seal(&meta, &message, &mut again);
+            again
+        };
+        let from_json = again(&document);
+        if from_json != *body {
+            failures.push(format!("{} from JSON: {}", name.display(), first_difference(&from_json, body)));
+        }
+        let envelope = protobuf::open(body).expect("it is in an envelope");
+        match protobuf::decode(envelope.raw, &envelope.meta, ty) {
+            Ok(decoded) if json::to_string(&decoded) == json::to_string(&document) => {}
+            Ok(decoded) => failures.push(format!(
+                "{} to JSON: {}",
+                name.display(),
+                first_difference(&json::to_vec(&decoded), &json::to_vec(&document))
+            )),
+            Err(error) => failures.push(format!("{}: {error}", name.display())),
+        }
+    }
+    verdict(checked, failures);
+}
+
+#[test]
+fn yaml_is_the_same_again() {
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for (name, forms) in &objects() {
+        let Some(body) = forms.get("yaml") else { continue };
+        checked += 1;
+        let document = json::parse(&forms["json"]).expect("JSON is tested elsewhere");
+        let written = yaml::encode(&document);
+        if written.as_bytes() != body.as_slice() {
+            failures.push(format!("{}: {}", name.display(), first_difference(written.as_bytes(), body)));
+        }
+        match yaml::decode(body) {
+            Ok(read) if read == document => {}
+            Ok(_) => failures.push(format!("{} reads differently", name.display())),
+            Err(error) => failures.push(format!("{}: {error}", name.display())),
+        }
+    }
+    verdict(checked, failures);
 }

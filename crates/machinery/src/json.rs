@@ -8,7 +8,7 @@
 //! * [`encode`] writes a document as Go would.
 //! * [`type_meta`] finds `apiVersion` and `kind` without reading the rest.
 
-mod canonical;
+pub(crate) mod canonical;
 mod decode;
 mod encode;
 pub(crate) mod scalar;
@@ -19,6 +19,8 @@ mod tests;
 pub use canonical::canonicalize;
 pub use decode::{decode, parse, parse_reporting, type_meta};
 pub use encode::{encode, encode_pretty, encode_string, to_string, to_vec};
+
+pub(crate) use decode::scalars::canonical_float as number;
 
 use std::fmt;
 

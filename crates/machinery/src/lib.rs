@@ -6,6 +6,7 @@ pub mod names;
 pub mod object;
 mod object_codec;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

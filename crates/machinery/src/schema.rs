@@ -107,13 +107,33 @@ pub struct Struct {
     /// Positions of the fields that are printed even if they are not set.
     always: Box<[u16]>,
     /// The protobuf messages that hold inlined fields; `Field::inline - 1` points here.
-    pub inlines: Box<[Inline]>,
+    inlines: Box<[Inline]>,
+    /// What each protobuf message holds, by number: first the structure itself, then its inlines.
+    messages: Box<[Box<[Slot]>]>,
     /// Server-side apply owns and replaces it as a whole.
     pub atomic: bool,
     /// Members that no field describes are kept (custom resources); else they are dropped.
     pub open: bool,
     /// `x-kubernetes-unions` as OpenAPI shows it; empty if there is none.
     pub unions: SmolStr,
+}
+
+/// What a number stands for in a protobuf message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The number.
+    pub number: u32,
+    /// What stands there.
+    pub content: Content,
+}
+
+/// What stands in a protobuf message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The field at this position.
+    Field(u16),
+    /// The message of inlined fields with this number among [`Struct::message`]s.
+    Inline(u16),
 }
 
 /// A protobuf message whose fields JSON shows among those of the message around it.
@@ -330,12 +350,46 @@ impl Types {
 impl Struct {
     /// With these fields, in the order they are printed.
     pub fn new(fields: Vec<Field>) -> Struct {
+        Struct::with_inlines(fields, Vec::new())
+    }
+
+    /// With these fields, some of them in protobuf messages of their own, as [`Field::inline`] says.
+    pub fn with_inlines(fields: Vec<Field>, inlines: Vec<Inline>) -> Struct {
         let mut by_name: Vec<u16> = (0..fields.len() as u16).collect();
         by_name.sort_by(|a, b| name_order(&fields[*a as usize].name, &fields[*b as usize].name));
         let always = (0..fields.len() as u16)
             .filter(|position| fields[*position as usize].omission == Omission::Never)
             .collect();
-        Struct { fields: fields.into(), by_name: by_name.into(), always, ..Struct::default() }
+        let mut messages: Vec<Vec<Slot>> = vec![Vec::new(); inlines.len() + 1];
+        for (position, inline) in inlines.iter().enumerate() {
+            let content = Content::Inline(position as u16 + 1);
+            messages[usize::from(inline.parent)].push(Slot { number: inline.number, content });
+        }
+        for (position, field) in fields.iter().enumerate().filter(|(_, field)| field.number > 0) {
+            let content = Content::Field(position as u16);
+            messages[usize::from(field.inline)].push(Slot { number: field.number, content });
+        }
+        for slots in &mut messages {
+            slots.sort_by_key(|slot| slot.number);
+        }
+        Struct {
+            fields: fields.into(),
+            by_name: by_name.into(),
+            always,
+            inlines: inlines.into(),
+            messages: messages.into_iter().map(Vec::into_boxed_slice).collect(),
+            ..Struct::default()
+        }
+    }
+
+    /// The protobuf messages that hold inlined fields; `Field::inline - 1` points here.
+    pub fn inlines(&self) -> &[Inline] {
+        &self.inlines
+    }
+
+    /// What a protobuf message holds, by number: 0 is the structure itself, others are its inlines.
+    pub fn message(&self, number: u16) -> &[Slot] {
+        self.messages.get(usize::from(number)).map_or(&[], |slots| slots)
     }
 
     /// The fields in order.

@@ -15,6 +15,13 @@ impl Timestamp {
         Timestamp { secs, nanos: 0 }
     }
 
+    /// A point in time, if RFC 3339 can write it: in the years 1 to 9999.
+    pub fn checked(secs: i64, nanos: u32) -> Option<Timestamp> {
+        const FIRST: i64 = -62_135_596_800;
+        const LAST: i64 = 253_402_300_799;
+        ((FIRST..=LAST).contains(&secs) && nanos < 1_000_000_000).then_some(Timestamp { secs, nanos })
+    }
+
     /// Reads RFC 3339, with or without a fraction, at any offset, as Go does.
     pub fn parse(text: &str) -> Option<Timestamp> {
         let bytes = text.as_bytes();

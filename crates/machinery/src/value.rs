@@ -259,6 +259,11 @@ impl Map {
         }
     }
 
+    /// Adds a member at the end. The caller sees to it that no name comes twice.
+    pub fn push(&mut self, name: SmolStr, value: Value) {
+        self.entries.push((name, value));
+    }
+
     /// Takes a member away; the others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let position = self.entries.iter().position(|(key, _)| key == name)?;

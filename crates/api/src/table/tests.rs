@@ -58,7 +58,7 @@ fn fields_carry_all_that_engines_need() {
     let volume = spec.field("volumes").and_then(|volumes| volumes.ty().item()).expect("specs have volumes");
     let secret = volume.field("secret").expect("volumes may be secrets");
     let inner = volume.as_struct().expect("a volume is a structure");
-    assert_eq!((inner.inlines[usize::from(secret.inline) - 1].number, secret.number), (2, 6));
+    assert_eq!((inner.inlines()[usize::from(secret.inline) - 1].number, secret.number), (2, 6));
 }
 
 #[test]

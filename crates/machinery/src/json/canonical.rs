@@ -72,7 +72,7 @@ fn structure(map: &mut Map, inner: &Struct, ty: TypeRef<'_>) {
 }
 
 /// Whether a field with this value is printed.
-pub(super) fn keeps(field: &Field, value: &Value) -> bool {
+pub(crate) fn keeps(field: &Field, value: &Value) -> bool {
     match field.omission {
         _ if value.is_null() => false,
         Omission::Never | Omission::Zero => true,

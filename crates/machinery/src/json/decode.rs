@@ -1,7 +1,7 @@
 //! Reading JSON by a schema.
 
 mod errors;
-mod scalars;
+pub(crate) mod scalars;
 
 use smol_str::SmolStr;
 

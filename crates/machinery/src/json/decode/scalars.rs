@@ -97,7 +97,7 @@ impl<'t> Decoder<'_, 't, '_> {
 }
 
 /// Whole numbers are whole numbers, wherever they come from.
-fn canonical_float(number: f64) -> Value {
+pub(crate) fn canonical_float(number: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT && !(number == 0.0 && number.is_sign_negative()) {
         Value::Int(number as i64)
