@@ -2,13 +2,67 @@
 
 mod args;
 mod background;
+mod commands;
+mod compose;
 mod config;
 mod demo;
 mod kubeconfig;
+mod logging;
 mod pki;
+mod settings;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use args::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Helpers of the runtime fork: they go first, before anything starts a thread.
+    if let Some(code) = runtime::helper_main(&words) {
+        return code;
+    }
+    if let Some(code) = by_name(&words) {
+        return ExitCode::from(code);
+    }
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ironclad: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the binary does when it is called by another name: kubectl, or a tool of the demo image.
+fn by_name(words: &[OsString]) -> Option<u8> {
+    let called = Path::new(words.first()?).file_name()?.to_str()?;
+    if called == "kubectl" {
+        return Some(cli::run(words[1..].to_vec(), &kubectl_defaults()));
+    }
+    let arguments: Vec<String> = words[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    demo::shell::run_as(called, &arguments)
+}
+
+fn kubectl_defaults() -> cli::Defaults {
+    let instance = config::Instance::in_dir(Path::new(args::DEFAULT_DATA_DIR)).ok();
+    cli::Defaults { kubeconfig: instance.map(|instance| instance.kubeconfig()) }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(flags) => commands::up::run(&flags)?,
+        Command::Down(flags) => commands::down::run(&flags)?,
+        Command::Status(flags) => return commands::status::run(&flags),
+        Command::Image(flags) => commands::image::run(&flags)?,
+        Command::Kubectl(flags) => return Ok(ExitCode::from(cli::run(flags.args, &kubectl_defaults()))),
+        Command::Hello(flags) => demo::hello::serve(flags.port)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

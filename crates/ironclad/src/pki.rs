@@ -15,8 +15,8 @@ use rcgen::{
 };
 
 use crate::config::{CLUSTER_DOMAIN, Cluster};
-use files::Pair;
-pub use files::{make_private_dir, write_private};
+
+pub use files::{Pair, make_private_dir, write_private};
 
 /// Days that a certificate is good for; the CA's.
 const CA_DAYS: i64 = 3650;

@@ -1,0 +1,238 @@
+//! The rooms put together: what a cluster is made of, in the order it is started, and its end.
+//!
+//! Read top to bottom: the store, the API server on it, then everything that meets through the API: controllers,
+//! scheduler, and the node with its network and runtime. What fails to start says why, and everything before it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use apiserver::{Identity, KeyPair, Server};
+use client::{Call, SharedTransport, resources};
+use env::Env;
+use ipnet::IpNet;
+use store::Store;
+use store::embedded::Embedded;
+
+use crate::config::{CLUSTER_DOMAIN, Cluster};
+use crate::demo::shell::TOOLS;
+use crate::pki::Pki;
+
+/// The version of Kubernetes that is spoken.
+const KUBERNETES_VERSION: &str = "v1.36.2";
+/// Bits of the addresses that stay the same within a node's block of pod addresses.
+const NODE_BLOCK_BITS: u8 = 24;
+
+/// A cluster that runs.
+#[derive(Debug)]
+pub struct Running {
+    env: Env,
+    server: Server,
+    node: Option<Node>,
+}
+
+/// The parts of the node that live as long as it does.
+#[derive(Debug)]
+struct Node {
+    name: String,
+    transport: SharedTransport,
+    _network: Arc<network::Network>,
+    _kubelet: kubelet::Kubelet,
+}
+
+impl Running {
+    /// Starts everything. It is begun, not yet ready, when this answers.
+    pub async fn start(cluster: &Cluster, pki: &Pki, env: Env) -> anyhow::Result<Running> {
+        let store = open_store(cluster, &env)?;
+        let server = start_server(cluster, pki, &env, store).await?;
+        if cluster.control_plane_only {
+            return Ok(Running { env, server, node: None });
+        }
+        start_controllers(pki, &env, &server);
+        scheduler::start(server.transport(Identity::new("system:kube-scheduler", &[])), env.child("scheduler"));
+        let node = start_node(cluster, pki, &env, &server).await.context("the node did not start")?;
+        Ok(Running { env, server, node: Some(node) })
+    }
+
+    /// Waits until the API answers and the node takes pods.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        self.server.ready().await;
+        if let Some(node) = &self.node {
+            until_node_is_ready(node).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops in good order: open answers get `limit` to finish. Containers and Services go on.
+    pub async fn stop(self, limit: Duration) {
+        self.server.shutdown().await;
+        let left = self.env.tasks.stop(limit).await;
+        if left > 0 {
+            tracing::warn!(left, "some tasks did not end in time");
+        }
+    }
+}
+
+fn open_store(cluster: &Cluster, env: &Env) -> anyhow::Result<Arc<dyn Store>> {
+    let directory = cluster.instance.store_dir();
+    let store = Embedded::open(&directory, store::embedded::Options::default(), env.child("store"))
+        .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
+    Ok(Arc::new(store))
+}
+
+async fn start_server(
+    cluster: &Cluster,
+    pki: &Pki,
+    env: &Env,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<Server> {
+    let mut config = apiserver::Config::new(cluster.listen);
+    let pair = |pair: &crate::pki::Pair| KeyPair {
+        chain: pair.certificate.clone().into_bytes(),
+        key: pair.key.clone().into_bytes(),
+    };
+    config.serving = pair(&pki.server);
+    config.client_ca = pki.ca.certificate.clone().into_bytes();
+    config.token_key = pki.service_accounts.clone().into_bytes();
+    config.issuer = format!("https://kubernetes.default.svc.{CLUSTER_DOMAIN}");
+    config.service_cidrs = vec![cluster.service_cidr];
+    config.advertise = cluster.node_ip;
+    config.kubelet_client = pair(&pki.kubelet_client);
+    config.kubelet_ca = pki.ca.certificate.clone().into_bytes();
+    apiserver::start(config, env.child("apiserver"), store)
+        .await
+        .with_context(|| format!("the API server cannot listen on {}", cluster.listen))
+}
+
+fn start_controllers(pki: &Pki, env: &Env, server: &Server) {
+    let server = server.clone();
+    let transport_for = move |name: &str| {
+        let user = match name {
+            "kube-controller-manager" => Identity::new("system:kube-controller-manager", &[]),
+            account => Identity::service_account("kube-system", account),
+        };
+        server.transport(user)
+    };
+    let config = controllers::Config { root_ca: pki.ca.certificate.clone(), ..controllers::Config::default() };
+    controllers::start(transport_for, config, env.child("controllers"));
+}
+
+async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Server) -> anyhow::Result<Node> {
+    let user = Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes"]);
+    let transport = server.transport(user);
+    let network_config = network_config(cluster)?;
+    let pod_net = network_config.pod_net(env.child("pod network"))?;
+    let runtime = start_runtime(cluster, env, pod_net.clone()).await?;
+    let proxy = server.transport(Identity::new("system:kube-proxy", &[]));
+    let network = network::start(network_config, pod_net, proxy, &env.child("network"))
+        .context("the Service network did not start")?;
+    let services = kubelet::Services { transport: transport.clone(), runtime };
+    let kubelet = kubelet::start(kubelet_config(cluster, pki), services, env.child("kubelet")).await?;
+    Ok(Node { name: cluster.node_name.clone(), transport, _network: network, _kubelet: kubelet })
+}
+
+/// The network of the node, which is the machine itself.
+pub fn network_config(cluster: &Cluster) -> anyhow::Result<network::Config> {
+    Ok(network::Config {
+        instance: cluster.instance.id.clone(),
+        data_dir: cluster.instance.data_dir.clone(),
+        namespace: network::netlink::Namespace::current()?,
+        node_name: cluster.node_name.clone(),
+        node_addresses: vec![cluster.node_ip],
+        pod_blocks: vec![first_block(cluster.pod_cidr)],
+        cluster_blocks: vec![cluster.pod_cidr],
+        service_blocks: vec![cluster.service_cidr],
+        cluster_dns: vec![cluster.dns_ip],
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        mtu: network::DEFAULT_MTU,
+    })
+}
+
+/// The pods of the first node have the first block.
+fn first_block(pods: IpNet) -> IpNet {
+    match pods {
+        IpNet::V4(net) => {
+            let bits = NODE_BLOCK_BITS.max(net.prefix_len());
+            ipnet::Ipv4Net::new(net.network(), bits).map_or(pods, IpNet::V4)
+        }
+        IpNet::V6(net) => {
+            let bits = 64.max(net.prefix_len());
+            ipnet::Ipv6Net::new(net.network(), bits).map_or(pods, IpNet::V6)
+        }
+    }
+}
+
+async fn start_runtime(
+    cluster: &Cluster,
+    env: &Env,
+    pods: Arc<dyn cri::PodNetwork>,
+) -> anyhow::Result<Arc<dyn cri::Runtime>> {
+    let engine = runtime::Engine::start(runtime_config(cluster), pods, env.child("runtime"))
+        .await
+        .context("the container runtime did not start")?;
+    Ok(engine)
+}
+
+/// The runtime of the instance.
+pub fn runtime_config(cluster: &Cluster) -> runtime::Config {
+    let mut config = runtime::Config::new(cluster.instance.runtime_dir(), cluster.instance.id.clone());
+    config.cgroup_root = cluster.instance.cgroup_root();
+    config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
+    config
+}
+
+fn kubelet_config(cluster: &Cluster, pki: &Pki) -> kubelet::Config {
+    kubelet::Config {
+        node_name: cluster.node_name.clone(),
+        node_ips: vec![cluster.node_ip],
+        labels: Default::default(),
+        taints: Vec::new(),
+        root: cluster.instance.kubelet_dir(),
+        pod_logs: cluster.instance.pod_logs_dir(),
+        listen: (cluster.node_ip, 0).into(),
+        certificate: pki.kubelet_server.certificate.clone().into_bytes(),
+        key: pki.kubelet_server.key.clone().into_bytes(),
+        client_ca: pki.ca.certificate.clone().into_bytes(),
+        cluster_dns: vec![cluster.dns_ip],
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        resolv_conf: "/etc/resolv.conf".into(),
+        max_pods: 250,
+        cgroup_root: cluster.instance.cgroup_root(),
+        reserved: kubelet::Reserved::default(),
+        version: KUBERNETES_VERSION.to_owned(),
+        allowed_unsafe_sysctls: Vec::new(),
+    }
+}
+
+/// Follows the node until it says it is ready.
+async fn until_node_is_ready(node: &Node) -> anyhow::Result<()> {
+    let call = || Call::all("").with_fields(&format!("metadata.name={}", node.name));
+    loop {
+        let list = node.transport.list(resources::NODES, call()).await?;
+        if list.items.iter().any(is_ready) {
+            return Ok(());
+        }
+        let mut watch = node.transport.watch(resources::NODES, call(), list.revision).await?;
+        loop {
+            match watch.next().await {
+                Ok(Some(client::WatchEvent::Added(object) | client::WatchEvent::Modified(object))) => {
+                    if is_ready(&object) {
+                        return Ok(());
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(status) if status.code == 410 => break,
+                Err(status) => bail!("the node cannot be watched: {status}"),
+            }
+        }
+    }
+}
+
+fn is_ready(object: &machinery::Object) -> bool {
+    object.to_value().is_ok_and(|node| {
+        node.at(&["status", "conditions"]).items().iter().any(|condition| {
+            condition.get("type").as_str() == Some("Ready") && condition.get("status").as_str() == Some("True")
+        })
+    })
+}
