@@ -122,8 +122,7 @@ impl Session {
     /// where it was.
     pub async fn watch(
         &self,
-        path: &str,
-        query: &Query<'_>,
+        (path, query): (&str, &Query<'_>),
         revision: &str,
         form: Watched,
         mut tell: impl FnMut(&Value) -> Result<bool, Failure>,

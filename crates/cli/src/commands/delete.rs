@@ -180,7 +180,7 @@ async fn until_gone(
             }
             let revision = list.at(&["metadata", "resourceVersion"]).str_or_empty();
             let watched = session
-                .watch(&collection, &query, revision, Watched::Objects, |event| {
+                .watch((&collection, &query), revision, Watched::Objects, |event| {
                     Ok(event.get("type").as_str() != Some("DELETED") && is_there(event.get("object")))
                 })
                 .await;

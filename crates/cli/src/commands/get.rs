@@ -286,7 +286,7 @@ async fn watch(session: &Session, args: &Args, output: &Output, wanted: &[Target
     let form = if output.is_table() { Watched::Tables } else { Watched::Objects };
     let mut columns = list.get("columnDefinitions").clone();
     session
-        .watch(&path, &query, &revision, form, |event| {
+        .watch((&path, &query), &revision, form, |event| {
             let mut object = event.get("object").clone();
             // Only a watch's first table says what its columns are.
             if object.get("columnDefinitions").is_null() {

@@ -31,19 +31,24 @@ pub struct Part {
     pub dry_run: DryRun,
 }
 
+/// The name of a container or variable, and what it shall be; `None` takes it away.
+type PartChange = (String, Option<String>);
+
+/// From an object, the changes, and the containers they are for to the patch; `None` if nothing changes.
+type Patcher = fn(&Value, &[PartChange], &str) -> Option<Value>;
+
 /// Changes it.
 pub async fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    let (part, what, patch): (_, _, fn(&Value, &[(String, Option<String>)], &str) -> Option<Value>) =
-        match args {
-            Args::Image(part) => (part, "image", images),
-            Args::Env(part) => (part, "env", variables),
-        };
+    let (part, what, patch): (_, _, Patcher) = match args {
+        Args::Image(part) => (part, "image", images),
+        Args::Env(part) => (part, "env", variables),
+    };
     let is_change = |word: &String| word.contains('=') || word.ends_with('-');
     let (changes, objects): (Vec<String>, Vec<String>) = part.words.iter().cloned().partition(is_change);
     if changes.is_empty() {
         return Err(Failure::client(format!("at least one {what} update is required")));
     }
-    let changes: Vec<(String, Option<String>)> = changes.iter().map(|word| split_change(word)).collect();
+    let changes: Vec<PartChange> = changes.iter().map(|word| split_change(word)).collect();
     for target in chosen(session, &objects, &part.files).await? {
         let path = target.served.path(session.namespace(), &target.name, "");
         let object = session.get(&path, &[]).await?;
@@ -87,7 +92,7 @@ pub async fn chosen(session: &Session, words: &[String], files: &Files) -> Resul
     Ok(found)
 }
 
-fn split_change(word: &str) -> (String, Option<String>) {
+fn split_change(word: &str) -> PartChange {
     match word.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (word.trim_end_matches('-').to_owned(), None),
@@ -103,11 +108,7 @@ fn pod_spec_path(object: &Value) -> &'static [&'static str] {
     }
 }
 
-fn check_containers(
-    object: &Value,
-    changes: &[(String, Option<String>)],
-    shown: &str,
-) -> Result<(), Failure> {
+fn check_containers(object: &Value, changes: &[PartChange], shown: &str) -> Result<(), Failure> {
     let spec = object.at(pod_spec_path(object));
     let has = |name: &str| {
         ["containers", "initContainers"].iter().any(|list| {
@@ -132,7 +133,7 @@ fn patch_of(object: &Value, containers: Vec<(&'static str, Vec<Value>)>) -> Opti
     (!patch.is_empty()).then_some(patch)
 }
 
-fn images(object: &Value, changes: &[(String, Option<String>)], _containers: &str) -> Option<Value> {
+fn images(object: &Value, changes: &[PartChange], _containers: &str) -> Option<Value> {
     let spec = object.at(pod_spec_path(object));
     let changed = |list: &'static str| {
         let items = spec.get(list).items().iter().filter_map(|container| {
@@ -147,7 +148,7 @@ fn images(object: &Value, changes: &[(String, Option<String>)], _containers: &st
     patch_of(object, vec![changed("initContainers"), changed("containers")])
 }
 
-fn variables(object: &Value, changes: &[(String, Option<String>)], containers: &str) -> Option<Value> {
+fn variables(object: &Value, changes: &[PartChange], containers: &str) -> Option<Value> {
     let spec = object.at(pod_spec_path(object));
     let items = spec.get("containers").items().iter().filter_map(|container| {
         let name = container.get("name").str_or_empty();

@@ -141,7 +141,7 @@ async fn until(session: &Session, target: &Target, state: &State) -> Result<(), 
         }
         let revision = list.at(&["metadata", "resourceVersion"]).str_or_empty();
         let watched = session
-            .watch(&collection, &query, revision, Watched::Objects, |event| {
+            .watch((&collection, &query), revision, Watched::Objects, |event| {
                 let gone = event.get("type").as_str() == Some("DELETED");
                 match (gone, state) {
                     (true, State::Deleted) => Ok(false),

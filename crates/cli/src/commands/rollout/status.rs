@@ -44,7 +44,7 @@ async fn watch(session: &Session, target: &Target, to_the_end: bool) -> Result<(
             return Ok(());
         }
         let watched = session
-            .watch(&collection, &query, &revision, Watched::Objects, |event| {
+            .watch((&collection, &query), &revision, Watched::Objects, |event| {
                 if event.get("type").as_str() == Some("DELETED") {
                     return Err(Failure::client("object has been deleted"));
                 }

@@ -1,0 +1,61 @@
+//! `bench idle [BINARY]`: what a cluster costs that has nothing to do: memory of all its processes, CPU over a minute.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use env::Env;
+
+use crate::cluster::{Cluster, enter_namespaces};
+use crate::report::{Figure, print};
+
+/// How long it may calm down before it is measured.
+const SETTLE: Duration = Duration::from_secs(15);
+/// How long it is measured.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Measures and prints.
+pub async fn run(arguments: &[String]) -> Result<()> {
+    if !enter_namespaces()? {
+        return Ok(());
+    }
+    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
+    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let size = std::fs::metadata(&binary)?.len();
+    let env = Env::real();
+    let cluster = Cluster::prepare(&binary)?;
+    cluster.begin_up()?.wait()?;
+    let process = cluster.process()?;
+    env.clock.sleep(SETTLE).await;
+    let before = cpu_seconds(process)?;
+    env.clock.sleep(PERIOD).await;
+    let used = cpu_seconds(process)? - before;
+    print(&[
+        Figure::at_most("idle/memory", resident_mib(process)?, "MiB", 64.0).against("upstream", 494.0),
+        Figure::at_most("idle/cpu", 100.0 * used / PERIOD.as_secs_f64(), "% of a core", 0.5).against("upstream", 3.5),
+        Figure::at_most("idle/binary", size as f64 / 1e6, "MB", 60.0),
+    ]);
+    Ok(())
+}
+
+/// CPU time of a process, all threads together.
+fn cpu_seconds(process: u32) -> Result<f64> {
+    let path = format!("/proc/{process}/schedstat");
+    let total: u64 = std::fs::read_dir(format!("/proc/{process}/task"))
+        .with_context(|| path.clone())?
+        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    Ok(total as f64 / 1e9)
+}
+
+/// Resident memory of a process.
+fn resident_mib(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kib: f64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .context("VmRSS")?;
+    Ok(kib / 1024.0)
+}
