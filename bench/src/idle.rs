@@ -38,15 +38,14 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// CPU time of a process, all threads together.
+/// CPU time of a process, all its threads together, those that ended included.
 fn cpu_seconds(process: u32) -> Result<f64> {
-    let path = format!("/proc/{process}/schedstat");
-    let total: u64 = std::fs::read_dir(format!("/proc/{process}/task"))
-        .with_context(|| path.clone())?
-        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok())
-        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
-        .sum();
-    Ok(total as f64 / 1e9)
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in brackets, may hold anything; what follows it is numbers.
+    let (_, numbers) = text.rsplit_once(')').context("stat")?;
+    let ticks: u64 = numbers.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    // The kernel counts in hundredths of a second, whatever it runs at.
+    Ok(ticks as f64 / 100.0)
 }
 
 /// Resident memory of a process.
