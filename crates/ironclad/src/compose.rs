@@ -15,6 +15,7 @@ use store::Store;
 use store::embedded::Embedded;
 
 use crate::config::{CLUSTER_DOMAIN, Cluster};
+use crate::control;
 use crate::demo::shell::TOOLS;
 use crate::pki::Pki;
 
@@ -65,7 +66,10 @@ impl Running {
 
     /// Stops in good order: open answers get `limit` to finish. Containers and Services go on.
     pub async fn stop(self, limit: Duration) {
-        self.server.shutdown().await;
+        self.server.shutdown();
+        if self.env.clock.timeout(limit, self.server.ended()).await.is_none() {
+            tracing::warn!("some connections did not end in time");
+        }
         let left = self.env.tasks.stop(limit).await;
         if left > 0 {
             tracing::warn!(left, "some tasks did not end in time");
@@ -109,7 +113,7 @@ fn start_controllers(pki: &Pki, env: &Env, server: &Server) {
     let transport_for = move |name: &str| {
         let user = match name {
             "kube-controller-manager" => Identity::new("system:kube-controller-manager", &[]),
-            account => Identity::service_account("kube-system", account),
+            account => service_account(account),
         };
         server.transport(user)
     };
@@ -129,6 +133,12 @@ async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Server) ->
     let services = kubelet::Services { transport: transport.clone(), runtime };
     let kubelet = kubelet::start(kubelet_config(cluster, pki), services, env.child("kubelet")).await?;
     Ok(Node { name: cluster.node_name.clone(), transport, _network: network, _kubelet: kubelet })
+}
+
+/// A controller's own account.
+fn service_account(name: &str) -> Identity {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    Identity::new(&format!("system:serviceaccount:kube-system:{name}"), &groups)
 }
 
 /// The network of the node, which is the machine itself.
@@ -170,6 +180,7 @@ async fn start_runtime(
     let engine = runtime::Engine::start(runtime_config(cluster), pods, env.child("runtime"))
         .await
         .context("the container runtime did not start")?;
+    control::serve(&cluster.instance.control_socket(), engine.clone(), env)?;
     Ok(engine)
 }
 

@@ -76,6 +76,11 @@ impl Instance {
         self.data_dir.join("settings.json")
     }
 
+    /// Where `ironclad image` asks.
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("control.sock")
+    }
+
     /// Where log collectors look for the logs of pods: upstream's place for the default instance.
     pub fn pod_logs_dir(&self) -> PathBuf {
         if self.data_dir == Path::new(DEFAULT_DATA_DIR) {
@@ -118,33 +123,65 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
 }
 
+/// What a cluster is made of; all else follows from it.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The API server's address.
+    pub listen: SocketAddr,
+    /// The node's name.
+    pub node_name: String,
+    /// The node's address.
+    pub node_ip: IpAddr,
+    /// The addresses of Services.
+    pub service_cidr: IpNet,
+    /// The addresses of pods.
+    pub pod_cidr: IpNet,
+    /// Where the administrator's kubeconfig goes.
+    pub kubeconfig: PathBuf,
+    /// No controllers, no scheduler, no node.
+    pub control_plane_only: bool,
+}
+
 impl Cluster {
     /// From the flags of `up` and the machine's own name and addresses.
     pub fn from_flags(flags: &Up) -> anyhow::Result<Cluster> {
         let instance = Instance::in_dir(&flags.instance.data_dir)?;
-        ensure!(
-            !overlap(&flags.service_cidr, &flags.pod_cidr),
-            "Services ({}) and pods ({}) must not share addresses; choose another --service-cidr or --pod-cidr",
-            flags.service_cidr,
-            flags.pod_cidr
-        );
-        let node_ip = flags.node_ip.unwrap_or_else(default_address);
-        let host = if flags.bind.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { flags.bind };
         let kubeconfig = match &flags.kubeconfig {
             Some(file) => std::path::absolute(file)?,
             None => instance.kubeconfig(),
         };
-        Ok(Cluster {
+        Cluster::new(instance, Parts {
             listen: SocketAddr::new(flags.bind, flags.port),
-            server_url: format!("https://{}", SocketAddr::new(host, flags.port)),
             node_name: node_name(flags)?,
-            node_ip,
+            node_ip: flags.node_ip.unwrap_or_else(default_address),
             service_cidr: flags.service_cidr,
             pod_cidr: flags.pod_cidr,
-            api_service_ip: nth_address(&flags.service_cidr, 1)?,
-            dns_ip: nth_address(&flags.service_cidr, 10)?,
-            control_plane_only: flags.control_plane_only,
             kubeconfig,
+            control_plane_only: flags.control_plane_only,
+        })
+    }
+
+    /// Works out what follows from the parts.
+    pub fn new(instance: Instance, parts: Parts) -> anyhow::Result<Cluster> {
+        ensure!(
+            !overlap(&parts.service_cidr, &parts.pod_cidr),
+            "Services ({}) and pods ({}) must not share addresses; choose another --service-cidr or --pod-cidr",
+            parts.service_cidr,
+            parts.pod_cidr
+        );
+        let bound = parts.listen.ip();
+        let host = if bound.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound };
+        Ok(Cluster {
+            listen: parts.listen,
+            server_url: format!("https://{}", SocketAddr::new(host, parts.listen.port())),
+            api_service_ip: nth_address(&parts.service_cidr, 1)?,
+            dns_ip: nth_address(&parts.service_cidr, 10)?,
+            node_name: parts.node_name,
+            node_ip: parts.node_ip,
+            service_cidr: parts.service_cidr,
+            pod_cidr: parts.pod_cidr,
+            control_plane_only: parts.control_plane_only,
+            kubeconfig: parts.kubeconfig,
             instance,
         })
     }

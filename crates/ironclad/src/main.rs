@@ -5,6 +5,7 @@ mod background;
 mod commands;
 mod compose;
 mod config;
+mod control;
 mod demo;
 mod kubeconfig;
 mod logging;

@@ -1,24 +1,30 @@
 //! How an instance was last started: what `status` and `down` need to know, and what a later `up` must not change.
 
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
 use anyhow::{Context, ensure};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Cluster, Instance};
+use crate::config::{Cluster, Instance, Parts};
 use crate::pki::write_private;
 
 /// The facts kept between starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
-    /// How clients on this machine reach the API server.
-    pub server_url: String,
+    /// The API server's address.
+    pub listen: SocketAddr,
     /// The node's name.
     pub node_name: String,
+    /// The node's address.
+    pub node_ip: IpAddr,
     /// The addresses of Services.
     pub service_cidr: String,
     /// The addresses of pods.
     pub pod_cidr: String,
     /// Where the administrator's kubeconfig is.
-    pub kubeconfig: String,
+    pub kubeconfig: PathBuf,
     /// No node.
     pub control_plane_only: bool,
 }
@@ -27,13 +33,28 @@ impl Settings {
     /// Of a cluster that is about to start.
     pub fn of(cluster: &Cluster) -> Settings {
         Settings {
-            server_url: cluster.server_url.clone(),
+            listen: cluster.listen,
             node_name: cluster.node_name.clone(),
+            node_ip: cluster.node_ip,
             service_cidr: cluster.service_cidr.to_string(),
             pod_cidr: cluster.pod_cidr.to_string(),
-            kubeconfig: cluster.kubeconfig.display().to_string(),
+            kubeconfig: cluster.kubeconfig.clone(),
             control_plane_only: cluster.control_plane_only,
         }
+    }
+
+    /// The cluster they describe.
+    pub fn cluster(self, instance: &Instance) -> anyhow::Result<Cluster> {
+        let net = |text: &str| text.parse::<IpNet>().with_context(|| format!("{text:?} is no range of addresses"));
+        Cluster::new(instance.clone(), Parts {
+            listen: self.listen,
+            node_ip: self.node_ip,
+            service_cidr: net(&self.service_cidr)?,
+            pod_cidr: net(&self.pod_cidr)?,
+            node_name: self.node_name,
+            kubeconfig: self.kubeconfig,
+            control_plane_only: self.control_plane_only,
+        })
     }
 
     /// Of the last start; `None` before the first.
@@ -78,15 +99,16 @@ mod tests {
         std::fs::create_dir_all(&dir).expect("a directory");
         let instance = Instance::in_dir(&dir).expect("a path");
         let mut settings = Settings {
-            server_url: "https://127.0.0.1:6443".into(),
+            listen: ([127, 0, 0, 1], 6443).into(),
             node_name: "n1".into(),
+            node_ip: [192, 0, 2, 7].into(),
             service_cidr: "10.96.0.0/16".into(),
             pod_cidr: "10.244.0.0/16".into(),
             kubeconfig: "/k".into(),
             control_plane_only: false,
         };
         settings.keep(&instance).expect("first");
-        settings.server_url = "https://127.0.0.1:7443".into();
+        settings.listen = ([127, 0, 0, 1], 7443).into();
         settings.keep(&instance).expect("another port is fine");
         settings.service_cidr = "10.97.0.0/16".into();
         let refused = settings.keep(&instance).expect_err("Services have addresses already");

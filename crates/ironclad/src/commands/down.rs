@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use env::Env;
 
 use crate::args::Down;
 use crate::background;
-use crate::config::Instance;
+use crate::compose;
+use crate::config::{Cluster, Instance};
 use crate::pki::make_private_dir;
 use crate::settings::Settings;
 
@@ -27,13 +29,15 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
         }
         None => false,
     };
-    let settings = Settings::read(&instance)?;
-    if settings.as_ref().is_some_and(|settings| !settings.control_plane_only) {
+    if let Some(settings) = Settings::read(&instance)?
+        && !settings.control_plane_only
+    {
         ensure!(
             rustix::process::geteuid().is_root(),
             "containers and networks are root's: run `ironclad down` with sudo"
         );
-        free_node(&instance)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(free_node(&settings.cluster(&instance)?))?;
     }
     if flags.purge {
         purge(&instance)?;
@@ -46,14 +50,19 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the containers, then takes the network back.
-fn free_node(instance: &Instance) -> anyhow::Result<()> {
-    let mut config = runtime::Config::new(instance.runtime_dir(), instance.id.clone());
-    config.cgroup_root = instance.cgroup_root();
-    runtime::Engine::teardown(&config).context("not all containers could be ended")?;
-    kubelet::teardown(&instance.kubelet_dir()).context("not all volumes could be unmounted")?;
-    let here = network::netlink::Namespace::current()?;
-    network::teardown(&instance.id, &here, &instance.data_dir).context("not all of the network could be taken back")?;
+/// Ends the containers, then takes volumes and network back.
+async fn free_node(cluster: &Cluster) -> anyhow::Result<()> {
+    let env = Env::real();
+    let network_config = compose::network_config(cluster)?;
+    let here = network_config.namespace.clone();
+    let pods = network_config.pod_net(env.clone()).context("the pod network cannot be opened")?;
+    let engine = runtime::Engine::start(compose::runtime_config(cluster), pods, env)
+        .await
+        .context("the container runtime cannot be opened")?;
+    engine.teardown().await.context("not all containers could be ended")?;
+    kubelet::teardown(&cluster.instance.kubelet_dir()).context("not all volumes could be unmounted")?;
+    network::teardown(&cluster.instance.id, &here, &cluster.instance.data_dir)
+        .context("not all of the network could be taken back")?;
     Ok(())
 }
 

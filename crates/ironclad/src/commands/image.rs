@@ -1,48 +1,44 @@
-//! `ironclad image …`: what the node has to make containers of.
-//!
-//! The store of images is safe to use beside the running node: layers and names are written whole or not at all.
+//! `ironclad image …`: what the node has to make containers of. The process that runs the cluster does the work.
 
 use anyhow::Context;
 
 use crate::args::Image;
 use crate::config::Instance;
+use crate::control::{Answer, Question, ask};
 
 /// Does it.
 pub fn run(command: &Image) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let data_dir = match command {
-        Image::Import(flags) => &flags.instance.data_dir,
-        Image::Pull(flags) => &flags.instance.data_dir,
-        Image::Ls(flags) => &flags.data_dir,
-    };
-    let instance = Instance::in_dir(data_dir)?;
-    let images = runtime::Images::open(&instance.runtime_dir(), env::Env::real())
-        .with_context(|| format!("the images in {} cannot be opened", instance.runtime_dir().display()))?;
     match command {
         Image::Import(flags) => {
+            let socket = Instance::in_dir(&flags.instance.data_dir)?.control_socket();
             for file in &flags.files {
-                for name in images.import(file).with_context(|| format!("{}", file.display()))? {
-                    println!("imported {name}");
+                let file = std::fs::canonicalize(file).with_context(|| format!("{}", file.display()))?;
+                if let Answer::Names(names) = ask(&socket, &Question::Import(file))? {
+                    names.iter().for_each(|name| println!("imported {name}"));
                 }
             }
         }
         Image::Pull(flags) => {
-            let id = runtime.block_on(images.pull(&flags.image)).with_context(|| flags.image.clone())?;
-            println!("{} is {id}", flags.image);
+            let socket = Instance::in_dir(&flags.instance.data_dir)?.control_socket();
+            if let Answer::Names(names) = ask(&socket, &Question::Pull(flags.image.clone()))? {
+                names.iter().for_each(|id| println!("{} is {id}", flags.image));
+            }
         }
-        Image::Ls(_) => {
-            for image in images.list()? {
-                let name = image.tags.first().or(image.digests.first()).map_or("<none>", String::as_str);
-                println!("{name:<50} {:>10} {}", human_size(image.size), image.id.get(7..19).unwrap_or(&image.id));
+        Image::Ls(flags) => {
+            let socket = Instance::in_dir(&flags.data_dir)?.control_socket();
+            if let Answer::Images(images) = ask(&socket, &Question::List)? {
+                images.iter().for_each(show);
             }
         }
     }
     Ok(())
 }
 
-fn human_size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{} kB", bytes / 1_000),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
+fn show(image: &cri::Image) {
+    let name = image.tags.first().or(image.digests.first()).map_or("<none>", String::as_str);
+    let size = match image.size {
+        bytes @ 0..1_000_000 => format!("{} kB", bytes / 1_000),
+        bytes => format!("{:.1} MB", bytes as f64 / 1e6),
+    };
+    println!("{name:<50} {size:>10} {}", image.id.get(7..19).unwrap_or(&image.id));
 }

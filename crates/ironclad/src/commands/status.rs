@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use rustix::process::Pid;
 
 use crate::background;
-use crate::config::Instance;
+use crate::config::{Cluster, Instance};
 use crate::settings::Settings;
 
 /// Tells; the exit code is 0 if the cluster runs.
@@ -20,25 +20,27 @@ pub fn run(flags: &crate::args::Instance) -> anyhow::Result<ExitCode> {
         println!("The cluster in {} is not running; `ironclad up` starts it.", instance.data_dir.display());
         return Ok(ExitCode::FAILURE);
     };
-    let settings = Settings::read(&instance)?.context("the cluster has no settings; is it just starting?")?;
+    let cluster = Settings::read(&instance)?
+        .context("the cluster has no settings; is it just starting?")?
+        .cluster(&instance)?;
     println!("The cluster in {} runs (process {}).", instance.data_dir.display(), pid.as_raw_nonzero());
-    println!("  API server   {}", settings.server_url);
-    println!("  kubeconfig   {}", settings.kubeconfig);
+    println!("  API server   {}", cluster.server_url);
+    println!("  kubeconfig   {}", cluster.kubeconfig.display());
     println!("  memory       {}", memory(pid));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let lines = runtime.block_on(ask(&instance, &settings))?;
+    let lines = runtime.block_on(ask(&cluster))?;
     lines.iter().for_each(|line| println!("  {line}"));
     Ok(ExitCode::SUCCESS)
 }
 
 /// What the API says of nodes and pods.
-async fn ask(instance: &Instance, settings: &Settings) -> anyhow::Result<Vec<String>> {
+async fn ask(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let read = |name: &str| {
-        let path = instance.pki_dir().join(name);
+        let path = cluster.instance.pki_dir().join(name);
         std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let config = Config {
-        server: settings.server_url.clone(),
+        server: cluster.server_url.clone(),
         ca: read("ca.crt")?,
         credentials: Credentials::Certificate { chain: read("admin.crt")?, key: read("admin.key")? },
         user_agent: "ironclad".to_owned(),

@@ -1,0 +1,108 @@
+//! The door for this machine's administrator: a socket in the data directory through which `ironclad image …` asks the
+//! process that has the images. One question and one answer a connection, each a line of JSON.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use cri::Runtime;
+use env::Env;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Bytes of a question: paths and names, no content.
+const QUESTION_BYTES_MAX: u64 = 64 * 1024;
+
+/// What can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// Take an archive's images in.
+    Import(PathBuf),
+    /// Fetch an image.
+    Pull(String),
+    /// All images.
+    List,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// The names of what was taken in, or the id of what was fetched.
+    Names(Vec<String>),
+    /// All images.
+    Images(Vec<cri::Image>),
+    /// It failed.
+    Failed(String),
+}
+
+/// Serves questions until the tasks of `env` stop.
+pub fn serve(path: &Path, engine: Arc<runtime::Engine>, env: &Env) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let tasks = env.tasks.clone();
+    env.tasks.spawn("control socket", async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let engine = engine.clone();
+                    tasks.spawn("control question", async move {
+                        if let Err(error) = converse(stream, &engine).await {
+                            tracing::warn!(%error, "a question on the control socket was not answered");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the control socket is broken; `ironclad image` will not work");
+                    return;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn converse(stream: UnixStream, engine: &runtime::Engine) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    (&mut stream).take(QUESTION_BYTES_MAX).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(question) => answer(question, engine).await.unwrap_or_else(|error| Answer::Failed(error.to_string())),
+        Err(error) => Answer::Failed(format!("the question cannot be read: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    stream.get_mut().write_all(&line).await?;
+    Ok(())
+}
+
+async fn answer(question: Question, engine: &runtime::Engine) -> cri::Result<Answer> {
+    Ok(match question {
+        Question::Import(path) => Answer::Names(engine.import_archive(path).await?),
+        Question::Pull(name) => Answer::Names(vec![engine.pull_image(name, Vec::new()).await?]),
+        Question::List => Answer::Images(engine.list_images().await?),
+    })
+}
+
+/// Asks the process that runs the instance.
+pub fn ask(path: &Path, question: &Question) -> anyhow::Result<Answer> {
+    use std::io::{BufRead, Write};
+    let mut stream = std::os::unix::net::UnixStream::connect(path)
+        .with_context(|| format!("nobody answers at {}; is the cluster up (`ironclad up`)?", path.display()))?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut text = String::new();
+    std::io::BufReader::new(stream).read_line(&mut text)?;
+    match serde_json::from_str(&text).context("the answer cannot be read")? {
+        Answer::Failed(problem) => bail!(problem),
+        answer => Ok(answer),
+    }
+}
