@@ -32,7 +32,8 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     let used = cpu_seconds(process)? - before;
     print(&[
         Figure::at_most("idle/memory", resident_mib(process)?, "MiB", 64.0).against("upstream", 494.0),
-        Figure::at_most("idle/cpu", 100.0 * used / PERIOD.as_secs_f64(), "% of a core", 0.5).against("upstream", 3.5),
+        Figure::at_most("idle/cpu", 100.0 * used / PERIOD.as_secs_f64(), "% of a core", 0.5)
+            .against("upstream", 3.5),
         Figure::at_most("idle/binary", size as f64 / 1e6, "MB", 60.0),
     ]);
     Ok(())
@@ -43,7 +44,8 @@ fn cpu_seconds(process: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name, in brackets, may hold anything; what follows it is numbers.
     let (_, numbers) = text.rsplit_once(')').context("stat")?;
-    let ticks: u64 = numbers.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        numbers.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     // The kernel counts in hundredths of a second, whatever it runs at.
     Ok(ticks as f64 / 100.0)
 }

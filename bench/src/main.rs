@@ -1,6 +1,10 @@
 //! Benchmarks: `cargo run --release -p bench -- WHAT`.
 
+mod cluster;
 mod datastore;
+mod idle;
+mod report;
+mod startup;
 
 use anyhow::{Result, bail};
 
@@ -9,6 +13,8 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((what, rest)) if what == "store" => datastore::run(rest).await,
-        _ => bail!("say what to measure: store"),
+        Some((what, rest)) if what == "startup" => startup::run(rest).await,
+        Some((what, rest)) if what == "idle" => idle::run(rest).await,
+        _ => bail!("say what to measure: startup, idle, store"),
     }
 }

@@ -36,7 +36,10 @@ impl Figure {
             let times = if self.more_is_better { self.value / value } else { value / self.value };
             format!("  ({name} {value}: {times:.1}x)")
         });
-        format!("{:<28} {:>10.3} {:<12} {sign} {:<8} {verdict}{peer}", self.name, self.value, self.unit, self.bound)
+        format!(
+            "{:<28} {:>10.3} {:<12} {sign} {:<8} {verdict}{peer}",
+            self.name, self.value, self.unit, self.bound
+        )
     }
 }
 

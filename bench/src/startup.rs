@@ -64,7 +64,8 @@ async fn once(binary: &std::path::Path) -> Result<(Duration, Duration, Duration)
     })
     .await?;
     cluster.kubectl(&["apply", "-f", "examples/hello.yaml"])?;
-    let to_page = until(&env, begin, || async { fetch().await.is_some_and(|page| page.contains("Hello")) }).await?;
+    let to_page =
+        until(&env, begin, || async { fetch().await.is_some_and(|page| page.contains("Hello")) }).await?;
     up.wait()?;
     Ok((to_api, to_node, to_page))
 }

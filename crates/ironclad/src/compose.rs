@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use apiserver::{Identity, KeyPair, Server};
-use client::{Call, SharedTransport, resources};
+use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
 use ipnet::IpNet;
 use store::Store;
@@ -24,11 +24,14 @@ const KUBERNETES_VERSION: &str = "v1.36.2";
 /// Bits of the addresses that stay the same within a node's block of pod addresses.
 const NODE_BLOCK_BITS: u8 = 24;
 
+/// How soon a node that cannot be watched is looked at again.
+const WATCH_AGAIN: Duration = Duration::from_millis(100);
+
 /// A cluster that runs.
 #[derive(Debug)]
 pub struct Running {
     env: Env,
-    server: Server,
+    server: Arc<Server>,
     node: Option<Node>,
 }
 
@@ -44,32 +47,31 @@ struct Node {
 impl Running {
     /// Starts everything. It is begun, not yet ready, when this answers.
     pub async fn start(cluster: &Cluster, pki: &Pki, env: Env) -> anyhow::Result<Running> {
-        let store = open_store(cluster, &env)?;
+        let store = open_store(cluster, &env).await?;
         let server = start_server(cluster, pki, &env, store).await?;
         if cluster.control_plane_only {
             return Ok(Running { env, server, node: None });
         }
         start_controllers(pki, &env, &server);
-        scheduler::start(server.transport(Identity::new("system:kube-scheduler", &[])), env.child("scheduler"));
+        scheduler::start(
+            server.transport(Identity::new("system:kube-scheduler", &["system:masters"])),
+            env.child("scheduler"),
+        );
         let node = start_node(cluster, pki, &env, &server).await.context("the node did not start")?;
         Ok(Running { env, server, node: Some(node) })
     }
 
     /// Waits until the API answers and the node takes pods.
-    pub async fn ready(&self) -> anyhow::Result<()> {
+    pub async fn ready(&self) {
         self.server.ready().await;
         if let Some(node) = &self.node {
-            until_node_is_ready(node).await?;
+            until_node_is_ready(node, &self.env).await;
         }
-        Ok(())
     }
 
     /// Stops in good order: open answers get `limit` to finish. Containers and Services go on.
     pub async fn stop(self, limit: Duration) {
         self.server.shutdown();
-        if self.env.clock.timeout(limit, self.server.ended()).await.is_none() {
-            tracing::warn!("some connections did not end in time");
-        }
         let left = self.env.tasks.stop(limit).await;
         if left > 0 {
             tracing::warn!(left, "some tasks did not end in time");
@@ -77,11 +79,12 @@ impl Running {
     }
 }
 
-fn open_store(cluster: &Cluster, env: &Env) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(cluster: &Cluster, env: &Env) -> anyhow::Result<Arc<dyn Store>> {
     let directory = cluster.instance.store_dir();
-    let store = Embedded::open(&directory, store::embedded::Options::default(), env.child("store"))
+    let store = Embedded::open(&directory, store::Options::default(), env.child("store"))
+        .await
         .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
-    Ok(Arc::new(store))
+    Ok(store)
 }
 
 async fn start_server(
@@ -89,7 +92,7 @@ async fn start_server(
     pki: &Pki,
     env: &Env,
     store: Arc<dyn Store>,
-) -> anyhow::Result<Server> {
+) -> anyhow::Result<Arc<Server>> {
     let mut config = apiserver::Config::new(cluster.listen);
     let pair = |pair: &crate::pki::Pair| KeyPair {
         chain: pair.certificate.clone().into_bytes(),
@@ -103,31 +106,33 @@ async fn start_server(
     config.advertise = cluster.node_ip;
     config.kubelet_client = pair(&pki.kubelet_client);
     config.kubelet_ca = pki.ca.certificate.clone().into_bytes();
-    apiserver::start(config, env.child("apiserver"), store)
+    let server = apiserver::start(config, env.child("apiserver"), store)
         .await
-        .with_context(|| format!("the API server cannot listen on {}", cluster.listen))
+        .with_context(|| format!("the API server cannot start on {}", cluster.listen))?;
+    Ok(Arc::new(server))
 }
 
-fn start_controllers(pki: &Pki, env: &Env, server: &Server) {
+fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
     let server = server.clone();
     let transport_for = move |name: &str| {
         let user = match name {
-            "kube-controller-manager" => Identity::new("system:kube-controller-manager", &[]),
+            "kube-controller-manager" => Identity::new("system:kube-controller-manager", &["system:masters"]),
             account => service_account(account),
         };
         server.transport(user)
     };
-    let config = controllers::Config { root_ca: pki.ca.certificate.clone(), ..controllers::Config::default() };
+    let config = controllers::Config { root_ca: pki.ca.certificate.clone() };
     controllers::start(transport_for, config, env.child("controllers"));
 }
 
-async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Server) -> anyhow::Result<Node> {
-    let user = Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes"]);
+async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> anyhow::Result<Node> {
+    let user =
+        Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes", "system:masters"]);
     let transport = server.transport(user);
     let network_config = network_config(cluster)?;
     let pod_net = network_config.pod_net(env.child("pod network"))?;
     let runtime = start_runtime(cluster, env, pod_net.clone()).await?;
-    let proxy = server.transport(Identity::new("system:kube-proxy", &[]));
+    let proxy = server.transport(Identity::new("system:kube-proxy", &["system:masters"]));
     let network = network::start(network_config, pod_net, proxy, &env.child("network"))
         .context("the Service network did not start")?;
     let services = kubelet::Services { transport: transport.clone(), runtime };
@@ -137,7 +142,7 @@ async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Server) ->
 
 /// A controller's own account.
 fn service_account(name: &str) -> Identity {
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    let groups = ["system:masters", "system:serviceaccounts", "system:serviceaccounts:kube-system"];
     Identity::new(&format!("system:serviceaccount:kube-system:{name}"), &groups)
 }
 
@@ -215,27 +220,31 @@ fn kubelet_config(cluster: &Cluster, pki: &Pki) -> kubelet::Config {
     }
 }
 
-/// Follows the node until it says it is ready.
-async fn until_node_is_ready(node: &Node) -> anyhow::Result<()> {
-    let call = || Call::all("").with_fields(&format!("metadata.name={}", node.name));
+/// Follows the node until it says it is ready. Whoever waits for it sets the limit.
+async fn until_node_is_ready(node: &Node, env: &Env) {
     loop {
-        let list = node.transport.list(resources::NODES, call()).await?;
-        if list.items.iter().any(is_ready) {
-            return Ok(());
+        match watch_node(node).await {
+            Ok(()) => return,
+            Err(status) => tracing::debug!(%status, "the node cannot be watched yet"),
         }
-        let mut watch = node.transport.watch(resources::NODES, call(), list.revision).await?;
-        loop {
-            match watch.next().await {
-                Ok(Some(client::WatchEvent::Added(object) | client::WatchEvent::Modified(object))) => {
-                    if is_ready(&object) {
-                        return Ok(());
-                    }
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(status) if status.code == 410 => break,
-                Err(status) => bail!("the node cannot be watched: {status}"),
+        env.clock.sleep(WATCH_AGAIN).await;
+    }
+}
+
+async fn watch_node(node: &Node) -> Result<(), machinery::Status> {
+    let call = || Call::all("").with_fields(&format!("metadata.name={}", node.name));
+    let list = node.transport.list(resources::NODES, call()).await?;
+    if list.items.iter().any(is_ready) {
+        return Ok(());
+    }
+    let mut watch = node.transport.watch(resources::NODES, call(), list.revision).await?;
+    loop {
+        match watch.next().await? {
+            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) if is_ready(&object) => {
+                return Ok(());
             }
+            Some(_) => {}
+            None => return Err(machinery::Status::unavailable("the watch has ended")),
         }
     }
 }
@@ -243,7 +252,8 @@ async fn until_node_is_ready(node: &Node) -> anyhow::Result<()> {
 fn is_ready(object: &machinery::Object) -> bool {
     object.to_value().is_ok_and(|node| {
         node.at(&["status", "conditions"]).items().iter().any(|condition| {
-            condition.get("type").as_str() == Some("Ready") && condition.get("status").as_str() == Some("True")
+            condition.get("type").as_str() == Some("Ready")
+                && condition.get("status").as_str() == Some("True")
         })
     })
 }

@@ -51,11 +51,6 @@ impl Instance {
         self.data_dir.join("kubelet")
     }
 
-    /// Which address which pod has.
-    pub fn network_dir(&self) -> PathBuf {
-        self.data_dir.join("network")
-    }
-
     /// What the process in the background prints.
     pub fn log_file(&self) -> PathBuf {
         self.data_dir.join("ironclad.log")
@@ -150,15 +145,18 @@ impl Cluster {
             Some(file) => std::path::absolute(file)?,
             None => instance.kubeconfig(),
         };
-        Cluster::new(instance, Parts {
-            listen: SocketAddr::new(flags.bind, flags.port),
-            node_name: node_name(flags)?,
-            node_ip: flags.node_ip.unwrap_or_else(default_address),
-            service_cidr: flags.service_cidr,
-            pod_cidr: flags.pod_cidr,
-            kubeconfig,
-            control_plane_only: flags.control_plane_only,
-        })
+        Cluster::new(
+            instance,
+            Parts {
+                listen: SocketAddr::new(flags.bind, flags.port),
+                node_name: node_name(flags)?,
+                node_ip: flags.node_ip.unwrap_or_else(default_address),
+                service_cidr: flags.service_cidr,
+                pod_cidr: flags.pod_cidr,
+                kubeconfig,
+                control_plane_only: flags.control_plane_only,
+            },
+        )
     }
 
     /// Works out what follows from the parts.

@@ -45,7 +45,8 @@ pub fn serve(path: &Path, engine: Arc<runtime::Engine>, env: &Env) -> anyhow::Re
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     let tasks = env.tasks.clone();
     env.tasks.spawn("control socket", async move {
@@ -74,7 +75,9 @@ async fn converse(stream: UnixStream, engine: &runtime::Engine) -> anyhow::Resul
     let mut line = String::new();
     (&mut stream).take(QUESTION_BYTES_MAX).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
-        Ok(question) => answer(question, engine).await.unwrap_or_else(|error| Answer::Failed(error.to_string())),
+        Ok(question) => {
+            answer(question, engine).await.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+        }
         Err(error) => Answer::Failed(format!("the question cannot be read: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -94,8 +97,9 @@ async fn answer(question: Question, engine: &runtime::Engine) -> cri::Result<Ans
 /// Asks the process that runs the instance.
 pub fn ask(path: &Path, question: &Question) -> anyhow::Result<Answer> {
     use std::io::{BufRead, Write};
-    let mut stream = std::os::unix::net::UnixStream::connect(path)
-        .with_context(|| format!("nobody answers at {}; is the cluster up (`ironclad up`)?", path.display()))?;
+    let mut stream = std::os::unix::net::UnixStream::connect(path).with_context(|| {
+        format!("nobody answers at {}; is the cluster up (`ironclad up`)?", path.display())
+    })?;
     let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;

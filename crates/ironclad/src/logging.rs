@@ -8,8 +8,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging from `level` on: `error`, `warn`, `info`, `debug` or `trace`.
 pub fn start(level: &str) -> anyhow::Result<()> {
-    let level: LevelFilter =
-        level.parse().ok().with_context(|| format!("--log {level}: take error, warn, info, debug or trace"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(level);
+    let level: LevelFilter = level
+        .parse()
+        .ok()
+        .with_context(|| format!("--log {level}: take error, warn, info, debug or trace"))?;
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(level);
     tracing_subscriber::registry().with(lines).try_init().context("the log is started twice")
 }

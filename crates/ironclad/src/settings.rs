@@ -45,25 +45,29 @@ impl Settings {
 
     /// The cluster they describe.
     pub fn cluster(self, instance: &Instance) -> anyhow::Result<Cluster> {
-        let net = |text: &str| text.parse::<IpNet>().with_context(|| format!("{text:?} is no range of addresses"));
-        Cluster::new(instance.clone(), Parts {
-            listen: self.listen,
-            node_ip: self.node_ip,
-            service_cidr: net(&self.service_cidr)?,
-            pod_cidr: net(&self.pod_cidr)?,
-            node_name: self.node_name,
-            kubeconfig: self.kubeconfig,
-            control_plane_only: self.control_plane_only,
-        })
+        let net =
+            |text: &str| text.parse::<IpNet>().with_context(|| format!("{text:?} is no range of addresses"));
+        Cluster::new(
+            instance.clone(),
+            Parts {
+                listen: self.listen,
+                node_ip: self.node_ip,
+                service_cidr: net(&self.service_cidr)?,
+                pod_cidr: net(&self.pod_cidr)?,
+                node_name: self.node_name,
+                kubeconfig: self.kubeconfig,
+                control_plane_only: self.control_plane_only,
+            },
+        )
     }
 
     /// Of the last start; `None` before the first.
     pub fn read(instance: &Instance) -> anyhow::Result<Option<Settings>> {
         let path = instance.settings_file();
         match std::fs::read(&path) {
-            Ok(bytes) => {
-                Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("cannot read {}", path.display()))?))
-            }
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes).with_context(|| format!("cannot read {}", path.display()))?,
+            )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }

@@ -43,7 +43,10 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
         purge(&instance)?;
         println!("The cluster and its data are gone.");
     } else if was_running {
-        println!("The cluster is down. Its data stays in {}; `ironclad up` brings it back.", instance.data_dir.display());
+        println!(
+            "The cluster is down. Its data stays in {}; `ironclad up` brings it back.",
+            instance.data_dir.display()
+        );
     } else {
         println!("The cluster was not running. Its data is in {}.", instance.data_dir.display());
     }

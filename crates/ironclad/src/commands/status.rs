@@ -51,9 +51,11 @@ async fn ask(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     for node in client.transport().list(resources::NODES, Call::all("")).await?.items {
         let node = node.view::<Node>()?;
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let ready = node.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
-            condition.type_ == "Ready" && condition.status == "True"
-        });
+        let ready = node
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
         lines.push(format!("node         {name}: {}", if ready { "ready" } else { "not ready" }));
     }
     let pods = client.transport().list(resources::PODS, Call::all("")).await?.items;
@@ -69,7 +71,8 @@ async fn ask(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
 
 /// What the process holds of memory.
 fn memory(pid: Pid) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
     let kib: u64 = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))

@@ -32,7 +32,11 @@ pub fn run(flags: &Up) -> anyhow::Result<()> {
         return in_background(flags, &cluster);
     }
     if let Some(pid) = background::running(&cluster.instance)? {
-        println!("The cluster in {} runs already (process {}).", cluster.instance.data_dir.display(), pid.as_raw_nonzero());
+        println!(
+            "The cluster in {} runs already (process {}).",
+            cluster.instance.data_dir.display(),
+            pid.as_raw_nonzero()
+        );
         println!("See `ironclad status`, or stop it with `ironclad down`.");
         return Ok(());
     }
@@ -91,7 +95,7 @@ fn serve(flags: &Up, cluster: &Cluster, ready: impl FnOnce()) -> anyhow::Result<
         let mut interrupt = signal(SignalKind::interrupt())?;
         let started = async {
             let running = Running::start(cluster, &pki, environment.clone()).await?;
-            running.ready().await?;
+            running.ready().await;
             anyhow::Ok(running)
         };
         let running = tokio::select! {
