@@ -143,11 +143,6 @@ async fn serve(kit: &Arc<Kit>, agent: &agent::Agent) -> Result<SocketAddr, Start
     Ok(bound)
 }
 
-/// Unmounts every volume that agents with this root directory mounted: for the end of a cluster, not of a process.
-pub fn teardown(root: &std::path::Path) -> std::io::Result<()> {
-    volumes::subpath::unmount_below(root)
-}
-
 impl Kubelet {
     /// The node's name.
     pub fn node_name(&self) -> &str {
