@@ -1,16 +1,21 @@
 //! The kinds of the core group.
 
 pub mod binding;
+pub mod component_status;
 pub mod config_map;
 pub mod endpoints;
 pub mod event;
+pub mod limit_range;
 pub mod namespace;
 pub mod node;
+pub mod persistent_volume;
 pub mod pod;
 mod pod_changes;
 mod pod_status;
 mod pod_table;
 pub mod pod_template;
+pub mod replication_controller;
+pub mod resource_quota;
 pub mod secret;
 pub mod service;
 pub mod service_account;

@@ -17,13 +17,19 @@ pub mod metadata;
 pub mod place;
 pub mod pod_spec;
 pub mod policy;
+pub mod policy_group;
+pub mod rbac;
 pub mod registry;
+pub mod scheduling;
 pub mod table;
 
 pub mod apps;
+pub mod batch;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
+pub mod networking;
+pub mod node_group;
 
 pub use place::Place;
 pub use policy::{NameRule, Policy};

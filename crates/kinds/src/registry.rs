@@ -1,19 +1,26 @@
 //! Which rules belong to which kind: one line for each.
 
-use crate::{Kind, apps, coordination, core, discovery};
+use crate::{
+    Kind, apps, batch, coordination, core, discovery, networking, node_group, policy_group, rbac, scheduling,
+};
 
 /// The rules of a kind, if it is one that has rules.
 pub fn rules(group: &str, version: &str, kind: &str) -> Option<&'static dyn Kind> {
     let rules: &'static dyn Kind = match (group, version, kind) {
         ("", "v1", "Binding") => &core::binding::Binding,
+        ("", "v1", "ComponentStatus") => &core::component_status::ComponentStatus,
         ("", "v1", "ConfigMap") => &core::config_map::ConfigMap,
         ("", "v1", "Endpoints") => &core::endpoints::Endpoints,
         ("", "v1", "Event") => &core::event::Event,
+        ("", "v1", "LimitRange") => &core::limit_range::LimitRange,
         ("", "v1", "Namespace") => &core::namespace::Namespace,
         ("", "v1", "Node") => &core::node::Node,
+        ("", "v1", "PersistentVolume") => &core::persistent_volume::PersistentVolume,
         ("", "v1", "PersistentVolumeClaim") => &core::volume_claim::PersistentVolumeClaim,
         ("", "v1", "Pod") => &core::pod::Pod,
         ("", "v1", "PodTemplate") => &core::pod_template::PodTemplate,
+        ("", "v1", "ReplicationController") => &core::replication_controller::ReplicationController,
+        ("", "v1", "ResourceQuota") => &core::resource_quota::ResourceQuota,
         ("", "v1", "Secret") => &core::secret::Secret,
         ("", "v1", "Service") => &core::service::Service,
         ("", "v1", "ServiceAccount") => &core::service_account::ServiceAccount,
@@ -23,9 +30,24 @@ pub fn rules(group: &str, version: &str, kind: &str) -> Option<&'static dyn Kind
         ("apps", "v1", "ReplicaSet") => &apps::replica_set::ReplicaSet,
         ("apps", "v1", "StatefulSet") => &apps::stateful_set::StatefulSet,
         ("autoscaling", "v1", "Scale") => &apps::scale::Scale,
+        ("batch", "v1", "CronJob") => &batch::cron_job::CronJob,
+        ("batch", "v1", "Job") => &batch::job::Job,
         ("coordination.k8s.io", "v1", "Lease") => &coordination::lease::Lease,
         ("discovery.k8s.io", "v1", "EndpointSlice") => &discovery::endpoint_slice::EndpointSlice,
         ("events.k8s.io", "v1", "Event") => &core::event::EventV1,
+        ("networking.k8s.io", "v1", "Ingress") => &networking::ingress::Ingress,
+        ("networking.k8s.io", "v1", "IngressClass") => &networking::ingress_class::IngressClass,
+        ("networking.k8s.io", "v1", "IPAddress") => &networking::ip_address::IpAddress,
+        ("networking.k8s.io", "v1", "NetworkPolicy") => &networking::network_policy::NetworkPolicy,
+        ("networking.k8s.io", "v1", "ServiceCIDR") => &networking::service_cidr::ServiceCidr,
+        ("node.k8s.io", "v1", "RuntimeClass") => &node_group::runtime_class::RuntimeClass,
+        ("policy", "v1", "Eviction") => &policy_group::eviction::Eviction,
+        ("policy", "v1", "PodDisruptionBudget") => &policy_group::pod_disruption_budget::PodDisruptionBudget,
+        ("rbac.authorization.k8s.io", "v1", "ClusterRole") => &rbac::role::ClusterRole,
+        ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding") => &rbac::binding::ClusterRoleBinding,
+        ("rbac.authorization.k8s.io", "v1", "Role") => &rbac::role::Role,
+        ("rbac.authorization.k8s.io", "v1", "RoleBinding") => &rbac::binding::RoleBinding,
+        ("scheduling.k8s.io", "v1", "PriorityClass") => &scheduling::priority_class::PriorityClass,
         _ => return None,
     };
     Some(rules)

@@ -14,6 +14,17 @@ use crate::{Column, Door, Kind, columns, table};
 /// The kind.
 pub struct DaemonSet;
 
+/// How often the template changed, where it was counted before generations were.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn set_template_generation(object: &mut Value, generation: i64) {
+    let annotations = object.at_mut(&["metadata", "annotations"]);
+    annotations.set(TEMPLATE_GENERATION, generation.to_string());
+    if let Some(map) = annotations.as_object_mut() {
+        map.sort_by_key(str::to_owned);
+    }
+}
+
 impl Kind for DaemonSet {
     fn policy(&self) -> Policy {
         Policy::namespaced(NameRule::Subdomain).generation().status()
@@ -35,7 +46,16 @@ impl Kind for DaemonSet {
     fn prepare_create(&self, object: &mut Value) {
         object.remove("status");
         object.entry("metadata").set("generation", 1i64);
-        object.entry("spec").remove("templateGeneration");
+        set_template_generation(object, 1);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        crate::policy::prepare_update(self.policy(), object, old, door);
+        let before =
+            old.at(&["metadata", "annotations", TEMPLATE_GENERATION]).str_or_empty().parse().unwrap_or(1);
+        let template = ["spec", "template"];
+        let changed = !door.is_status() && !same(object.at(&template), old.at(&template));
+        set_template_generation(object, if changed { before + 1 } else { before });
     }
 
     fn check(&self, object: Place<'_>) {
@@ -105,7 +125,7 @@ fn check_spec(spec: Place<'_>) {
         selector.invalid("empty selector is invalid for daemonset");
     }
     template::check(template);
-    template::check_long_running(template);
+    template::check_long_running(template, "DaemonSet");
     spec.get("minReadySeconds").not_negative();
     check_strategy(spec.get("updateStrategy"));
     spec.get("revisionHistoryLimit").not_negative();

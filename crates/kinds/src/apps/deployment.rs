@@ -31,6 +31,13 @@ impl Kind for Deployment {
         or(spec, "progressDeadlineSeconds", 600i64);
     }
 
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        crate::policy::prepare_update(self.policy(), object, old, door);
+        if door.is_status() {
+            crate::policy::keep(object.entry("metadata"), old.get("metadata"), "labels");
+        }
+    }
+
     fn check(&self, object: Place<'_>) {
         check_spec(object.get("spec"));
     }

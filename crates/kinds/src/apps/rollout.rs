@@ -69,7 +69,7 @@ pub(crate) fn check_template(spec: Place<'_>) {
                 template::check_selected(template, spec.value().get("selector"));
             }
             template::check(template);
-            template::check_long_running(template);
+            template::check_long_running(template, "ReplicaSet");
         }
     }
 }

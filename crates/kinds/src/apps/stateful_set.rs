@@ -148,10 +148,15 @@ fn check_spec(spec: Place<'_>) {
             if !parsed.is_everything() {
                 template::check_selected(template, selector.value());
             }
-            template::check(template);
+            // What the containers mount may come from claims that are made with each pod.
+            let metadata = template.get("metadata");
+            crate::metadata::check_labels(template.with(metadata.value().get("labels")).at("labels"));
+            crate::metadata::check_annotations(
+                template.with(metadata.value().get("annotations")).at("annotations"),
+            );
         }
     }
-    template::check_long_running(template);
+    template::check_long_running(template, "StatefulSet");
     let history = spec.get("revisionHistoryLimit");
     history.not_negative();
 }

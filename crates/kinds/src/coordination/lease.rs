@@ -1,6 +1,6 @@
 //! Lease.
 
-use machinery::{Value, names};
+use machinery::Value;
 
 use crate::place::Place;
 use crate::policy::{NameRule, Policy};
@@ -11,7 +11,16 @@ pub struct Lease;
 
 impl Kind for Lease {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).create_on_update().conditional_update()
+        Policy::namespaced(NameRule::Subdomain).create_on_update().conditional_update().any_finalizer()
+    }
+
+    /// Leases are not handed on by coordinated election yet: what would steer it is not kept.
+    fn prepare_create(&self, object: &mut Value) {
+        drop_election(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, _old: &Value, _door: Door<'_>) {
+        drop_election(object);
     }
 
     fn check(&self, object: Place<'_>) {
@@ -21,18 +30,6 @@ impl Kind for Lease {
             duration.invalid("must be greater than 0");
         }
         spec.get("leaseTransitions").not_negative();
-        let strategy = spec.get("strategy");
-        if strategy.is_set() {
-            let own = ["OldestEmulationVersion"];
-            if !own.contains(&strategy.text()) {
-                let faults = names::domain_prefixed_path(strategy.text());
-                strategy.faults(faults);
-            }
-        }
-        let preferred = spec.get("preferredHolder");
-        if !preferred.text().is_empty() && strategy.text().is_empty() {
-            preferred.forbidden("may only be specified if `strategy` is defined");
-        }
     }
 
     fn check_update(&self, object: Place<'_>, _old: &Value, _door: Door<'_>) {
@@ -46,5 +43,12 @@ impl Kind for Lease {
     fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
         let spec = object.get("spec");
         vec![table::name(object), table::text(spec.get("holderIdentity")), table::age(object, now_secs)]
+    }
+}
+
+fn drop_election(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec") {
+        spec.remove("strategy");
+        spec.remove("preferredHolder");
     }
 }

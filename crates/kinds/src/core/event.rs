@@ -11,7 +11,7 @@ pub struct Event;
 /// The kind of `events.k8s.io`.
 pub struct EventV1;
 
-const POLICY: Policy = Policy::namespaced(NameRule::Subdomain).create_on_update();
+const POLICY: Policy = Policy::namespaced(NameRule::PathSegment).create_on_update().any_finalizer();
 
 const SELECTABLE: &[&str] = &[
     "involvedObject.kind",
@@ -113,7 +113,7 @@ impl Kind for Event {
 
 impl Kind for EventV1 {
     fn policy(&self) -> Policy {
-        POLICY
+        Policy { name: NameRule::Subdomain, known_finalizers: true, ..POLICY }
     }
 
     fn check(&self, object: Place<'_>) {

@@ -20,6 +20,10 @@ impl Kind for Node {
 
     /// What can be allocated is the capacity unless something else is said.
     fn default(&self, object: &mut Value) {
+        let cidr = object.at(&["spec", "podCIDR"]).str_or_empty().to_owned();
+        if !cidr.is_empty() && object.at(&["spec", "podCIDRs"]).is_empty() {
+            *object.at_mut(&["spec", "podCIDRs"]) = Value::from(vec![Value::from(cidr)]);
+        }
         let Some(status) = object.get_mut("status") else { return };
         for list in ["capacity", "allocatable"] {
             if let Some(list) = status.get_mut(list) {
@@ -39,8 +43,7 @@ impl Kind for Node {
         check_taints(spec.get("taints"));
         check_resources(object);
         let cidrs = spec.get("podCIDRs");
-        for (position, cidr) in cidrs.items().enumerate() {
-            let _ = position;
+        for cidr in cidrs.items() {
             for fault in names::legacy_cidr(cidr.text()) {
                 cidr.invalid_as(cidr.text(), fault);
             }

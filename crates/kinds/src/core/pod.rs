@@ -33,10 +33,20 @@ impl Kind for Pod {
 
     fn default(&self, object: &mut Value) {
         defaults::pod(object);
+        for (one, all) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+            let address = object.at(&["status", one]).str_or_empty().to_owned();
+            if !address.is_empty() && object.at(&["status", all]).is_empty() {
+                *object.at_mut(&["status", all]) =
+                    Value::from(vec![Value::from([("ip", Value::from(address))])]);
+            }
+        }
     }
 
     fn prepare_create(&self, object: &mut Value) {
         object.entry("metadata").set("generation", 1i64);
+        if object.at(&["spec", "terminationGracePeriodSeconds"]).as_int().is_some_and(|seconds| seconds < 0) {
+            object.entry("spec").set("terminationGracePeriodSeconds", 1i64);
+        }
         let class = quality_of_service(object.get("spec"));
         let mut status = Value::from([("phase", Value::from("Pending"))]);
         if !object.at(&["spec", "schedulingGates"]).is_empty() {
@@ -44,7 +54,7 @@ impl Kind for Pod {
                 ("type", Value::from("PodScheduled")),
                 ("status", Value::from("False")),
                 ("lastProbeTime", Value::Null),
-                ("lastTransitionTime", Value::Null),
+                ("lastTransitionTime", object.at(&["metadata", "creationTimestamp"]).clone()),
                 ("reason", Value::from("SchedulingGated")),
                 ("message", Value::from("Scheduling is blocked due to non-empty scheduling gates")),
             ]);
@@ -79,7 +89,7 @@ impl Kind for Pod {
             }
             Door::Sub("ephemeralcontainers") => {
                 let own = object.at(&["spec", "ephemeralContainers"]).clone();
-                keep_all_but(object, old, &[]);
+                pod_changes::restore(object, old);
                 object.entry("spec").set("ephemeralContainers", own);
             }
             Door::Sub("resize") => pod_changes::prepare_resize(object, old),

@@ -180,10 +180,21 @@ pub(super) fn check_ephemeral(object: Place<'_>, old: &Value) {
     }
 }
 
+/// Everything as it was, but for which version the writer saw and who wrote.
+pub(super) fn restore(object: &mut Value, old: &Value) {
+    crate::policy::keep_all_but(object, old, &[]);
+    let written = object.entry("metadata");
+    let mut metadata = old.get("metadata").clone();
+    for member in ["name", "namespace", "uid", "resourceVersion", "managedFields"] {
+        crate::policy::keep(&mut metadata, written, member);
+    }
+    *written = metadata;
+}
+
 /// Of a resize only the resources and what happens when they change are taken.
 pub(super) fn prepare_resize(object: &mut Value, old: &Value) {
     let wanted = object.get("spec").clone();
-    crate::policy::keep_all_but(object, old, &[]);
+    restore(object, old);
     let spec = object.entry("spec");
     for list in ["containers", "initContainers"] {
         let new = wanted.get(list).items();

@@ -16,11 +16,18 @@ impl Kind for Secret {
         Policy::namespaced(NameRule::Subdomain)
     }
 
+    /// `stringData` is another way to write `data`, and is not kept.
     fn default(&self, object: &mut Value) {
         or_text(object, "type", "Opaque");
+        let Some(Value::Object(written)) = object.remove("stringData") else { return };
+        for (key, value) in written.iter() {
+            object.entry("data").set(key, encode(value.str_or_empty().as_bytes()));
+        }
+        if let Some(map) = object.entry("data").as_object_mut() {
+            map.sort_by_key(str::to_owned);
+        }
     }
 
-    /// `stringData` is another way to write `data`, and is not kept.
     fn check(&self, object: Place<'_>) {
         let data = object.get("data");
         let mut size = 0;
@@ -116,6 +123,20 @@ fn check_json(data: Place<'_>, key: &str) {
     if let Some(problem) = json_problem(&decode(text)) {
         place.invalid_as("<secret contents redacted>", problem);
     }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for position in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * position) & 63) as usize];
+            text.push(if position <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
 }
 
 fn decode(text: &str) -> Vec<u8> {

@@ -62,7 +62,7 @@ impl Kind for Service {
         service_changes::drop_what_no_longer_applies(spec, old_spec);
         service_changes::keep_allocated(spec, old_spec);
         if spec.get("type").str_or_empty() != "LoadBalancer" {
-            object.set("status", Value::from([("loadBalancer", Value::object())]));
+            object.entry("status").set("loadBalancer", Value::object());
         }
     }
 

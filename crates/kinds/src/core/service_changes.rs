@@ -75,6 +75,7 @@ pub fn drop_what_no_longer_applies(spec: &mut Value, old: &Value) {
         (is_externally_accessible, "externalTrafficPolicy"),
         (balances, "allocateLoadBalancerNodePorts"),
         (balances, "loadBalancerClass"),
+        (needs_cluster_ip, "internalTrafficPolicy"),
     ] {
         if drops(needs, spec) && unchanged(spec, member) {
             spec.remove(member);

@@ -133,22 +133,23 @@ pub(crate) fn default_claim_spec(spec: &mut Value) {
 
 /// `dataSource` and `dataSourceRef` say the same where either can.
 fn unite_sources(spec: &mut Value) {
+    let known = |source: &Value| {
+        matches!(
+            (source.get("apiGroup").str_or_empty(), source.get("kind").str_or_empty()),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        )
+    };
+    if !spec.get("dataSource").is_null() && !known(spec.get("dataSource")) {
+        spec.remove("dataSource");
+    }
     let (source, reference) = (spec.get("dataSource").clone(), spec.get("dataSourceRef").clone());
     if !source.is_null() && reference.is_null() {
         spec.set("dataSourceRef", source);
     } else if source.is_null() && !reference.is_null() && reference.get("namespace").str_or_empty().is_empty()
     {
-        let group = reference.get("apiGroup").str_or_empty();
-        let kind = reference.get("kind").str_or_empty();
-        if matches!(
-            (group, kind),
-            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
-        ) || !kind.is_empty()
-        {
-            let mut plain = reference.clone();
-            plain.remove("namespace");
-            spec.set("dataSource", plain);
-        }
+        let mut plain = reference.clone();
+        plain.remove("namespace");
+        spec.set("dataSource", plain);
     }
 }
 
@@ -256,7 +257,9 @@ fn check_changes(object: Place<'_>, old: &Value) {
     let bound = old.at(&["status", "phase"]).str_or_empty() == "Bound";
     let storage = ["resources", "requests", "storage"];
     let (new_size, old_size) = (spec.value().at(&storage), old_spec.at(&storage));
-    if bound && amount(new_size) >= amount(old_size) {
+    let actual_size = old.at(&["status", "capacity", "storage"]);
+    let shrinks_to_real = bound && !actual_size.is_null();
+    if bound && (amount(new_size) >= amount(old_size) || shrinks_to_real) {
         *munged.at_mut(&storage) = old_size.clone();
     }
     let class = "volumeAttributesClassName";

@@ -36,7 +36,7 @@ pub fn check_selected(template: Place<'_>, selector: &Value) {
 }
 
 /// A template whose pods run until they are replaced: no other restart policy, no deadline.
-pub fn check_long_running(template: Place<'_>) {
+pub fn check_long_running(template: Place<'_>, whose: &str) {
     let spec = template.get("spec");
     let policy = spec.get("restartPolicy");
     if policy.text() != "Always" {
@@ -44,6 +44,6 @@ pub fn check_long_running(template: Place<'_>) {
     }
     let deadline = spec.get("activeDeadlineSeconds");
     if deadline.is_set() {
-        deadline.forbidden("activeDeadlineSeconds in ReplicaSet is not Supported");
+        deadline.forbidden(format!("activeDeadlineSeconds in {whose} is not Supported"));
     }
 }

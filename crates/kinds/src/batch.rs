@@ -1,0 +1,6 @@
+//! The kinds of `batch`: what runs to an end.
+
+pub mod cron;
+pub mod cron_job;
+pub mod job;
+mod job_status;
