@@ -12,6 +12,7 @@ use env::Env;
 
 use crate::Config;
 use crate::pod::{self, PodFacts};
+use crate::service::ServiceFacts;
 
 type TransportFor = dyn Fn(&str) -> SharedTransport + Send + Sync;
 
@@ -23,6 +24,7 @@ pub struct Context {
     pub config: Config,
     caches: Mutex<BTreeMap<Resource, Cache>>,
     pods: Cache<PodFacts>,
+    services: Cache<ServiceFacts>,
     transport_for: Box<TransportFor>,
     decisions: Mutex<BTreeMap<&'static str, Decisions>>,
 }
@@ -44,12 +46,27 @@ impl Context {
             .index(pod::ORPHANS, pod::orphan_namespace)
             .index(pod::BY_NODE, pod::node_name)
             .start(transport_for(READER), &env);
-        Context { env, config, caches: Mutex::default(), pods, transport_for, decisions: Mutex::default() }
+        let services =
+            Cache::of(resources::SERVICES).index(BY_OWNER, owner_uids).start(transport_for(READER), &env);
+        Context {
+            env,
+            config,
+            caches: Mutex::default(),
+            pods,
+            services,
+            transport_for,
+            decisions: Mutex::default(),
+        }
     }
 
     /// All pods.
     pub fn pods(&self) -> Cache<PodFacts> {
         self.pods.clone()
+    }
+
+    /// All Services.
+    pub fn services(&self) -> Cache<ServiceFacts> {
+        self.services.clone()
     }
 
     /// All objects of a resource, with indexes by owner and by namespace. Started when first asked for.

@@ -19,11 +19,6 @@ pub fn object(document: &Value) -> Object {
     Object::from_json(&serde_json::to_vec(document).unwrap()).unwrap()
 }
 
-/// An object in a cache that works nothing out.
-pub fn entry(document: &Value) -> Arc<Entry> {
-    Arc::new(Entry { object: object(document), facts: () })
-}
-
 /// A pod in the cache.
 pub fn pod(document: &Value) -> Pod {
     let object = object(document);

@@ -10,9 +10,14 @@ mod fixtures;
 mod hash;
 mod pod;
 mod scaled;
+mod service;
 mod template;
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod garbage;
+mod namespace;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
@@ -40,6 +45,10 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("deployment", deployment::start),
+    ("endpoints", endpoints::start),
+    ("endpointslice", endpointslice::start),
+    ("garbage-collector", garbage::start),
+    ("namespace", namespace::start),
     ("replicaset", replicaset::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
