@@ -15,11 +15,12 @@ use crate::view::{Service, Slice};
 /// The index of slices by `namespace/name` of their Service.
 const BY_SERVICE: &str = "service";
 
-/// Services and their endpoint slices.
+/// Services, their endpoint slices, and namespaces.
 #[derive(Clone, Debug)]
 pub struct Feed {
     services: Cache<Service>,
     slices: Cache<Slice>,
+    namespaces: Cache,
 }
 
 impl Feed {
@@ -27,19 +28,23 @@ impl Feed {
     pub fn start(transport: SharedTransport, env: &Env) -> Feed {
         Feed {
             services: Cache::of(resources::SERVICES).start(transport.clone(), env),
-            slices: Cache::of(resources::ENDPOINT_SLICES).index(BY_SERVICE, service_of).start(transport, env),
+            slices: Cache::of(resources::ENDPOINT_SLICES)
+                .index(BY_SERVICE, service_of)
+                .start(transport.clone(), env),
+            namespaces: Cache::of(resources::NAMESPACES).start(transport, env),
         }
     }
 
-    /// Resolves once both were listed.
+    /// Resolves once all were listed.
     pub async fn synced(&self) {
         self.services.synced().await;
         self.slices.synced().await;
+        self.namespaces.synced().await;
     }
 
-    /// Whether both were listed.
-    pub fn is_synced(&self) -> bool {
-        self.services.is_synced() && self.slices.is_synced()
+    /// Calls `handler` with the name of every namespace that is there, comes, or goes, and whether it exists.
+    pub fn on_namespace(&self, handler: impl Fn(&str, bool) + Send + Sync + 'static) {
+        self.namespaces.subscribe(move |change| handler(&change.key.name, change.new.is_some()));
     }
 
     /// A Service.

@@ -1,5 +1,6 @@
 //! The network of a node: pods, Services, names, and what may speak to what.
 
+pub mod dns;
 pub mod feed;
 pub mod host;
 pub mod names;

@@ -8,6 +8,7 @@ use client::{Cache, Key, SharedTransport, resources};
 use env::Env;
 use ipnet::IpNet;
 
+use crate::dns;
 use crate::feed::Feed;
 use crate::host;
 use crate::netlink::{Error, Namespace};
@@ -18,6 +19,9 @@ use crate::view;
 
 /// The largest packet of pods if nothing says otherwise: an Ethernet frame less what VXLAN adds.
 pub const DEFAULT_MTU: u32 = 1450;
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
 
 /// What a node's network has to know.
 #[derive(Clone, Debug)]
@@ -42,6 +46,9 @@ pub struct Config {
     pub cluster_dns: Vec<IpAddr>,
     /// The domain of the cluster's names: `cluster.local`.
     pub cluster_domain: String,
+    /// The file that names the resolvers of the machine, which are asked for names that are not the cluster's:
+    /// `/etc/resolv.conf`.
+    pub resolvers: PathBuf,
     /// The largest packet of pods.
     pub mtu: u32,
 }
@@ -114,6 +121,16 @@ pub fn start(
         None => view::Node { name: name.as_str().into(), ..view::Node::default() },
     };
     env.tasks.spawn("service proxy", proxy::run(proxy, feed.clone(), this_node, env.child("proxy")));
+    if !config.cluster_dns.is_empty() {
+        let dns = dns::Config {
+            namespace: config.namespace.clone(),
+            addresses: config.cluster_dns.clone(),
+            port: DNS_PORT,
+            domain: config.cluster_domain.clone(),
+            resolvers: config.resolvers.clone(),
+        };
+        dns::start(&dns, feed.clone(), &env.child("dns"))?;
+    }
     Ok(Arc::new(Network { pod_net, feed }))
 }
 

@@ -73,6 +73,7 @@ impl Machine {
             service_blocks: vec!["10.96.0.0/16".parse().unwrap()],
             cluster_dns: vec![ip("10.96.0.10")],
             cluster_domain: "cluster.local".into(),
+            resolvers: self.directory.join("resolv.conf"),
             mtu: pods.mtu,
         }
     }

@@ -2,5 +2,7 @@
 
 mod api;
 mod bench;
+mod cluster;
+mod dns;
 mod podnet;
 mod proxy;
