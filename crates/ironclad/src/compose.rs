@@ -159,6 +159,7 @@ pub fn network_config(cluster: &Cluster) -> anyhow::Result<network::Config> {
         service_blocks: vec![cluster.service_cidr],
         cluster_dns: vec![cluster.dns_ip],
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        resolvers: "/etc/resolv.conf".into(),
         mtu: network::DEFAULT_MTU,
     })
 }

@@ -210,7 +210,7 @@ impl Server {
         match self.domain.resolve(&zone, (message, &query), (out, limit), serial) {
             Outcome::Answered => Step::Send,
             Outcome::Forward => Step::Forward(Box::new(query), None),
-            Outcome::ForwardFor(other) => Step::Forward(Box::new(query), Some(Box::new(other))),
+            Outcome::ForwardFor(other) => Step::Forward(Box::new(query), Some(other)),
         }
     }
 

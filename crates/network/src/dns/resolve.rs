@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::wire::{Answer, Code, INTERNET, Name, Owner, Query, Section, kind, write_name};
-use super::zone::{Entry, Found, Zone};
+use super::zone::{Found, Named, Zone};
 
 /// How long an answer holds, in seconds.
 pub const TTL: u32 = 30;
@@ -28,14 +28,14 @@ pub struct Domain {
 }
 
 /// What became of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The answer is written.
     Answered,
     /// The name is not ours: somebody else has to be asked.
     Forward,
     /// The name is another name for this one, which is not ours: somebody else has to be asked for that.
-    ForwardFor(Name),
+    ForwardFor(Box<Name>),
 }
 
 impl Domain {
@@ -124,7 +124,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes what is at the name asked for; `Err` with the name somebody else has to be asked for.
-    fn write(&self, answer: &mut Answer<'_>, query: &Query, depth: usize) -> Result<Code, Name> {
+    fn write(&self, answer: &mut Answer<'_>, query: &Query, depth: usize) -> Result<Code, Box<Name>> {
         let mut buffer = [""; 128];
         let Some(labels) = texts(&query.name, depth, &mut buffer) else {
             self.soa(answer, Owner::Name(&self.domain.name));
@@ -139,7 +139,7 @@ impl Writer<'_> {
         // Another name: what is there is written as well, as far as it is ours.
         let mut owner: Option<Name> = None;
         for _ in 0..CHAIN_LIMIT {
-            let Found::Service(_, _, entry) = &found else { break };
+            let Found::Service(Named { entry, .. }) = &found else { break };
             let Some(external) = entry.external else { break };
             let at = owner.as_ref().map_or(Owner::Question, Owner::Name);
             answer.record(Section::Answer, at, (kind::CNAME, TTL), |out| write_name(out, &external));
@@ -148,7 +148,7 @@ impl Writer<'_> {
                 return Ok(Code::NoError);
             }
             let mut buffer = [""; 128];
-            let depth = external.below(&self.domain.name).ok_or(external)?;
+            let depth = external.below(&self.domain.name).ok_or_else(|| Box::new(external))?;
             found =
                 texts(&external, depth, &mut buffer).map_or(Found::Nothing, |labels| self.zone.find(labels));
             owner = Some(external);
@@ -176,42 +176,29 @@ impl Writer<'_> {
                 true
             }
             Found::Pod(address) => write_addresses(answer, wanted, at, [*address].into_iter()),
-            Found::Service(_, _, entry) if wanted == kind::SRV => {
-                self.services(answer, found, entry, None, at)
-            }
-            Found::Service(_, _, entry) if entry.headless => {
+            Found::Service(named) if wanted == kind::SRV => self.services(answer, named, at),
+            Found::Service(Named { entry, .. }) if entry.headless => {
                 let addresses = rotated(&entry.endpoints, self.seed).map(|one| one.address);
                 write_addresses(answer, wanted, at, addresses)
             }
-            Found::Service(_, _, entry) => {
+            Found::Service(Named { entry, .. }) => {
                 write_addresses(answer, wanted, at, entry.addresses.iter().copied())
             }
             Found::Endpoint(entry, name) => {
                 let named = entry.endpoints.iter().filter(|one| one.name == *name);
                 write_addresses(answer, wanted, at, named.map(|one| one.address))
             }
-            Found::Port(_, _, entry, name, number) => {
-                matches!(wanted, kind::SRV | kind::ANY)
-                    && self.services(answer, found, entry, Some((name, *number)), at)
-            }
+            Found::Port(named) => matches!(wanted, kind::SRV | kind::ANY) && self.services(answer, named, at),
         }
     }
 
     /// Writes hosts and ports of a Service: of one port by name, or all.
-    fn services(
-        &self,
-        answer: &mut Answer<'_>,
-        found: &Found<'_>,
-        entry: &Entry,
-        wanted: Option<(&String, u8)>,
-        at: Owner<'_>,
-    ) -> bool {
-        let (Found::Service(service, namespace, _) | Found::Port(service, namespace, ..)) = found else {
-            return false;
-        };
+    fn services(&self, answer: &mut Answer<'_>, named: &Named<'_>, at: Owner<'_>) -> bool {
+        let Named { service, namespace, entry, port: wanted } = named;
         let base = format!("{service}.{namespace}.svc.{}", self.domain.name);
-        let fits =
-            |name: &str, number: u8| wanted.is_none_or(|wanted| wanted.0 == name && wanted.1 == number);
+        let fits = |name: &str, number: u8| {
+            wanted.as_ref().is_none_or(|wanted| wanted.0 == name && wanted.1 == number)
+        };
         let mut hosts: Vec<(Name, u16, Vec<IpAddr>)> = Vec::new();
         if entry.headless {
             for endpoint in rotated(&entry.endpoints, self.seed) {

@@ -115,11 +115,24 @@ pub enum Found<'a> {
     /// The address a pod's name spells.
     Pod(IpAddr),
     /// A Service.
-    Service(&'a SmolStr, &'a SmolStr, &'a Entry),
+    Service(Named<'a>),
     /// Endpoints of a Service by name.
     Endpoint(&'a Entry, String),
-    /// Ports of a Service: the name and protocol asked for.
-    Port(&'a SmolStr, &'a SmolStr, &'a Entry, String, u8),
+    /// A port of a Service.
+    Port(Named<'a>),
+}
+
+/// A Service that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// Its name.
+    pub service: &'a SmolStr,
+    /// Its namespace.
+    pub namespace: &'a SmolStr,
+    /// What is known of it.
+    pub entry: &'a Entry,
+    /// The port asked for, by name and protocol.
+    pub port: Option<(String, u8)>,
 }
 
 impl Zone {
@@ -186,10 +199,11 @@ impl Zone {
             return Found::Nothing;
         };
         match before {
-            [] => Found::Service(service, namespace, entry),
+            [] => Found::Service(Named { service, namespace, entry, port: None }),
             [port, transport] if port.starts_with('_') => match transport_of(transport) {
                 Some(number) if has_port(entry, &port[1..], number) => {
-                    Found::Port(service, namespace, entry, port[1..].to_owned(), number)
+                    let port = Some((port[1..].to_owned(), number));
+                    Found::Port(Named { service, namespace, entry, port })
                 }
                 _ => Found::Nothing,
             },

@@ -3,7 +3,7 @@
 use client::Key;
 
 use super::super::wire::{Record, answers};
-use super::super::zone::Endpoint;
+use super::super::zone::{Endpoint, Entry};
 use super::*;
 use crate::view::Port;
 
