@@ -5,10 +5,12 @@ pub mod objects;
 pub mod table;
 pub mod watches;
 
+use api::Table;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WARNING};
 use http::{HeaderValue, StatusCode};
-use machinery::{Status, Value};
+use machinery::json::TypeMeta;
+use machinery::{Status, Value, protobuf};
 
 use crate::http::accept::{Form, Media};
 use crate::http::indent::indent;
@@ -41,8 +43,8 @@ pub fn page_not_found() -> Response {
 }
 
 /// A failure.
-pub fn failure(status: &Status, form: Form) -> Response {
-    let mut response = document(status.code, &status.to_value(), form);
+pub fn failure(table: &Table, status: &Status, form: Form) -> Response {
+    let mut response = document(table, status.code, &status.to_value(), form);
     if let Some(details) = &status.details
         && details.retry_after_secs > 0
         && matches!(status.code, 429 | 500 | 503 | 504)
@@ -55,16 +57,43 @@ pub fn failure(status: &Status, form: Form) -> Response {
 }
 
 /// A document that is no object of a resource: a `Status`, a review, discovery.
-pub fn document(code: u16, document: &Value, form: Form) -> Response {
-    respond(code, form.media.name(), encode(document, form))
+pub fn document(table: &Table, code: u16, document: &Value, form: Form) -> Response {
+    match encode(table, document, form) {
+        Some(body) => respond(code, form.media.name(), body),
+        // What has no protobuf form is sent as JSON, as upstream does.
+        None => respond(code, Media::Json.name(), json_text(machinery::json::to_vec(document), form.pretty)),
+    }
 }
 
-/// A document in an encoding.
-pub fn encode(document: &Value, form: Form) -> Bytes {
-    match form.media {
+/// A document in an encoding; `None` if it has no such form.
+pub fn encode(table: &Table, document: &Value, form: Form) -> Option<Bytes> {
+    Some(match form.media {
         Media::Yaml => Bytes::from(machinery::yaml::encode(document)),
-        Media::Json | Media::Protobuf => json_text(machinery::json::to_vec(document), form.pretty),
-    }
+        Media::Json => json_text(machinery::json::to_vec(document), form.pretty),
+        Media::Protobuf => {
+            let mut message = Vec::with_capacity(1_024);
+            let meta = type_meta(document);
+            let kind = table.kind_of(&meta.api_version, &meta.kind)?;
+            protobuf::encode(document, table.type_of(kind), &mut message);
+            sealed(&meta, &message)
+        }
+    })
+}
+
+fn type_meta(document: &Value) -> TypeMeta {
+    let api_version = match document.get("apiVersion").str_or_empty() {
+        // The list of the core group's resources does not say.
+        "" => "v1",
+        named => named,
+    };
+    TypeMeta { api_version: api_version.into(), kind: document.get("kind").str_or_empty().into() }
+}
+
+/// A message in its envelope.
+pub fn sealed(meta: &TypeMeta, message: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(message.len() + 64);
+    protobuf::seal(meta, message, &mut body);
+    Bytes::from(body)
 }
 
 /// JSON as upstream sends it: indented for people, and with a line feed at the end.

@@ -14,7 +14,9 @@ use crate::authz::Authorizer;
 use crate::cache::Caches;
 use crate::config::Config;
 use crate::health::Health;
+use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::registry::Registry;
 
 /// The parts of a running server.
@@ -36,6 +38,10 @@ pub struct Core {
     pub authorizer: Arc<dyn Authorizer>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// The way to the nodes.
+    pub kubelets: Kubelets,
+    /// What can be called, in OpenAPI's words.
+    pub openapi: openapi::Documents,
     /// How it is.
     pub health: Health,
     /// What it counted.

@@ -74,8 +74,21 @@ pub fn is_known_group(registry: &Registry, path: &str) -> bool {
     }
 }
 
+/// Whether a group and version serve anything.
+pub fn is_known_version(registry: &Registry, group: &str, version: &str) -> bool {
+    registry.all().iter().any(|served| served.group == group && served.version == version)
+}
+
+/// 404 for a group or version that does not exist: in words where the group does.
+pub fn nowhere(registry: &Registry, group: &str, form: crate::http::accept::Form) -> Response {
+    if registry.all().iter().any(|served| served.group == group) {
+        return answer::failure(registry.table(), &crate::registry::no_such_resource(), form);
+    }
+    answer::page_not_found()
+}
+
 /// Answers with a document.
-pub fn answer(_registry: &Registry, found: Found, request: &Arrived) -> Result<Response, Status> {
+pub fn answer(registry: &Registry, found: Found, request: &Arrived) -> Result<Response, Status> {
     let wanted = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some(aggregated) = &found.aggregated
         && asks_for_aggregated(wanted)
@@ -83,7 +96,7 @@ pub fn answer(_registry: &Registry, found: Found, request: &Arrived) -> Result<R
         return Ok(aggregated_answer(aggregated, request));
     }
     let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS)?;
-    Ok(answer::document(200, &found.document, form))
+    Ok(answer::document(registry.table(), 200, &found.document, form))
 }
 
 fn asks_for_aggregated(accept: &str) -> bool {

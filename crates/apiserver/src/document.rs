@@ -2,7 +2,7 @@
 
 use machinery::json::{self, Report, TypeMeta};
 use machinery::schema::Schema;
-use machinery::{Reason, Status, Value, yaml};
+use machinery::{Reason, Status, Value, protobuf, yaml};
 
 use crate::http::accept::Media;
 use crate::registry::{Registry, Served};
@@ -107,7 +107,7 @@ pub fn read(
             let document = composed.documents.into_iter().next().unwrap_or_default();
             reader.json(&json::to_vec(&document), &mut report)?
         }
-        Media::Protobuf => return Err(unsupported(&[Media::Json.name(), Media::Yaml.name()])),
+        Media::Protobuf => reader.protobuf()?,
     };
     let findings = report.strict_errors().to_vec();
     if validation == Validation::Strict && !findings.is_empty() {
@@ -138,6 +138,20 @@ impl Reader<'_> {
         Ok(value)
     }
 
+    fn protobuf(&self) -> Result<Value, Status> {
+        let envelope =
+            protobuf::open(self.body).map_err(|error| self.unrecognized(&error.to_string()))?;
+        let found = &envelope.meta;
+        let schema = self.schema_of(found)?;
+        let (kind, version) = self.named(found);
+        let meta = TypeMeta { api_version: self.expected.api_version().into(), kind: kind.as_str().into() };
+        let mut value = protobuf::decode(envelope.raw, &meta, schema.root())
+            .map_err(|error| self.cannot_be_handled(&kind, &version, &error.to_string()))?;
+        self.check_kind(found)?;
+        self.stamp(&mut value);
+        Ok(value)
+    }
+
     /// The schema of what the body says it is; what it does not say is as expected.
     fn schema_of(&self, found: &TypeMeta) -> Result<Schema, Status> {
         let expected = self.expected;
@@ -157,9 +171,7 @@ impl Reader<'_> {
             None if kind == expected.kind && of == "extensions/v1beta1" => Ok(expected.schema.clone()),
             None => {
                 let version = of.rsplit('/').next().unwrap_or_default();
-                let (quoted, of) = (machinery::field::go_quote(kind), machinery::field::go_quote(&of));
-                let why = format!("no kind {quoted} is registered for version {of} in scheme \"{SCHEME}\"");
-                Err(self.cannot_be_handled(kind, version, &why))
+                Err(self.cannot_be_handled(kind, version, &not_registered(kind, &of)))
             }
         }
     }
@@ -169,14 +181,7 @@ impl Reader<'_> {
         let expected = self.expected;
         if !found.kind.is_empty() && found.kind != expected.kind {
             let (kind, version) = self.named(found);
-            let group = found.api_version.split_once('/').map_or("", |(group, _)| group);
-            let why = format!(
-                "converting ({}.{kind}) to ({}.{}): unknown conversion",
-                go_package(group, &version),
-                internal_package(expected.group),
-                expected.kind
-            );
-            return Err(self.cannot_be_handled(&kind, &version, &why));
+            return Err(self.cannot_be_handled(&kind, &version, &not_convertible(&version, &kind, expected)));
         }
         if !found.api_version.is_empty() && found.api_version != expected.api_version() {
             return Err(Status::bad_request(format!(
@@ -248,9 +253,26 @@ fn summary(body: &[u8]) -> String {
     }
 }
 
-/// The package of upstream's types of a group and version, as its errors name them.
-fn go_package(_group: &str, version: &str) -> String {
-    version.to_owned()
+fn not_registered(kind: &str, api_version: &str) -> String {
+    let (kind, api_version) = (machinery::field::go_quote(kind), machinery::field::go_quote(api_version));
+    format!("no kind {kind} is registered for version {api_version} in scheme \"{SCHEME}\"")
+}
+
+fn not_convertible(version: &str, kind: &str, expected: Expected<'_>) -> String {
+    let package = internal_package(expected.group);
+    format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind)
+}
+
+/// Why a document that says it is `found` cannot stand for what is expected; `None` if it can.
+pub fn other_kind(registry: &Registry, found: &TypeMeta, expected: Expected<'_>) -> Option<String> {
+    if found.kind == expected.kind && found.api_version == expected.api_version() {
+        return None;
+    }
+    if registry.table().kind_of(&found.api_version, &found.kind).is_none() {
+        return Some(not_registered(&found.kind, &found.api_version));
+    }
+    let version = found.api_version.rsplit('/').next().unwrap_or_default();
+    (found.kind != expected.kind).then(|| not_convertible(version, &found.kind, expected))
 }
 
 /// The package of upstream's internal types of a group, as its errors name them.

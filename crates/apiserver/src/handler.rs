@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
 use crate::answer;
@@ -43,6 +44,8 @@ pub(crate) struct Arrived {
     pub query: Query,
     pub headers: HeaderMap,
     pub body: Incoming,
+    /// The connection itself, should the request ask to switch protocols.
+    pub upgrade: Option<OnUpgrade>,
 }
 
 impl Requests {
@@ -52,18 +55,19 @@ impl Requests {
     }
 
     async fn answer(&self, connection: &Connection, request: http::Request<Incoming>) -> Response {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let route = Route::read(&head.method, head.uri.path(), &query);
-        let request = Arrived { method: head.method, route, query, headers: head.headers, body };
+        let upgrade = head.extensions.remove::<OnUpgrade>();
+        let request = Arrived { method: head.method, route, query, headers: head.headers, body, upgrade };
         let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS).unwrap_or_default();
         let identity = match self.identify(connection, &request).await {
             Ok(identity) => identity,
-            Err(status) => return answer::failure(&status, form),
+            Err(status) => return self.failure(&status, form),
         };
         let limit = match self.limit(&request) {
             Ok(limit) => limit,
-            Err(status) => return answer::failure(&status, form),
+            Err(status) => return self.failure(&status, form),
         };
         let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
         let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
@@ -73,7 +77,7 @@ impl Requests {
         } else {
             match self.core.env.clock.timeout(limit, answered).await {
                 Some(response) => response,
-                None => return answer::failure(&timed_out(limit), form),
+                None => return self.failure(&timed_out(limit), form),
             }
         };
         if zipped && !lasting { compress::compress(response) } else { response }
@@ -106,16 +110,17 @@ impl Requests {
 
     async fn dispatch(&self, identity: Arc<Identity>, request: Arrived, form: Form) -> Response {
         if let Err(status) = self.authorize(&identity, &request.route) {
-            return answer::failure(&status, form);
+            return self.failure(&status, form);
         }
         if request.route.is_resource {
-            match objects::answer(&self.core, &identity, request).await {
-                Ok(response) => response,
-                Err(status) => answer::failure(&status, form),
-            }
+            objects::answer(&self.core, &identity, request, form).await
         } else {
-            paths::answer(&self.core, &request).unwrap_or_else(|status| answer::failure(&status, form))
+            paths::answer(&self.core, &request).unwrap_or_else(|status| self.failure(&status, form))
         }
+    }
+
+    fn failure(&self, status: &Status, form: Form) -> Response {
+        answer::failure(self.core.registry.load().table(), status, form)
     }
 
     fn authorize(&self, identity: &Identity, route: &Route) -> Result<(), Status> {

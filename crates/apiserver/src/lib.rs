@@ -19,6 +19,7 @@ mod health;
 mod http;
 pub mod identity;
 mod impersonate;
+mod kubelet;
 mod managed;
 mod metrics;
 mod openapi;
@@ -88,6 +89,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let env = env.child("apiserver");
     let tls = http::tls::server_config(&config.serving)?;
     let authenticator = authn::Authenticator::new(&config)?;
+    let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
     let caches = registry::open_caches(&env, store, &table).await?;
     let registry = registry::Registry::built_in(table, &caches);
@@ -102,6 +104,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         caches,
         registry: ArcSwap::from_pointee(registry),
         authenticator,
+        kubelets,
+        openapi: openapi::Documents::default(),
         authorizer: Arc::new(authz::Union { members: vec![Box::new(authz::Masters)] }),
         admission: admission::Chain::default(),
         health: health::Health::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use api::{Table, Verb};
 use kinds::Kind;
+use machinery::json::TypeMeta;
 use machinery::schema::Schema;
 use machinery::status::GroupName;
 use machinery::{Reason, Status};
@@ -138,6 +139,11 @@ impl Served {
         }
     }
 
+    /// What its objects say they are.
+    pub fn type_meta(&self) -> TypeMeta {
+        TypeMeta { api_version: self.api_version.clone(), kind: self.kind.clone() }
+    }
+
     /// The objects.
     pub fn collection(&self) -> Result<Arc<Collection>, Status> {
         self.collection.clone().ok_or_else(method_not_allowed)
@@ -161,6 +167,17 @@ impl Served {
     /// A subresource by name.
     pub fn sub(&self, name: &str) -> Option<&Sub> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+
+    /// What users of a resource that is on its way out are told.
+    pub fn deprecation(&self) -> Option<&'static str> {
+        match (self.group.as_str(), self.plural.as_str()) {
+            ("", "endpoints") => {
+                Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+            }
+            ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+            _ => None,
+        }
     }
 
     /// Seconds after which the store removes its objects by itself.

@@ -3,6 +3,7 @@
 mod binding;
 mod eviction;
 mod scale;
+mod stream;
 
 use api::Verb;
 use bytes::Bytes;
@@ -50,14 +51,17 @@ pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     match (name.as_str(), verb) {
         ("scale", _) => scale::answer(call, request, verb).await,
         ("binding", Verb::Create) => binding::answer(call, request).await,
+        ("log", _) => stream::log(call, request).await,
+        ("exec" | "attach", _) => stream::container(call, request).await,
+        ("portforward", _) => stream::ports(call, request).await,
         ("eviction", Verb::Create) => eviction::answer(call, request).await,
         ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", Verb::Get) => {
-            let (form, rows) = (call.form(&request)?, call.rows(&request)?);
+            let look = call.look(&request)?;
             let route = &request.route;
             let key = (route.namespace.as_str(), route.name.as_str());
             let version = request.query.text("resourceVersion");
             let entry = get::get(call.core, call.served, key, version).await?;
-            objects::object(200, call.served, &entry, form, rows)
+            objects::object(200, call.served, &entry, look)
         }
         ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", Verb::Update) => {
             call.update(request).await

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use api::Table;
 use bytes::Bytes;
+use machinery::json::TypeMeta;
 use machinery::{Reason, Status};
 
-use super::objects::metadata_item;
+use super::objects::{Look, message_of, metadata_of};
 use super::table::{self, Rows};
-use super::{document, json_text, respond};
+use super::{document, json_text, respond, sealed};
 use crate::cache::Entry;
 use crate::document::internal_package;
-use crate::http::accept::{Form, Media, MetaVersion, Shape};
+use crate::http::accept::{Media, MetaVersion, Shape};
 use crate::http::body::Pieces;
 use crate::http::{Body, Response};
 use crate::registry::Served;
@@ -67,8 +69,12 @@ enum ItemForm {
 }
 
 /// Answers with a list.
-pub fn list(served: &Arc<Served>, listing: Listing, form: Form, rows: Rows) -> Result<Response, Status> {
+pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
+    let Look { table: kinds, form, rows } = look;
     let metadata = ListMeta::of(&listing);
+    if form.media == Media::Protobuf && form.shape == Shape::Whole {
+        return messages(kinds, served, listing, &metadata);
+    }
     let mut head = Vec::with_capacity(PIECE + PIECE / 8);
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
         Shape::Whole => {
@@ -95,9 +101,34 @@ pub fn list(served: &Arc<Served>, listing: Listing, form: Form, rows: Rows) -> R
         Media::Json => Ok(respond(200, form.media.name(), json_text(writer.whole(), true))),
         Media::Yaml | Media::Protobuf => {
             let value = machinery::json::parse(&writer.whole()).map_err(Status::internal)?;
-            Ok(document(200, &value, form))
+            Ok(document(kinds, 200, &value, form))
         }
     }
+}
+
+/// A list of protobuf messages.
+fn messages(
+    kinds: &Table,
+    served: &Served,
+    listing: Listing,
+    metadata: &ListMeta,
+) -> Result<Response, Status> {
+    let kind = format!("{}List", served.kind);
+    let known = kinds.kind(&served.group, &served.version, &kind);
+    let metadata_type = known
+        .and_then(|known| kinds.type_of(known).member("metadata"))
+        .ok_or_else(|| Status::internal(format!("the table of kinds has no {kind}")))?;
+    let mut json = Vec::new();
+    metadata.write(&mut json);
+    let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
+    let mut encoded = Vec::new();
+    machinery::protobuf::encode(&metadata, metadata_type, &mut encoded);
+    let items: Vec<Bytes> =
+        listing.items.map(|entry| message_of(served, &entry)).collect::<Result<_, Status>>()?;
+    let mut message = Vec::with_capacity(items.iter().map(|item| item.len() + 6).sum::<usize>() + 64);
+    machinery::protobuf::encode_list(&encoded, items.iter().map(AsRef::as_ref), &mut message);
+    let meta = TypeMeta { api_version: served.api_version.clone(), kind: kind.into() };
+    Ok(respond(200, Media::Protobuf.name(), sealed(&meta, &message)))
 }
 
 fn begin_metadata(head: &mut Vec<u8>, version: MetaVersion, metadata: &ListMeta) {
@@ -139,8 +170,18 @@ impl Writer {
                 self.write(&entry, &mut whole);
             }
         }
-        whole.extend_from_slice(self.end);
+        self.close(&mut whole);
         whole
+    }
+
+    /// A list of bare metadata without items has none at all, as upstream's has.
+    fn close(&self, piece: &mut Vec<u8>) {
+        if self.first && matches!(self.item, ItemForm::Metadata) {
+            piece.truncate(piece.len() - 1);
+            piece.extend_from_slice(b"null}");
+        } else {
+            piece.extend_from_slice(self.end);
+        }
     }
 
     fn into_body(mut self) -> Body {
@@ -166,7 +207,7 @@ impl Writer {
         }
         while piece.len() < PIECE {
             let Some(entry) = items.next() else {
-                piece.extend_from_slice(self.end);
+                self.close(&mut piece);
                 piece.push(b'\n');
                 return Some(Bytes::from(piece));
             };
@@ -186,10 +227,7 @@ impl Writer {
                 whole_item(&self.served, entry, out);
                 Ok(())
             }
-            ItemForm::Metadata => metadata_item(entry).map(|item| {
-                out.push(b'{');
-                out.extend_from_slice(&item);
-            }),
+            ItemForm::Metadata => metadata_of(entry).map(|item| out.extend_from_slice(&item)),
             ItemForm::Row(rows) => table::row(out, &self.served, entry, rows),
         };
         match written {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use api::Table;
 use bytes::{Bytes, BytesMut};
-use machinery::{Status, Value};
+use machinery::{Status, Value, protobuf};
 
 use super::lists::ListMeta;
-use super::objects::metadata_of;
-use super::respond;
+use super::objects::{Look, message_of, metadata_of};
 use super::table::{self, Rows};
+use super::{encode, respond, sealed};
 use crate::cache::{Entry, Event, SeenKind};
 use crate::http::accept::{Form, Media, Shape};
 use crate::http::body::Pieces;
@@ -16,16 +17,18 @@ use crate::http::{Body, Response};
 use crate::registry::Served;
 use crate::verbs::watch::{Item, Watcher};
 
-/// Events whose frames are shared between watchers may be larger than this; smaller batches are joined into one piece.
-const JOIN: usize = 16 * 1024;
+/// Room for the frames of a batch of events.
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// Answers with a watch.
-pub fn watch(served: &Arc<Served>, watcher: Watcher, form: Form, rows: Rows) -> Response {
+pub fn watch(served: &Arc<Served>, watcher: Watcher, look: Look<'_>) -> Response {
+    let Look { table, form, rows } = look;
     let content_type = match form.media {
         Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         Media::Json | Media::Yaml => "application/json",
     };
-    let framer = Framer { served: served.clone(), form, rows, columns_sent: false };
+    let form = Form { pretty: false, ..form };
+    let framer = Framer { kinds: table.clone(), served: served.clone(), form, rows, columns_sent: false };
     let state = (watcher, framer);
     let pieces: Pieces = Box::pin(futures_util::stream::unfold(state, |(mut watcher, mut framer)| async {
         let items = watcher.next().await?;
@@ -35,6 +38,7 @@ pub fn watch(served: &Arc<Served>, watcher: Watcher, form: Form, rows: Rows) -> 
 }
 
 struct Framer {
+    kinds: Arc<Table>,
     served: Arc<Served>,
     form: Form,
     rows: Rows,
@@ -43,33 +47,59 @@ struct Framer {
 
 impl Framer {
     fn piece(&mut self, items: &[Item]) -> Bytes {
-        if let [Item::Change(kind, event)] = items
-            && self.form.shape == Shape::Whole
-        {
-            return shared_frame(*kind, event);
+        if let [one] = items {
+            return self.frame_or_failure(one);
         }
-        let mut piece = BytesMut::with_capacity(JOIN);
+        let mut piece = BytesMut::with_capacity(BATCH_BYTES);
         for item in items {
-            let frame = self.frame(item).unwrap_or_else(|status| failure(&status));
+            let frame = self.frame_or_failure(item);
             piece.extend_from_slice(&frame);
         }
         piece.freeze()
     }
 
+    fn frame_or_failure(&mut self, item: &Item) -> Bytes {
+        self.frame(item).unwrap_or_else(|status| self.document("ERROR", &status.to_value()))
+    }
+
     fn frame(&mut self, item: &Item) -> Result<Bytes, Status> {
         match item {
             Item::Initial(entry) => self.of_entry("ADDED", entry, entry.revision()),
-            Item::Change(kind, event) if self.form.shape == Shape::Whole => Ok(shared_frame(*kind, event)),
+            Item::Change(kind, event) if self.form.shape == Shape::Whole => self.shared(*kind, event),
             Item::Change(kind, event) => {
                 let entry = event.shown(*kind)?;
                 self.of_entry(kind.as_str(), &entry, event.revision)
             }
             Item::Bookmark { revision, ends_initial } => Ok(self.bookmark(*revision, *ends_initial)),
-            Item::Failed(status) => Ok(failure(status)),
+            Item::Failed(status) => Ok(self.document("ERROR", &status.to_value())),
         }
     }
 
+    /// The frame of a whole object, made once for all watchers of an encoding.
+    fn shared(&mut self, kind: SeenKind, event: &Arc<Event>) -> Result<Bytes, Status> {
+        let protobuf = self.form.media == Media::Protobuf;
+        if let Some(frame) = event.frame(kind, protobuf) {
+            return Ok(frame);
+        }
+        let entry = event.shown(kind)?;
+        let frame = self.of_entry(kind.as_str(), &entry, event.revision)?;
+        event.keep_frame(kind, protobuf, frame.clone());
+        Ok(frame)
+    }
+
     fn of_entry(&mut self, kind: &str, entry: &Entry, revision: u64) -> Result<Bytes, Status> {
+        if self.form.media == Media::Protobuf {
+            let object = match self.form.shape {
+                Shape::Whole | Shape::Table(_) => {
+                    sealed(&self.served.type_meta(), &message_of(&self.served, entry)?)
+                }
+                Shape::Metadata(_) | Shape::MetadataList(_) => {
+                    let metadata = machinery::json::parse(&metadata_of(entry)?).map_err(Status::internal)?;
+                    return Ok(self.document(kind, &metadata));
+                }
+            };
+            return Ok(protobuf_frame(kind, &object));
+        }
         let mut out = begin(kind, entry.object().json_len());
         match self.form.shape {
             Shape::Whole => entry.object().write_json(&mut out),
@@ -102,36 +132,34 @@ impl Framer {
             ("apiVersion", Value::from(api_version)),
             ("metadata", metadata),
         ]);
-        if matches!(self.form.shape, Shape::Table(_)) {
-            object.set("columnDefinitions", Value::Null);
-            object.set("rows", Vec::new());
-        } else if self.form.shape == Shape::Whole {
-            crate::order::canonical(&mut object, self.served.schema.root());
+        match self.form.shape {
+            Shape::Table(_) => {
+                object.set("columnDefinitions", Value::Null);
+                object.set("rows", Vec::new());
+            }
+            Shape::Whole => crate::order::canonical(&mut object, self.served.schema.root()),
+            Shape::Metadata(_) | Shape::MetadataList(_) => {}
         }
-        let mut out = begin("BOOKMARK", 256);
-        machinery::json::encode(&object, &mut out);
+        self.document("BOOKMARK", &object)
+    }
+
+    /// The frame of a document that is no object of the cache.
+    fn document(&self, kind: &str, document: &Value) -> Bytes {
+        if self.form.media == Media::Protobuf {
+            // Every document sent here is of a kind that has a protobuf form.
+            let body = encode(&self.kinds, document, self.form).unwrap_or_default();
+            return protobuf_frame(kind, &body);
+        }
+        let mut out = begin(kind, 256);
+        machinery::json::encode(document, &mut out);
         end(out)
     }
 }
 
-/// The frame of a whole object, made once for all watchers.
-fn shared_frame(kind: SeenKind, event: &Arc<Event>) -> Bytes {
-    event
-        .frame(kind, || match event.shown(kind) {
-            Ok(entry) => {
-                let mut out = begin(kind.as_str(), entry.object().json_len());
-                entry.object().write_json(&mut out);
-                end(out)
-            }
-            Err(status) => failure(&status),
-        })
-        .clone()
-}
-
-fn failure(status: &Status) -> Bytes {
-    let mut out = begin("ERROR", 256);
-    machinery::json::encode(&status.to_value(), &mut out);
-    end(out)
+fn protobuf_frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(object.len() + 32);
+    protobuf::encode_event(kind, object, &mut out);
+    Bytes::from(out)
 }
 
 fn begin(kind: &str, size: usize) -> Vec<u8> {

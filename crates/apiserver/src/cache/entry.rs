@@ -106,15 +106,9 @@ pub struct Event {
     frames: Frames,
 }
 
-/// An event as it goes to watchers in JSON, by type; made for the first of them.
+/// An event as it goes to watchers, by type and encoding; made for the first of them.
 #[derive(Debug, Default)]
-struct Frames {
-    added: OnceLock<Bytes>,
-    modified: OnceLock<Bytes>,
-    deleted: OnceLock<Bytes>,
-    /// The previous state, reported as deleted to those whose selector it ceased to match.
-    gone: OnceLock<Bytes>,
-}
+struct Frames([OnceLock<Bytes>; 8]);
 
 /// The type of an event as one watcher sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,15 +162,19 @@ impl Event {
         }
     }
 
-    /// The place of the frame that watchers of JSON share for a type.
-    pub fn frame(&self, kind: SeenKind, make: impl FnOnce() -> Bytes) -> &Bytes {
-        let slot = match kind {
-            SeenKind::Added => &self.frames.added,
-            SeenKind::Modified => &self.frames.modified,
-            SeenKind::Deleted => &self.frames.deleted,
-            SeenKind::Gone => &self.frames.gone,
-        };
-        slot.get_or_init(make)
+    /// The frame that watchers of an encoding share for a type, if one of them made it already.
+    pub fn frame(&self, kind: SeenKind, protobuf: bool) -> Option<Bytes> {
+        self.slot(kind, protobuf).get().cloned()
+    }
+
+    /// Keeps a frame for the other watchers.
+    pub fn keep_frame(&self, kind: SeenKind, protobuf: bool, frame: Bytes) {
+        // Somebody else may have been faster; then both frames are the same.
+        let _ = self.slot(kind, protobuf).set(frame);
+    }
+
+    fn slot(&self, kind: SeenKind, protobuf: bool) -> &OnceLock<Bytes> {
+        &self.frames.0[kind as usize * 2 + usize::from(protobuf)]
     }
 }
 

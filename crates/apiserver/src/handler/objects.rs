@@ -1,6 +1,6 @@
 //! Requests about objects: from the route to the verb, and from its outcome to the answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::Verb;
 use http::Method;
@@ -8,14 +8,14 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use machinery::{Reason, Status, Value};
 
 use super::{Arrived, read_body};
-use crate::answer::{self, lists, objects, table, watches};
-use crate::cache::Entry;
+use crate::answer::objects::{self, Look};
+use crate::answer::{self, lists, table, watches};
 use crate::core::Core;
 use crate::document::{self, Expected};
 use crate::http::Response;
 use crate::http::accept::{self, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
-use crate::registry::{Served, method_not_allowed, no_such_resource};
+use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::route::Route;
 use crate::verbs::{self, delete, deletecollection, get, list, watch};
 use crate::write::{self, Outcome, Request};
@@ -25,37 +25,28 @@ pub(super) fn is_stream(route: &Route) -> bool {
     matches!(route.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log")
 }
 
-/// Answers a request about objects.
+/// Answers a request about objects; `plain` is the form of failures.
 pub(super) async fn answer(
     core: &Arc<Core>,
     identity: &Arc<Identity>,
     request: Arrived,
-) -> Result<Response, Status> {
+    plain: Form,
+) -> Response {
     let registry = core.registry.load_full();
     let route = &request.route;
-    let served = registry.find(&route.group, &route.version, &route.resource).ok_or_else(no_such_resource)?;
-    let call = Call { core, identity, served };
-    let serves_name = route.named_by_path || !served.namespaced || !route.namespace.is_empty();
-    if !route.rest.is_empty() && !is_stream(route) || (!served.namespaced && !of_cluster(served, route)) {
-        return Err(no_such_resource());
-    }
-    if !route.subresource.is_empty() {
-        return crate::subresource::answer(&call, request).await;
-    }
-    let verb = call.verb(&request.method, route)?;
-    if verb == Verb::Create && !serves_name {
-        return Err(method_not_allowed());
-    }
-    match verb {
-        Verb::Get => call.get(&request).await,
-        Verb::List => call.list(&request).await,
-        Verb::Watch => call.watch(&request).await,
-        Verb::Create => call.create(request).await,
-        Verb::Update => call.update(request).await,
-        Verb::Patch => call.patch(request).await,
-        Verb::Delete => call.delete(request).await,
-        Verb::DeleteCollection => call.delete_collection(request).await,
-    }
+    let Some(served) = registry.find(&route.group, &route.version, &route.resource) else {
+        return if crate::discovery::is_known_version(&registry, &route.group, &route.version) {
+            answer::failure(registry.table(), &no_such_resource(), plain)
+        } else {
+            crate::discovery::nowhere(&registry, &route.group, plain)
+        };
+    };
+    let call = Call { core, identity, registry: &registry, served, warnings: Mutex::default() };
+    call.warnings().extend(served.deprecation().map(str::to_owned));
+    let outcome = call.answer(request).await;
+    let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
+    answer::warn(&mut response, &call.warnings());
+    response
 }
 
 /// A resource of the cluster has no path below a namespace, but for namespaces themselves.
@@ -67,10 +58,43 @@ fn of_cluster(served: &Served, route: &Route) -> bool {
 pub(crate) struct Call<'a> {
     pub core: &'a Arc<Core>,
     pub identity: &'a Arc<Identity>,
+    pub registry: &'a Registry,
     pub served: &'a Arc<Served>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Call<'_> {
+    /// What the client is told beside the answer, whatever that is.
+    pub fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Arrived) -> Result<Response, Status> {
+        let route = &request.route;
+        if !route.rest.is_empty() && !is_stream(route)
+            || (!self.served.namespaced && !of_cluster(self.served, route))
+        {
+            return Err(no_such_resource());
+        }
+        if !route.subresource.is_empty() {
+            return crate::subresource::answer(self, request).await;
+        }
+        let verb = self.verb(&request.method, route)?;
+        if verb == Verb::Create && self.served.namespaced && route.namespace.is_empty() {
+            return Err(method_not_allowed());
+        }
+        match verb {
+            Verb::Get => self.get(&request).await,
+            Verb::List => self.list(&request).await,
+            Verb::Watch => self.watch(&request).await,
+            Verb::Create => self.create(request).await,
+            Verb::Update => self.update(request).await,
+            Verb::Patch => self.patch(request).await,
+            Verb::Delete => self.delete(request).await,
+            Verb::DeleteCollection => self.delete_collection(request).await,
+        }
+    }
+
     fn verb(&self, method: &Method, route: &Route) -> Result<Verb, Status> {
         let named = route.named_by_path;
         let verb = match (method.as_str(), named) {
@@ -87,41 +111,43 @@ impl Call<'_> {
         if self.served.verbs.contains(&verb) { Ok(verb) } else { Err(method_not_allowed()) }
     }
 
-    pub fn rows(&self, request: &Arrived) -> Result<table::Rows, Status> {
-        Ok(table::Rows {
+    /// How the answer is to be shown.
+    pub fn look(&self, request: &Arrived) -> Result<Look<'_>, Status> {
+        let rows = table::Rows {
             now_secs: self.core.env.clock.now().secs(),
             include: table::Include::read(&request.query)?,
-        })
+        };
+        Ok(Look { table: self.registry.table(), form: self.form(request)?, rows })
     }
 
+    /// The form of an answer that is no object of the resource.
     pub fn form(&self, request: &Arrived) -> Result<Form, Status> {
         accept::negotiate(&request.headers, &request.query, OBJECTS)
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {
-        let (form, rows) = (self.form(request)?, self.rows(request)?);
+        let look = self.look(request)?;
         let route = &request.route;
         let key = (route.namespace.as_str(), route.name.as_str());
         let entry = get::get(self.core, self.served, key, request.query.text("resourceVersion")).await?;
-        objects::object(200, self.served, &entry, form, rows)
+        objects::object(200, self.served, &entry, look)
     }
 
     async fn list(&self, request: &Arrived) -> Result<Response, Status> {
-        let (form, rows) = (self.form(request)?, self.rows(request)?);
+        let look = self.look(request)?;
         let options = list::Options::read(&request.query, false)?;
         let listing = list::list(self.core, self.served, &request.route.namespace, &options).await?;
-        lists::list(self.served, listing, form, rows)
+        lists::list(self.served, listing, look)
     }
 
     async fn watch(&self, request: &Arrived) -> Result<Response, Status> {
-        let form = self.watch_form(request)?;
-        let rows = self.rows(request)?;
+        let look = Look { form: self.watch_form(request)?, ..self.look(request)? };
         let mut options = list::Options::read(&request.query, true)?;
         if request.route.old_watch && request.route.named_by_path {
             options.fields = format!("metadata.name={}", request.route.name);
         }
         let watcher = watch::watch(self.core, self.served, &request.route.namespace, &options).await?;
-        Ok(watches::watch(self.served, watcher, form, rows))
+        Ok(watches::watch(self.served, watcher, look))
     }
 
     fn watch_form(&self, request: &Arrived) -> Result<Form, Status> {
@@ -152,92 +178,80 @@ impl Call<'_> {
     }
 
     async fn create(&self, request: Arrived) -> Result<Response, Status> {
-        let form = self.form(&request)?;
-        let rows = self.rows(&request)?;
+        let look = self.look(&request)?;
         let options = self.write_options(&request, "CreateOptions")?;
-        let (route, document, found) = self.read(request, Expected::object(self.served), &options).await?;
+        let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
         let outcome = verbs::create::create(self.request(&route, &options), document).await?;
-        self.written(outcome, found, form, rows)
+        self.written(outcome, look)
     }
 
     pub async fn update(&self, request: Arrived) -> Result<Response, Status> {
-        let form = self.form(&request)?;
-        let rows = self.rows(&request)?;
+        let look = self.look(&request)?;
         let options = self.write_options(&request, "UpdateOptions")?;
-        let (route, document, found) = self.read(request, Expected::object(self.served), &options).await?;
+        let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
         let outcome = verbs::update::update(self.request(&route, &options), document).await?;
-        self.written(outcome, found, form, rows)
+        self.written(outcome, look)
     }
 
     pub async fn patch(&self, request: Arrived) -> Result<Response, Status> {
-        let form = self.form(&request)?;
-        let rows = self.rows(&request)?;
+        let look = self.look(&request)?;
         let content_type = request.header(CONTENT_TYPE).to_owned();
         let options = self.write_options(&request, "PatchOptions")?;
         let Arrived { route, body, .. } = request;
         let patch = verbs::patch::Patch::of(&content_type)?;
         let body = read_body(body, self.core.config.limits.body).await?;
         let outcome = verbs::patch::patch(self.request(&route, &options), patch, body).await?;
-        self.written(outcome, Vec::new(), form, rows)
+        self.written(outcome, look)
     }
 
-    /// Reads the body of a write; what was found wrong with it and is no reason to refuse it comes along.
+    /// Reads the body of a write; what was found wrong with it and is no reason to refuse it becomes warnings.
     pub async fn read(
         &self,
         request: Arrived,
         expected: Expected<'_>,
         options: &write::Options,
-    ) -> Result<(Route, Value, Vec<String>), Status> {
+    ) -> Result<(Route, Value), Status> {
         let media = document::media_of(Some(request.header(CONTENT_TYPE)))?;
         let Arrived { route, body, .. } = request;
         let body = read_body(body, self.core.config.limits.body).await?;
-        let registry = self.core.registry.load();
-        let document = document::read(&registry, &body, media, expected, options.validation)?;
-        Ok((route, document.value, document.findings))
+        let document = document::read(self.registry, &body, media, expected, options.validation)?;
+        self.warnings().extend(document.findings);
+        Ok((route, document.value))
     }
 
     /// Answers a write.
-    pub fn written(
-        &self,
-        outcome: Outcome,
-        mut found: Vec<String>,
-        form: Form,
-        rows: table::Rows,
-    ) -> Result<Response, Status> {
+    fn written(&self, outcome: Outcome, look: Look<'_>) -> Result<Response, Status> {
         let code = if outcome.created { 201 } else { 200 };
-        let mut response = objects::object(code, self.served, &outcome.entry, form, rows)?;
-        found.extend(outcome.warnings);
-        answer::warn(&mut response, &found);
-        Ok(response)
+        self.warnings().extend(outcome.warnings);
+        objects::object(code, self.served, &outcome.entry, look)
     }
 
     async fn delete(&self, request: Arrived) -> Result<Response, Status> {
-        let form = self.form(&request)?;
-        let rows = self.rows(&request)?;
+        let look = self.look(&request)?;
         let (route, options) = self.delete_options(request).await?;
         let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
         match delete::delete(self.request(&route, &writing), &options).await? {
             delete::Deleted::Gone(uid) => {
-                let plain = Form { shape: Shape::Whole, ..form };
-                Ok(answer::document(200, &delete::success(self.served, &route.name, &uid), plain))
+                let plain = Form { shape: Shape::Whole, ..look.form };
+                Ok(answer::document(
+                    look.table,
+                    200,
+                    &delete::success(self.served, &route.name, &uid),
+                    plain,
+                ))
             }
-            delete::Deleted::Object(entry) => self.deleted(&entry, form, rows),
+            delete::Deleted::Object(entry) => objects::object(200, self.served, &entry, look),
         }
     }
 
-    fn deleted(&self, entry: &Arc<Entry>, form: Form, rows: table::Rows) -> Result<Response, Status> {
-        objects::object(200, self.served, entry, form, rows)
-    }
-
     async fn delete_collection(&self, request: Arrived) -> Result<Response, Status> {
-        let form = self.form(&request)?;
-        let rows = self.rows(&request)?;
+        let look = self.look(&request)?;
         let selection = list::Options::read(&request.query, false)?;
         let (route, options) = self.delete_options(request).await?;
         let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
         let request = Request { name: "", ..self.request(&route, &writing) };
         let listing = deletecollection::delete_collection(request, &selection, &options).await?;
-        lists::list(self.served, listing, form, rows)
+        lists::list(self.served, listing, look)
     }
 
     async fn delete_options(&self, request: Arrived) -> Result<(Route, delete::Options), Status> {
@@ -247,13 +261,12 @@ impl Call<'_> {
         if body.is_empty() {
             return Ok((route, delete::Options::read(&query, None)?));
         }
-        document::media_of(Some(&content_type))?;
-        let registry = self.core.registry.load();
-        let table = registry.table();
+        let media = document::media_of(Some(&content_type))?;
+        let table = self.registry.table();
         let kind = table
             .kind("", "v1", "DeleteOptions")
             .ok_or_else(|| Status::internal("the table of kinds has no DeleteOptions"))?;
-        let document = delete::decode(&body, &table.schema_of(kind))?;
+        let document = delete::decode(&body, media, &table.schema_of(kind))?;
         Ok((route, delete::Options::read(&query, Some(&document))?))
     }
 }

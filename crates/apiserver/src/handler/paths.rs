@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::discovery;
 use crate::health::Endpoint;
 use crate::http::Response;
-use crate::http::accept::{self, DOCUMENTS};
+use crate::http::accept::{self, DOCUMENTS, Media};
 use crate::registry::{method_not_allowed, no_such_resource};
 use crate::version;
 
@@ -20,11 +20,17 @@ pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status>
         let report = core.health.report(endpoint, check, &request.query);
         return Ok(answer::text(report.code, report.text));
     }
+    let registry = core.registry.load();
     let trimmed = path.trim_end_matches('/');
     match trimmed {
         "/version" => {
             let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS).unwrap_or_default();
-            Ok(answer::document(200, &version::document(), accept::Form { pretty: true, ..form }))
+            Ok(answer::document(
+                registry.table(),
+                200,
+                &version::document(),
+                accept::Form { media: Media::Json, pretty: true, ..form },
+            ))
         }
         "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text())),
         _ if trimmed.starts_with("/openapi/") => {

@@ -66,7 +66,7 @@ pub struct Form {
 }
 
 /// All encodings, in the order in which a wildcard picks.
-pub const ALL: &[Media] = &[Media::Json, Media::Yaml];
+pub const ALL: &[Media] = &[Media::Json, Media::Yaml, Media::Protobuf];
 
 impl Media {
     /// The media type.
@@ -221,6 +221,8 @@ mod tests {
         assert_eq!(pick(table, DOCUMENTS), Ok(form(Media::Json, Shape::Whole)));
         assert_eq!(pick("*/*", OBJECTS), Ok(form(Media::Json, Shape::Whole)));
         assert_eq!(pick("application/*;q=0.1, application/yaml", OBJECTS), Ok(form(Media::Yaml, Shape::Whole)));
+        let protobuf = "application/vnd.kubernetes.protobuf,application/json";
+        assert_eq!(pick(protobuf, OBJECTS), Ok(form(Media::Protobuf, Shape::Whole)));
         let beta = "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io";
         assert_eq!(pick(beta, OBJECTS), Ok(form(Media::Json, Shape::Metadata(MetaVersion::V1Beta1))));
         assert!(pick("application/json;stream=watch", OBJECTS).is_ok_and(|form| form.stream));
@@ -228,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_is_not_on_offer_is_refused_with_what_is() {
-        let expected = "only the following media types are accepted: application/json, application/yaml";
+        let expected = "only the following media types are accepted: application/json, application/yaml, \
+                        application/vnd.kubernetes.protobuf";
         for accept in [
             "text/plain",
             "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",

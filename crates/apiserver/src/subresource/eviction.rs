@@ -31,7 +31,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let kind = table.kind("policy", "v1", "Eviction").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
     let expected = Expected { group: "policy", version: "v1", kind: "Eviction", schema: &schema };
-    let (route, eviction, _) = call.read(request, expected, &options).await?;
+    let (route, eviction) = call.read(request, expected, &options).await?;
     let own = eviction.at(&["metadata", "name"]).str_or_empty();
     if !own.is_empty() && own != route.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
@@ -39,7 +39,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let deletion = delete::Options::read(&Query::default(), Some(eviction.get("deleteOptions")))?;
     options.dry_run |= deletion.dry_run;
     evict(call.request(&route, &options), &deletion).await?;
-    Ok(answer::document(201, &created(), form))
+    Ok(answer::document(table, 201, &created(), form))
 }
 
 /// Evicts a pod if its budget allows it.

@@ -1,6 +1,6 @@
 //! `scale`: how many of something there are to be, whatever it is.
 
-use api::Verb;
+use api::{Table, Verb};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use machinery::field::{Error, Path};
@@ -34,17 +34,17 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
         Verb::Get => {
             let key = (request.route.namespace.as_str(), request.route.name.as_str());
             let entry = get::get(call.core, call.served, key, "").await?;
-            show(&entry.object().to_value()?, &schema, form)
+            show(table, &entry.object().to_value()?, &schema, form)
         }
         Verb::Update => {
             let options = call.write_options(&request, "UpdateOptions")?;
             let expected =
                 Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
-            let (route, scale, _) = call.read(request, expected, &options).await?;
+            let (route, scale) = call.read(request, expected, &options).await?;
             let request = call.request(&route, &options);
             update::check_name(request, &scale)?;
             let outcome = update::change(request, &Rescale { request, scale: &scale }).await?;
-            show(&outcome.entry.object().to_value()?, &schema, form)
+            show(table, &outcome.entry.object().to_value()?, &schema, form)
         }
         Verb::Patch => {
             let options = call.write_options(&request, "PatchOptions")?;
@@ -52,7 +52,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
             let Arrived { route, body, .. } = request;
             let body = read_body(body, call.core.config.limits.body).await?;
             let scale = patch_scale(call.request(&route, &options), patch, body).await?;
-            Ok(answer::document(200, &scale, form))
+            Ok(answer::document(table, 200, &scale, form))
         }
         _ => Err(method_not_allowed()),
     }
@@ -70,10 +70,10 @@ pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes)
     Ok(scale)
 }
 
-fn show(object: &Value, schema: &Schema, form: Form) -> Result<Response, Status> {
+fn show(table: &Table, object: &Value, schema: &Schema, form: Form) -> Result<Response, Status> {
     let mut scale = scale_of(object)?;
     crate::order::canonical(&mut scale, schema.root());
-    Ok(answer::document(200, &scale, form))
+    Ok(answer::document(table, 200, &scale, form))
 }
 
 /// The scale of an object.

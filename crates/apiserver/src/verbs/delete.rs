@@ -11,6 +11,7 @@ use store::Txn;
 
 use crate::admission::Operation;
 use crate::cache::Entry;
+use crate::http::accept::Media;
 use crate::query::Query;
 use crate::registry::Served;
 use crate::write::{Commit, Committed, Request, check_dry_run};
@@ -152,8 +153,24 @@ fn document_of(query: &Query) -> Result<Value, Status> {
     Ok(document)
 }
 
-/// Reads `DeleteOptions` as a client sends them, in JSON.
-pub fn decode(json: &[u8], schema: &Schema) -> Result<Value, Status> {
+/// Reads `DeleteOptions` as a client sends them.
+pub fn decode(body: &[u8], media: Media, schema: &Schema) -> Result<Value, Status> {
+    let from_yaml;
+    let json = match media {
+        Media::Yaml => {
+            let document = machinery::yaml::decode(body).map_err(|error| Status::bad_request(error.to_string()))?;
+            from_yaml = machinery::json::to_vec(&document);
+            &from_yaml
+        }
+        Media::Protobuf => {
+            let envelope = machinery::protobuf::open(body);
+            let document = envelope.and_then(|envelope| {
+                machinery::protobuf::decode(envelope.raw, &envelope.meta, schema.root())
+            });
+            return document.map_err(|error| Status::bad_request(error.to_string()));
+        }
+        Media::Json => body,
+    };
     let mut report = machinery::json::Report::ignoring();
     let found = machinery::json::type_meta(json).map_err(|error| {
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))

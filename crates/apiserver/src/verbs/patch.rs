@@ -1,12 +1,12 @@
 //! Patching objects.
 
 use bytes::Bytes;
-use machinery::json::Report;
+use machinery::json::{Report, TypeMeta};
 use machinery::patch::{self, Shown};
 use machinery::{Reason, Status, Value};
 
 use super::update::{self, Change};
-use crate::document::Validation;
+use crate::document::{self, Expected, Validation};
 use crate::write::{Outcome, Request};
 
 /// The forms of a patch.
@@ -58,6 +58,22 @@ pub async fn patch(request: Request<'_>, patch: Patch, body: Bytes) -> Result<Ou
     Ok(outcome)
 }
 
+impl Patching<'_> {
+    /// 422 if the patch makes of the object one of another kind.
+    fn check_kind(&self, patched: &Value) -> Result<(), Status> {
+        let registry = self.request.core.registry.load();
+        let expected = Expected::object(self.request.served);
+        let found = TypeMeta {
+            api_version: patched.get("apiVersion").str_or_empty().into(),
+            kind: patched.get("kind").str_or_empty().into(),
+        };
+        match document::other_kind(&registry, &found, expected) {
+            None => Ok(()),
+            Some(why) => Err(patch::invalid(&machinery::json::to_string(patched), &why)),
+        }
+    }
+}
+
 impl Change for Patching<'_> {
     fn apply(&self, current: &Value) -> Result<Value, Status> {
         let request = self.request;
@@ -68,10 +84,12 @@ impl Change for Patching<'_> {
         let mut object = match self.patch {
             Patch::Json => {
                 let patched = patch::json(document, &self.body, &mut report)?;
+                self.check_kind(&patched)?;
                 patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
             }
             Patch::Merge => {
                 let patched = patch::merge(document, &self.body, &mut report)?;
+                self.check_kind(&patched)?;
                 patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
             }
             Patch::Strategic => {
