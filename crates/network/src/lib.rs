@@ -7,6 +7,7 @@ pub mod names;
 pub mod netlink;
 pub mod nftables;
 mod node;
+pub mod overlay;
 pub mod podnet;
 pub mod proxy;
 pub mod view;

@@ -17,8 +17,13 @@ pub fn link_prefix(instance: &str) -> String {
     format!("ic{:04x}", hash(instance) & 0xffff)
 }
 
+/// The name of the tunnel to other nodes.
+pub fn tunnel(instance: &str) -> String {
+    format!("{}-tunnel", link_prefix(instance))
+}
+
 /// FNV-1a with its bits mixed: names must not change from one version to the next.
-fn hash(text: &str) -> u64 {
+pub fn hash(text: &str) -> u64 {
     let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
@@ -37,6 +42,7 @@ mod tests {
         assert!(name.starts_with(&link_prefix("default")));
         assert_ne!(link("default", "a"), link("default", "b"));
         assert_ne!(link_prefix("one"), link_prefix("two"));
+        assert!(tunnel("default").len() <= 15);
         assert_eq!(table("My cluster/1", "pods"), "ironclad-my-cluster-1-pods");
     }
 }

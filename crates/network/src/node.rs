@@ -12,6 +12,7 @@ use crate::dns;
 use crate::feed::Feed;
 use crate::host;
 use crate::netlink::{Error, Namespace};
+use crate::overlay;
 use crate::podnet::{self, PodNet};
 use crate::proxy::install::Blocks;
 use crate::proxy::{self, Proxy};
@@ -115,6 +116,22 @@ pub fn start(
     let feed = Feed::start(transport.clone(), env);
     let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport, env);
     follow_own_node(&config, &nodes, &pod_net);
+    let own_v4 = config.node_addresses.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    });
+    if let Some(node_address) = own_v4 {
+        let tunnel = overlay::Config {
+            instance: config.instance.clone(),
+            namespace: config.namespace.clone(),
+            node_name: config.node_name.clone(),
+            node_address,
+            pod_blocks: config.pod_blocks.clone(),
+            vni: overlay::vni(&[&config.cluster_blocks[..], &config.service_blocks].concat()),
+            mtu: config.mtu,
+        };
+        env.tasks.spawn("ways to other nodes", overlay::run(tunnel, nodes.clone(), env.child("overlay")));
+    }
     let (key, name) = (Key::new("", &config.node_name), config.node_name.clone());
     let this_node = move || match nodes.get(&key) {
         Some(entry) => entry.facts.clone(),

@@ -4,5 +4,6 @@ mod api;
 mod bench;
 mod cluster;
 mod dns;
+mod overlay;
 mod podnet;
 mod proxy;
