@@ -2,7 +2,14 @@
 //!
 //! Every plugin that changes objects runs before any that only checks them, as upstream's do.
 
+mod default_class;
+mod escalation;
 mod namespace_lifecycle;
+mod priority;
+mod service_account;
+mod storage_protection;
+mod taint_nodes;
+mod tolerations;
 
 use std::fmt;
 use std::future::Future;
@@ -11,6 +18,7 @@ use std::sync::Arc;
 
 use machinery::{Status, Value};
 
+use crate::authz::rbac::Rbac;
 use crate::cache::Caches;
 use crate::identity::Identity;
 use crate::registry::Served;
@@ -106,13 +114,24 @@ pub struct Chain {
     plugins: Vec<Box<dyn Plugin>>,
 }
 
-impl Default for Chain {
-    fn default() -> Chain {
-        Chain { plugins: vec![Box::new(namespace_lifecycle::NamespaceLifecycle)] }
-    }
-}
-
 impl Chain {
+    /// Those that are on by default.
+    pub fn new(roles: &Arc<Rbac>) -> Chain {
+        Chain {
+            plugins: vec![
+                Box::new(namespace_lifecycle::NamespaceLifecycle),
+                Box::new(service_account::ServiceAccount),
+                Box::new(taint_nodes::TaintNodes),
+                Box::new(priority::Priority),
+                Box::new(tolerations::DefaultTolerations),
+                Box::new(storage_protection::StorageProtection),
+                Box::new(default_class::DefaultStorageClass),
+                Box::new(default_class::DefaultIngressClass),
+                Box::new(escalation::Escalation::new(roles)),
+            ],
+        }
+    }
+
     /// Lets every plugin change the object.
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {

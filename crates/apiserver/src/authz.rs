@@ -1,8 +1,16 @@
 //! Authorization: may they?
 
+pub(crate) mod bootstrap;
+pub(crate) mod node;
+pub(crate) mod rbac;
+pub(crate) mod rules;
+
+use std::sync::Arc;
+
 use machinery::status::GroupName;
 use machinery::{Reason, Status};
 
+use crate::cache::Caches;
 use crate::identity::{Identity, MASTERS};
 
 /// What somebody wants to do.
@@ -33,8 +41,8 @@ pub struct Attributes<'a> {
 /// What an authorizer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
-    Allow,
+    /// Yes; the reason may be empty.
+    Allow(String),
     /// No, whatever others say.
     Deny(String),
     /// Not mine to decide; the reason may be empty.
@@ -53,7 +61,7 @@ pub struct Masters;
 
 impl Authorizer for Masters {
     fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        if attributes.identity.is_in(MASTERS) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+        if attributes.identity.is_in(MASTERS) { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
     }
 }
 
@@ -62,6 +70,19 @@ impl Authorizer for Masters {
 pub struct Union {
     /// In order.
     pub members: Vec<Box<dyn Authorizer>>,
+}
+
+impl Union {
+    /// Those of every server: masters, nodes, and then the roles.
+    pub fn new(caches: &Caches, roles: &Arc<rbac::Rbac>) -> Union {
+        Union { members: vec![Box::new(Masters), Box::new(node::Nodes::new(caches)), Box::new(roles.clone())] }
+    }
+}
+
+impl<T: Authorizer> Authorizer for Arc<T> {
+    fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+        (**self).authorize(attributes)
+    }
 }
 
 impl Authorizer for Union {
@@ -84,7 +105,7 @@ impl Authorizer for Union {
 /// Asks, and says no in upstream's words.
 pub fn check(authorizer: &dyn Authorizer, attributes: &Attributes<'_>) -> Result<(), Status> {
     let reason = match authorizer.authorize(attributes) {
-        Decision::Allow => return Ok(()),
+        Decision::Allow(_) => return Ok(()),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
     };
     Err(forbidden(attributes, &reason))
@@ -132,8 +153,64 @@ fn sentence(attributes: &Attributes<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use env::{Env, WallTime};
+    use store::memory::Memory;
+    use store::{Options, Store, Txn, Write};
+
     use super::*;
+
+    /// Caches over a store in memory, and a way to put objects there.
+    pub(crate) struct World {
+        pub(crate) caches: Arc<Caches>,
+        pub(crate) env: Env,
+        store: Arc<Memory>,
+    }
+
+    impl World {
+        pub(crate) async fn new() -> World {
+            let env = Env::simulated(WallTime::from_secs(1_800_000_000), 1);
+            let store = Memory::new(Options::default(), env.clone());
+            let names: Vec<String> = [
+                "core/pods",
+                "core/nodes",
+                "core/secrets",
+                "core/namespaces",
+                "core/serviceaccounts",
+                "core/persistentvolumeclaims",
+                "scheduling.k8s.io/priorityclasses",
+                "storage.k8s.io/storageclasses",
+                "networking.k8s.io/ingressclasses",
+                "rbac.authorization.k8s.io/clusterroles",
+                "rbac.authorization.k8s.io/roles",
+                "rbac.authorization.k8s.io/clusterrolebindings",
+                "rbac.authorization.k8s.io/rolebindings",
+            ]
+            .map(str::to_owned)
+            .to_vec();
+            let caches = Caches::open(&env, store.clone(), &names).await.unwrap();
+            World { caches, env, store }
+        }
+
+        pub(crate) async fn put(&self, collection: &str, key: &str, json: &str) {
+            let value = Bytes::copy_from_slice(json.as_bytes());
+            let key = Bytes::from(format!("/registry/{collection}/{key}"));
+            self.write(Write::Put { key, value, ttl_secs: None }).await;
+        }
+
+        pub(crate) async fn delete(&self, collection: &str, key: &str) {
+            self.write(Write::Delete(Bytes::from(format!("/registry/{collection}/{key}")))).await;
+        }
+
+        async fn write(&self, write: Write) {
+            self.store.commit(Txn { guards: vec![], writes: vec![write] }).await.unwrap();
+            let caught_up = self.env.clock.timeout(Duration::from_secs(10), self.caches.catch_up()).await;
+            caught_up.expect("the cache follows the store").unwrap();
+        }
+    }
 
     fn attributes<'a>(identity: &'a Identity) -> Attributes<'a> {
         Attributes {
@@ -167,7 +244,7 @@ mod tests {
     #[test]
     fn the_first_opinion_counts() {
         let admin = Identity::new("admin", &[MASTERS]);
-        let union = Union { members: vec![Box::new(Masters)] };
+        let union = Union { members: vec![Box::new(Masters) as Box<dyn Authorizer>] };
         assert!(check(&union, &attributes(&admin)).is_ok());
         assert!(check(&Union::default(), &attributes(&admin)).is_err());
     }

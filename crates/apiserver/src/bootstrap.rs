@@ -32,6 +32,7 @@ pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
     for wanted in all(core) {
         ensure(core, wanted).await?;
     }
+    crate::authz::bootstrap::run(core).await?;
     set_range_ready(core).await
 }
 

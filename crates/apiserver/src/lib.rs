@@ -97,17 +97,18 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let addr = listener.local_addr().map_err(unavailable)?;
     let limits = config.limits;
+    let policy = authz::rbac::Rbac::new(&caches);
     let core = Arc::new(Core {
         address: addr,
         config,
         env: env.clone(),
-        caches,
+        caches: caches.clone(),
         registry: ArcSwap::from_pointee(registry),
         authenticator,
         kubelets,
         openapi: openapi::Documents::default(),
-        authorizer: Arc::new(authz::Union { members: vec![Box::new(authz::Masters)] }),
-        admission: admission::Chain::default(),
+        authorizer: Arc::new(authz::Union::new(&caches, &policy)),
+        admission: admission::Chain::new(&policy),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
