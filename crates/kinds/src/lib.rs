@@ -21,13 +21,17 @@ pub mod policy_group;
 pub mod rbac;
 pub mod registry;
 pub mod scheduling;
+pub mod storage;
 pub mod table;
 
 pub mod apps;
+pub mod autoscaling;
 pub mod batch;
+pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
+pub mod flowcontrol;
 pub mod networking;
 pub mod node_group;
 

@@ -77,6 +77,8 @@ pub struct Policy {
     pub generation: bool,
     /// Whether `status` has a door of its own.
     pub status: bool,
+    /// Whether a write of the status leaves labels, annotations and the like alone.
+    pub status_keeps_metadata: bool,
     /// Whether a finalizer without a domain must be one of the known ones.
     pub known_finalizers: bool,
 }
@@ -92,6 +94,7 @@ impl Policy {
             graceful_deletion: false,
             generation: false,
             status: false,
+            status_keeps_metadata: false,
             known_finalizers: true,
         }
     }
@@ -126,6 +129,11 @@ impl Policy {
         Policy { status: true, ..self }
     }
 
+    /// `status` has a door of its own, through which no metadata comes in.
+    pub const fn bare_status(self) -> Policy {
+        Policy { status: true, status_keeps_metadata: true, ..self }
+    }
+
     /// Any qualified name is a finalizer.
     pub const fn any_finalizer(self) -> Policy {
         Policy { known_finalizers: false, ..self }
@@ -146,6 +154,11 @@ pub fn prepare_create(policy: Policy, object: &mut Value) {
 pub fn prepare_update(policy: Policy, object: &mut Value, old: &Value, door: Door<'_>) {
     if door.is_status() {
         keep_all_but(object, old, &["status"]);
+        if policy.status_keeps_metadata {
+            for member in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                keep(object.entry("metadata"), old.get("metadata"), member);
+            }
+        }
     } else if policy.status {
         keep(object, old, "status");
     }

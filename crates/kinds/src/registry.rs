@@ -1,7 +1,8 @@
 //! Which rules belong to which kind: one line for each.
 
 use crate::{
-    Kind, apps, batch, coordination, core, discovery, networking, node_group, policy_group, rbac, scheduling,
+    Kind, apps, autoscaling, batch, certificates, coordination, core, discovery, flowcontrol, networking,
+    node_group, policy_group, rbac, scheduling, storage,
 };
 
 /// The rules of a kind, if it is one that has rules.
@@ -48,6 +49,27 @@ pub fn rules(group: &str, version: &str, kind: &str) -> Option<&'static dyn Kind
         ("rbac.authorization.k8s.io", "v1", "Role") => &rbac::role::Role,
         ("rbac.authorization.k8s.io", "v1", "RoleBinding") => &rbac::binding::RoleBinding,
         ("scheduling.k8s.io", "v1", "PriorityClass") => &scheduling::priority_class::PriorityClass,
+        ("autoscaling", "v1", "HorizontalPodAutoscaler") => {
+            &autoscaling::horizontal_pod_autoscaler::HorizontalPodAutoscalerV1
+        }
+        ("autoscaling", "v2", "HorizontalPodAutoscaler") => {
+            &autoscaling::horizontal_pod_autoscaler::HorizontalPodAutoscaler
+        }
+        ("certificates.k8s.io", "v1", "CertificateSigningRequest") => {
+            &certificates::certificate_signing_request::CertificateSigningRequest
+        }
+        ("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema") => &flowcontrol::flow_schema::FlowSchema,
+        ("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration") => {
+            &flowcontrol::priority_level::PriorityLevelConfiguration
+        }
+        ("storage.k8s.io", "v1", "CSIDriver") => &storage::csi_driver::CsiDriver,
+        ("storage.k8s.io", "v1", "CSINode") => &storage::csi_node::CsiNode,
+        ("storage.k8s.io", "v1", "CSIStorageCapacity") => &storage::csi_storage_capacity::CsiStorageCapacity,
+        ("storage.k8s.io", "v1", "StorageClass") => &storage::storage_class::StorageClass,
+        ("storage.k8s.io", "v1", "VolumeAttachment") => &storage::volume_attachment::VolumeAttachment,
+        ("storage.k8s.io", "v1", "VolumeAttributesClass") => {
+            &storage::volume_attributes_class::VolumeAttributesClass
+        }
         _ => return None,
     };
     Some(rules)

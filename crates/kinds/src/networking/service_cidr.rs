@@ -15,7 +15,7 @@ const TWO_FAMILIES: &str =
 
 impl Kind for ServiceCidr {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).status()
+        Policy::cluster(NameRule::Subdomain).bare_status()
     }
 
     fn check(&self, object: Place<'_>) {

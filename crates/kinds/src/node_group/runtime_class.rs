@@ -14,7 +14,7 @@ pub struct RuntimeClass;
 
 impl Kind for RuntimeClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).create_on_update().conditional_update()
+        Policy::cluster(NameRule::Subdomain).create_on_update().conditional_update().any_finalizer()
     }
 
     fn default(&self, object: &mut Value) {

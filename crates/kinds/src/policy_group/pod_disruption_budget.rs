@@ -12,7 +12,7 @@ pub struct PodDisruptionBudget;
 
 impl Kind for PodDisruptionBudget {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).generation().status().conditional_update()
+        Policy::namespaced(NameRule::PathSegment).generation().status().conditional_update().any_finalizer()
     }
 
     fn prepare_create(&self, object: &mut Value) {
