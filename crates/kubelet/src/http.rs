@@ -190,7 +190,13 @@ async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(Answe
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
 {
-    let text = |error: hyper::Error| error.to_string();
+    let text = |error: hyper::Error| {
+        if error.is_incomplete_message() || error.is_canceled() {
+            "EOF".to_owned()
+        } else {
+            error.to_string()
+        }
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     let talk = async {
@@ -205,14 +211,13 @@ where
         };
         Ok((Answer { status, body, elsewhere: None }, location))
     };
+    tokio::pin!(talk);
     tokio::pin!(connection);
     tokio::select! {
         biased;
-        answer = talk => answer,
-        ended = &mut connection => Err(match ended {
-            Ok(()) => "EOF".to_owned(),
-            Err(error) => error.to_string(),
-        }),
+        answer = &mut talk => answer,
+        // Whatever came before the end of the connection is already on its way to whoever asked.
+        _ = &mut connection => talk.await,
     }
 }
 

@@ -148,7 +148,7 @@ pub(crate) fn credentials(secret: &crate::environment::Data, reference: &str) ->
     let mut found: Vec<(usize, Credentials)> =
         auths.iter().filter_map(|(server, auth)| Some((matches(server, reference)?, read(auth)?))).collect();
     // The most particular entry is tried first.
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.0));
     found.into_iter().map(|(_, credentials)| credentials).collect()
 }
 

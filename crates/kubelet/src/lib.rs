@@ -33,7 +33,7 @@ mod sources;
 mod status;
 mod termination;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod volumes;
 mod worker;
 

@@ -173,11 +173,16 @@ fn prepare_directory(path: &Path, in_memory: bool) -> io::Result<()> {
 }
 
 fn files(jobs: &Jobs, payload: &Payload, path: &Path) -> io::Result<()> {
-    let prepare = |fresh: &Path| match jobs.group {
-        Some(group) => ownership::give(fresh, group, Access::Read, false),
-        None => Ok(()),
+    let Some(group) = jobs.group else {
+        return atomic::write(path, payload, &jobs.stamp, &|_| Ok(())).map(drop);
     };
-    atomic::write(path, payload, &jobs.stamp, &prepare).map(|_| ())
+    // What the group may read is part of what the files are to be: it must not look like a change later.
+    let mut payload = payload.clone();
+    for file in payload.values_mut() {
+        file.mode |= 0o440;
+    }
+    let prepare = |fresh: &Path| ownership::give(fresh, group, Access::Read, false);
+    atomic::write(path, &payload, &jobs.stamp, &prepare).map(drop)
 }
 
 /// Takes everything of a pod's volumes away.

@@ -1,9 +1,11 @@
+//! Logs as they grow, rotate, and hold nonsense.
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Options, Reader};
-use crate::testing::TempDir;
+use crate::tests::TempDir;
 use env::WallTime;
 
 fn log(dir: &TempDir, lines: &[&str]) -> PathBuf {

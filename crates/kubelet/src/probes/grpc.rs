@@ -52,14 +52,12 @@ async fn ask(host: &str, port: u16, service: &str) -> Result<u64, String> {
         let late = collected.trailers().and_then(code);
         Ok::<_, String>((early.or(late), collected.to_bytes()))
     };
+    tokio::pin!(talk);
     tokio::pin!(connection);
     let (code, body): (Option<u32>, Bytes) = tokio::select! {
         biased;
-        answer = talk => answer?,
-        ended = &mut connection => {
-            let why = ended.err().map_or_else(|| "the connection was closed".to_owned(), |error| error.to_string());
-            return Err(format!("error: health rpc probe failed: {why}"));
-        }
+        answer = &mut talk => answer?,
+        _ = &mut connection => talk.await?,
     };
     match code.unwrap_or(0) {
         0 => answer(&body)

@@ -101,7 +101,9 @@ async fn carry_all(kit: Arc<Kit>, pending: Pending, sandbox: String, ports: Vec<
 
 async fn deliver(inputs: &mut [Option<mpsc::Sender<Vec<u8>>>], channel: u8, bytes: Vec<u8>) {
     // Nothing is sent to us on channels of errors.
-    let Some(slot) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel % 2 == 0) else { return };
+    let Some(slot) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2)) else {
+        return;
+    };
     if let Some(input) = slot
         && input.send(bytes).await.is_err()
     {

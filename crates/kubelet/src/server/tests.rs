@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Query, decode};
-use crate::testing::{Pair, World};
+use crate::tests::{Pair, World};
 
 async fn connect(world: &World, who: Option<&Pair>) -> TlsStream<TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -114,10 +114,9 @@ fn matches(directory: &Path, payload: &Payload) -> io::Result<bool> {
     for (path, file) in payload {
         let path = directory.join(path);
         let metadata = fs::metadata(&path)?;
-        // Bits that ownership by a group adds are not a change of mode.
         let mode = metadata.permissions().mode() & 0o7777;
         let owned = file.owner.is_none_or(|owner| owner == metadata.uid());
-        if mode & file.mode != file.mode || !owned || fs::read(&path)? != file.data {
+        if mode != file.mode || !owned || fs::read(&path)? != file.data {
             return Ok(false);
         }
     }

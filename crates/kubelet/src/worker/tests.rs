@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::World;
+use crate::tests::World;
 
 fn one(command: &[&str], policy: &str) -> Value {
     json!({"restartPolicy": policy, "terminationGracePeriodSeconds": 30,
