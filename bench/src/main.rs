@@ -3,6 +3,7 @@
 mod cluster;
 mod datastore;
 mod idle;
+mod network;
 mod report;
 mod startup;
 
@@ -15,6 +16,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "store" => datastore::run(rest).await,
         Some((what, rest)) if what == "startup" => startup::run(rest).await,
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store"),
+        Some((what, rest)) if what == "network" => network::run(rest),
+        _ => bail!("say what to measure: startup, idle, store, network"),
     }
 }
