@@ -5,6 +5,7 @@
 
 pub mod forward;
 pub mod resolve;
+pub mod service;
 pub mod wire;
 pub mod zone;
 

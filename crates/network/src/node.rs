@@ -114,7 +114,7 @@ pub fn start(
         own_addresses: config.cluster_dns.clone(),
     })?;
     let feed = Feed::start(transport.clone(), env);
-    let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport, env);
+    let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport.clone(), env);
     follow_own_node(&config, &nodes, &pod_net);
     let own_v4 = config.node_addresses.iter().find_map(|address| match address {
         IpAddr::V4(address) => Some(*address),
@@ -147,6 +147,8 @@ pub fn start(
             resolvers: config.resolvers.clone(),
         };
         dns::start(&dns, feed.clone(), &env.child("dns"))?;
+        let service = dns::service::ensure(transport, config.cluster_dns.clone(), env.child("dns service"));
+        env.tasks.spawn("the DNS Service", service);
     }
     Ok(Arc::new(Network { pod_net, feed }))
 }
