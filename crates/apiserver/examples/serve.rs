@@ -53,6 +53,7 @@ async fn main() -> Result<(), Failure> {
     let mut config = Config::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     config.serving = issue(&authority, "kube-apiserver", "", true)?;
     config.client_ca = authority.pem().into_bytes();
+    config.issuer = "https://kubernetes.default.svc".to_owned();
     config.token_key = rcgen::KeyPair::generate()?.serialize_pem().into_bytes();
     config.advertise = "192.0.2.10".parse()?;
     config.service_cidrs = vec!["10.0.0.0/16".parse()?];

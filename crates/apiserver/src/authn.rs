@@ -1,14 +1,17 @@
 //! Authentication: who makes a request?
 
 mod certificate;
+mod service_account;
 
 use http::HeaderMap;
 
 pub use certificate::CertificateError;
 
 use crate::config::Config;
+use crate::core::Core;
 use crate::http::listener::Peer;
 use crate::identity::Identity;
+use crate::tokens::TokenError;
 
 /// Why credentials were refused. What the client sees is 401 and no more.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,18 @@ pub enum Refused {
     /// The client certificate does not lead to a CA we know, or is not valid now.
     #[error("the client certificate was refused")]
     Certificate(#[from] CertificateError),
+    /// The token is not ours, or damaged.
+    #[error("the token was refused")]
+    Token(#[from] TokenError),
+    /// The token is no longer valid, or not yet.
+    #[error("the token is not valid now")]
+    Expired,
+    /// The token is meant for somebody else.
+    #[error("the token is meant for somebody else")]
+    Audience,
+    /// What the token is bound to is gone.
+    #[error("what the token is bound to is gone")]
+    Gone,
     /// The credentials are of no kind that is accepted.
     #[error("the authorization header holds nothing that is accepted")]
     UnknownCredentials,
@@ -47,10 +62,18 @@ impl Authenticator {
     }
 
     /// Who makes a request without a certificate.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Refused> {
-        if headers.contains_key(http::header::AUTHORIZATION) {
-            return Err(Refused::UnknownCredentials);
-        }
-        Ok(Identity::anonymous())
+    pub async fn identify(&self, core: &Core, headers: &HeaderMap) -> Result<Identity, Refused> {
+        let Some(authorization) = headers.get(http::header::AUTHORIZATION) else {
+            return Ok(Identity::anonymous());
+        };
+        let token = authorization
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .ok_or(Refused::UnknownCredentials)?;
+        let audience = core.config.issuer.as_str();
+        service_account::identify(core, token, &[audience])?.ok_or(Refused::UnknownCredentials)
     }
 }

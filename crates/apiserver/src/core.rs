@@ -18,6 +18,7 @@ use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::registry::Registry;
+use crate::tokens::Keys;
 
 /// The parts of a running server.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Core {
     pub registry: ArcSwap<Registry>,
     /// Who makes a request.
     pub authenticator: Authenticator,
+    /// The keys of service-account tokens.
+    pub tokens: Keys,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
     /// What the cluster's rules make of it.

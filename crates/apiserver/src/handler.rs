@@ -87,7 +87,7 @@ impl Requests {
         let identity = match &connection.certified {
             Ok(Some(identity)) => identity.clone(),
             Ok(None) => {
-                let identified = self.core.authenticator.identify(&request.headers).await;
+                let identified = self.core.authenticator.identify(&self.core, &request.headers).await;
                 Arc::new(identified.map_err(|error| {
                     tracing::debug!(%error, "credentials were refused");
                     Status::unauthorized()

@@ -31,6 +31,7 @@ mod selection;
 mod services;
 mod stored;
 mod subresource;
+mod tokens;
 mod transport;
 mod verbs;
 mod version;
@@ -89,6 +90,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let env = env.child("apiserver");
     let tls = http::tls::server_config(&config.serving)?;
     let authenticator = authn::Authenticator::new(&config)?;
+    let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
     let caches = registry::open_caches(&env, store, &table).await?;
@@ -106,6 +108,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         registry: ArcSwap::from_pointee(registry),
         authenticator,
         kubelets,
+        tokens,
         openapi: openapi::Documents::default(),
         authorizer: Arc::new(authz::Union::new(&caches, &policy)),
         admission: admission::Chain::new(&policy),

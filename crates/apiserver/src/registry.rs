@@ -161,7 +161,9 @@ impl Served {
 
     /// `Deployment.apps`, as some failures name it.
     pub fn group_kind(&self) -> GroupName<'_> {
-        GroupName { group: &self.group, name: &self.kind }
+        // Upstream's rules of events know them by their first group only.
+        let group = if self.group == "events.k8s.io" { "" } else { &self.group };
+        GroupName { group, name: &self.kind }
     }
 
     /// A subresource by name.

@@ -4,6 +4,7 @@ mod binding;
 mod eviction;
 mod scale;
 mod stream;
+mod token;
 
 use api::Verb;
 use bytes::Bytes;
@@ -29,6 +30,7 @@ pub(crate) async fn create(request: Request<'_>, body: &Bytes) -> Result<Value, 
             let deletion = delete::Options::read(&Query::default(), Some(body.get("deleteOptions")))?;
             eviction::evict(request, &deletion).await.map(|()| binding::created())
         }
+        "token" => token::create(request, &body).await,
         _ => Err(method_not_allowed()),
     }
 }
@@ -51,6 +53,7 @@ pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     match (name.as_str(), verb) {
         ("scale", _) => scale::answer(call, request, verb).await,
         ("binding", Verb::Create) => binding::answer(call, request).await,
+        ("token", Verb::Create) => token::answer(call, request).await,
         ("log", _) => stream::log(call, request).await,
         ("exec" | "attach", _) => stream::container(call, request).await,
         ("portforward", _) => stream::ports(call, request).await,

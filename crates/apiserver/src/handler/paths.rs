@@ -1,7 +1,7 @@
 //! Requests that are not about objects: versions, health, discovery, metrics.
 
 use http::Method;
-use machinery::Status;
+use machinery::{Status, Value};
 
 use super::Arrived;
 use crate::answer;
@@ -32,12 +32,32 @@ pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status>
                 accept::Form { media: Media::Json, pretty: true, ..form },
             ))
         }
+        "/openid/v1/jwks" => {
+            let keys = machinery::json::to_vec(&core.tokens.key_set());
+            Ok(answer::respond(200, "application/jwk-set+json", keys))
+        }
+        "/.well-known/openid-configuration" => {
+            Ok(answer::respond(200, "application/json", machinery::json::to_vec(&issuer(core))))
+        }
         "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text())),
         _ if trimmed.starts_with("/openapi/") => {
             crate::openapi::answer(core, request).unwrap_or_else(|| Ok(answer::page_not_found()))
         }
         _ => discover(core, request, trimmed),
     }
+}
+
+/// What others need to know to check service-account tokens.
+fn issuer(core: &Core) -> Value {
+    let texts = |list: &[&str]| Value::from(list.iter().map(|text| Value::from(*text)).collect::<Vec<_>>());
+    let address = format!("https://{}:{}", core.config.advertise, core.port());
+    Value::from([
+        ("issuer", Value::from(core.config.issuer.as_str())),
+        ("jwks_uri", Value::from(format!("{address}/openid/v1/jwks"))),
+        ("response_types_supported", texts(&["id_token"])),
+        ("subject_types_supported", texts(&["public"])),
+        ("id_token_signing_alg_values_supported", texts(&core.tokens.algorithms())),
+    ])
 }
 
 fn discover(core: &Core, request: &Arrived, path: &str) -> Result<Response, Status> {

@@ -64,6 +64,10 @@ fn complete(
         object.at(&["spec", "clusterIPs"]).items().iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let shown = Value::from(wanted.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
     let path = Path::new("spec").child("clusterIPs");
+    if families.len() > 1 && families[0] == families[1] {
+        // Validation refuses that; nothing is taken for it.
+        return Ok(());
+    }
     let mut addresses = Vec::new();
     for (position, family) in families.iter().enumerate() {
         let address = match wanted.get(position).filter(|text| !text.is_empty()) {

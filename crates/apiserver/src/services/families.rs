@@ -39,7 +39,7 @@ pub(super) fn complete(ranges: &[IpNet], object: &mut Value, old: Option<&Value>
         spec.get("clusterIPs").items().iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let headless = addresses.first().is_some_and(|first| first == "None");
     let selectorless = spec.get("selector").is_empty();
-    if headless && selectorless && old.is_none_or(|old| !needs_address(old)) {
+    if headless && selectorless {
         // Nobody knows what its endpoints will be: it has both.
         if families.is_empty() {
             families.push(configured[0].to_owned());
