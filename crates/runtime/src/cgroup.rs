@@ -88,12 +88,11 @@ impl Cgroups {
                 }
                 let child = directory.join(name);
                 match fs::create_dir(&child) {
-                    Ok(()) if hierarchy.has("cpuset") && !hierarchy.unified => {
-                        inherit_cpuset(&directory, &child)?
-                    }
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    result => at(&child, result)?,
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => at(&child, Err(error))?,
+                    _ => {}
+                }
+                if hierarchy.has("cpuset") && !hierarchy.unified {
+                    inherit_cpuset(&directory, &child)?;
                 }
                 directory = child;
             }
@@ -297,11 +296,15 @@ fn groups_below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A new group of version 1 has no cores and no memory nodes, and takes no process until it has.
+/// A new group of version 1 has no cores and no memory nodes, and takes no process until it has. One that is there
+/// already may have been made a moment ago, by who has not come to this yet.
 fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let value = at(parent, fs::read_to_string(parent.join(file)))?;
-        write(&child.join(file), value.trim())?;
+        let own = at(child, fs::read_to_string(child.join(file)))?;
+        if own.trim().is_empty() {
+            let value = at(parent, fs::read_to_string(parent.join(file)))?;
+            write(&child.join(file), value.trim())?;
+        }
     }
     Ok(())
 }

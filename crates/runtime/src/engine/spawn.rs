@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -41,6 +42,7 @@ impl HelperProgram {
         let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("shim.log"));
         let log = log.map_err(|error| format!("cannot open the shim's log: {error}"))?;
         let mut child = Command::new(self.program())
+            .arg0("ironclad")
             .arg(shim::COMMAND)
             .arg(directory)
             .env_clear()

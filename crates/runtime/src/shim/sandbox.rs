@@ -58,6 +58,11 @@ fn collect_orphans() -> ! {
     // Without its shim the pod's processes have nobody who would write down their end.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let _ = rustix::thread::set_name(c"pause");
+    // The starter waits for the end of our output, and must not wait for this copy of it.
+    let null = fs::File::open("/dev/null").map(|null| process::place_stdio(&null, 1));
+    if !matches!(null, Ok(Ok(()))) {
+        process::exit_now(1);
+    }
     let Ok(signals) = process::child_signals() else { process::exit_now(1) };
     loop {
         let mut polled = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];

@@ -1,0 +1,184 @@
+//! What holds when engines and shims are killed.
+
+use std::collections::BTreeMap;
+
+use cri::{ContainerState, Runtime, SandboxState};
+use runtime::{Config, Engine};
+
+use crate::harness::*;
+
+#[test]
+fn a_new_engine_takes_over_what_runs() {
+    on_a_node(async |mut node| {
+        let sandbox = node.sandbox("web").await;
+        let runs = node
+            .run(
+                &sandbox,
+                shell("trap 'exit 9' TERM; i=0; while true; do i=$((i+1)); echo $i; sleep 0.02; done"),
+            )
+            .await;
+        let (ended, _) = node.script(&sandbox, "exit 4").await;
+        let made = node.create(&sandbox, shell("echo late")).await;
+        let quick = node.run(&sandbox, shell("while [ ! -e /go ]; do sleep 0.01; done; exit 5")).await;
+        let before = node.container(&runs).await;
+        node.engine().exec_sync(quick.clone(), vec!["touch".into(), "/go".into()], 10).await.unwrap();
+        node.restart().await;
+        let after = node.container(&runs).await;
+        assert_eq!(
+            (after.state, after.pid, after.started_at),
+            (ContainerState::Running, before.pid, before.started_at)
+        );
+        assert_eq!(after, before);
+        assert_eq!(node.container(&ended.id).await, ended);
+        assert_eq!(node.ended(&quick).await.exit_code, 5, "an end nobody was there to hear is known");
+        let sandboxes = node.engine().list_sandboxes().await.unwrap();
+        assert_eq!((sandboxes[0].state, sandboxes[0].ips.len()), (SandboxState::Ready, 1));
+        node.engine().start_container(made.clone()).await.unwrap();
+        node.ended(&made).await;
+        assert_eq!(node.output(&made).await, "late\n");
+        let output =
+            node.engine().exec_sync(runs.clone(), vec!["echo".into(), "hi".into()], 10).await.unwrap();
+        assert_eq!(output.stdout, b"hi\n");
+        node.engine().stop_container(runs.clone(), 10).await.unwrap();
+        assert_eq!(node.container(&runs).await.exit_code, 9);
+        let counted: Vec<usize> =
+            node.output(&runs).await.lines().map(|line| line.parse().unwrap()).collect();
+        assert!(counted.iter().copied().eq(1..=counted.len()), "the log has no gap");
+        node
+    });
+}
+
+#[test]
+fn a_container_whose_shim_was_killed_is_lost_but_not_left_running() {
+    on_a_node(async |mut node| {
+        for restart in [false, true] {
+            let sandbox = node.sandbox(if restart { "second" } else { "first" }).await;
+            let id = node.run(&sandbox, shell("sleep 5555 & sleep 6666")).await;
+            let made = node.create(&sandbox, shell("true")).await;
+            let shim: serde_json::Value = serde_json::from_slice(
+                &std::fs::read(node.root.join("s").join(&sandbox).join("shim.json")).unwrap(),
+            )
+            .unwrap();
+            if restart {
+                node.kill_engine().await;
+            }
+            let pid = rustix::process::Pid::from_raw(shim["pid"].as_i64().unwrap() as i32).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            if restart {
+                node.start().await;
+            }
+            let ended = node.ended(&id).await;
+            assert_eq!(
+                (ended.state, ended.exit_code, ended.reason.as_str()),
+                (ContainerState::Unknown, 137, "ContainerStatusUnknown")
+            );
+            until("its processes are gone", || !node.processes().iter().any(|line| line.contains("sleep")))
+                .await;
+            assert_eq!(node.container(&made).await.state, ContainerState::Created);
+            let sandboxes = node.engine().list_sandboxes().await.unwrap();
+            let state = sandboxes.iter().find(|listed| listed.id == sandbox).unwrap().state;
+            assert_eq!(state, SandboxState::NotReady);
+            node.engine().remove_sandbox(sandbox).await.unwrap();
+        }
+        node
+    });
+}
+
+#[test]
+fn half_made_things_are_swept_away() {
+    on_a_node(async |mut node| {
+        let kept = node.sandbox("kept").await;
+        let running = node.run(&kept, shell("sleep 1000")).await;
+        let half = node.sandbox("half").await;
+        let stopped = node.sandbox("stopped").await;
+        let lost = node.run(&stopped, shell("sleep 1000")).await;
+        node.kill_engine().await;
+        std::fs::remove_file(node.root.join("s").join(&half).join("ready.json")).unwrap();
+        std::fs::write(node.root.join("s").join(&stopped).join("stopped.json"), r#"{"at":1}"#).unwrap();
+        std::fs::create_dir(node.root.join("s/empty")).unwrap();
+        std::fs::create_dir(node.root.join("c/empty")).unwrap();
+        std::fs::create_dir_all(node.root.join("trash/x/y")).unwrap();
+        std::fs::write(node.root.join("c").join(&lost).join(".new-exit.json"), "{").unwrap();
+        let foreign = format!("ironclad-{}/kubepods/{}", node.instance, "a".repeat(64));
+        std::fs::create_dir_all(std::path::Path::new("/sys/fs/cgroup/pids").join(&foreign)).unwrap();
+        node.start().await;
+        let listed: BTreeMap<String, SandboxState> = node
+            .engine()
+            .list_sandboxes()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|sandbox| (sandbox.id, sandbox.state))
+            .collect();
+        assert_eq!(listed, BTreeMap::from([(kept, SandboxState::Ready), (stopped, SandboxState::NotReady)]));
+        assert_eq!(node.container(&lost).await.exit_code, 137);
+        assert_eq!(node.container(&running).await.state, ContainerState::Running);
+        assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
+        assert!(!std::path::Path::new("/sys/fs/cgroup/pids").join(foreign).exists());
+        assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
+        node
+    });
+}
+
+#[test]
+fn two_engines_do_not_share_a_directory() {
+    on_a_node(async |node| {
+        let mut config = Config::new(&node.root, "other");
+        config.helper_exe = env!("CARGO_BIN_EXE_ironclad-shim").into();
+        let error =
+            Engine::start(config, node.network.clone(), env::Env::real()).await.unwrap_err().to_string();
+        assert!(error.starts_with("another instance uses "), "{error}");
+        node
+    });
+}
+
+#[test]
+fn nothing_is_lost_however_often_the_engine_is_killed() {
+    on_a_node(async |mut node| {
+        let entropy = env::Entropy::from_seed(7);
+        let mut expected: BTreeMap<String, i32> = BTreeMap::new();
+        for round in 0..12 {
+            let sandbox = node.sandbox(&format!("p{round}")).await;
+            for _ in 0..3 {
+                let code = entropy.below(100) as i32;
+                let id =
+                    node.run(&sandbox, shell(&format!("sleep 0.{}; exit {code}", entropy.below(9)))).await;
+                expected.insert(id, code);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(entropy.below(80))).await;
+            node.restart().await;
+        }
+        for (id, code) in &expected {
+            let ended = node.ended(id).await;
+            assert_eq!((ended.exit_code, ended.state), (*code, ContainerState::Exited));
+        }
+        assert_eq!(node.engine().list_containers().await.unwrap().len(), expected.len());
+        node
+    });
+}
+
+#[test]
+fn hundreds_of_pods_leave_nothing() {
+    on_a_node(async |node| {
+        let engine = node.engine().clone();
+        let work = (0..4).map(|worker| {
+            let (engine, node) = (engine.clone(), &node);
+            async move {
+                for round in 0..50 {
+                    let sandbox = node.sandbox(&format!("w{worker}-{round}")).await;
+                    let id = node.run(&sandbox, shell("echo hi; sleep 1000")).await;
+                    if round % 2 == 0 {
+                        engine.stop_container(id, 0).await.unwrap();
+                    }
+                    engine.remove_sandbox(sandbox).await.unwrap();
+                }
+            }
+        });
+        futures_util::future::join_all(work).await;
+        assert!(engine.list_sandboxes().await.unwrap().is_empty());
+        assert_eq!(node.processes(), Vec::<String>::new());
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        assert!(open < 200, "{open} descriptors are open");
+        node
+    });
+}
