@@ -18,9 +18,13 @@ mod endpoints;
 mod endpointslice;
 mod garbage;
 mod namespace;
+mod nodeipam;
+mod nodelifecycle;
+mod podgc;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
+mod tainteviction;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +41,9 @@ use context::Context;
 pub struct Config {
     /// The certificate of the CA that signed the API server's, in PEM: published to every namespace.
     pub root_ca: String,
+    /// The ranges of addresses of which each node gets a part for its pods, one for each family; none if nodes have
+    /// theirs from elsewhere.
+    pub pod_cidrs: Vec<String>,
 }
 
 /// A controller's name, and how it is started.
@@ -49,9 +56,13 @@ const CONTROLLERS: &[Entry] = &[
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
     ("namespace", namespace::start),
+    ("node-ipam", nodeipam::start),
+    ("node-lifecycle", nodelifecycle::start),
+    ("pod-garbage-collector", podgc::start),
     ("replicaset", replicaset::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
+    ("taint-eviction", tainteviction::start),
 ];
 
 /// The running controllers.

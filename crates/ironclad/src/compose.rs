@@ -121,7 +121,7 @@ fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
         };
         server.transport(user)
     };
-    let config = controllers::Config { root_ca: pki.ca.certificate.clone() };
+    let config = controllers::Config { root_ca: pki.ca.certificate.clone(), ..Default::default() };
     controllers::start(transport_for, config, env.child("controllers"));
 }
 

@@ -49,6 +49,12 @@ pub(super) async fn run<F: Facts>(cache: Cache<F>, transport: SharedTransport, e
                 pause.reset();
                 follow(&cache, &transport, &env, answer.revision).await;
             }
+            // Not served (yet): there is none, which is an answer too.
+            Err(status) if status.code == 404 => {
+                tracing::debug!(resource = resource.plural, "not served: {status}");
+                cache.replace(Vec::new(), 0);
+                env.clock.sleep(LONGEST_PAUSE).await;
+            }
             Err(status) => {
                 tracing::warn!(resource = resource.plural, "list failed, will be tried again: {status}");
                 pause.wait(&env, retry_after(&status)).await;

@@ -70,11 +70,18 @@ pub(super) struct Correlator {
     groups: Recent<Similar, Group>,
     logged: Recent<Same, Option<Logged>>,
     buckets: Recent<About, Bucket>,
+    last_named: i64,
 }
 
 impl Correlator {
     pub(super) fn new(source: Source) -> Correlator {
-        Correlator { source, groups: Recent::new(), logged: Recent::new(), buckets: Recent::new() }
+        Correlator {
+            source,
+            groups: Recent::new(),
+            logged: Recent::new(),
+            buckets: Recent::new(),
+            last_named: 0,
+        }
     }
 
     pub(super) fn is_series(&self) -> bool {
@@ -107,7 +114,10 @@ impl Correlator {
         let before = known.clone();
         let logged = match &before {
             Some(logged) => Logged { count: logged.count + 1, last: now, written: now, ..logged.clone() },
-            None => Logged::new(&note, now),
+            None => {
+                self.last_named = now.0.max(self.last_named + 1);
+                Logged::new(&note, now, self.last_named)
+            }
         };
         *known = Some(logged.clone());
         let key = Key::new(forms::namespace(&note), &logged.name);
@@ -123,7 +133,10 @@ impl Correlator {
             *known = None;
         }
         let (logged, patch) = match known.take() {
-            None => (Logged::new(note, now), None),
+            None => {
+                self.last_named = now.0.max(self.last_named + 1);
+                (Logged::new(note, now, self.last_named), None)
+            }
             Some(logged) => {
                 let is_due = logged.count == 1 || now.since(logged.written) >= SERIES_REFRESH;
                 let written = if is_due { now } else { logged.written };
@@ -170,8 +183,9 @@ impl Correlator {
 }
 
 impl Logged {
-    fn new(note: &Note, now: WallTime) -> Logged {
-        let name = format!("{}.{:x}", note.about.name, now.0);
+    /// Named after its object and the time, or a moment later if another has that name.
+    fn new(note: &Note, now: WallTime, named: i64) -> Logged {
+        let name = format!("{}.{named:x}", note.about.name);
         Logged { count: 1, first: now, last: now, written: now, name }
     }
 }

@@ -43,6 +43,13 @@ fn the_tenth_different_message_is_combined_with_those_that_follow() {
 }
 
 #[test]
+fn two_events_of_the_same_moment_have_different_names() {
+    let mut correlator = core();
+    let mut name = |message: &str| correlator.observe(&note("web", message), WallTime(7)).unwrap().key;
+    assert_ne!(name("one"), name("two"));
+}
+
+#[test]
 fn one_object_cannot_flood() {
     let mut correlator = core();
     let now = WallTime::from_secs(5);
