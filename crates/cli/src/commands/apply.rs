@@ -152,7 +152,7 @@ impl Item<'_> {
                 Value::Null
             }
         };
-        annotate(&mut document);
+        annotate(&mut document, self.served.namespaced.then_some(&self.namespace));
         let kind = table.kind(&self.served.group, &self.served.version, &self.served.kind);
         let schema = kind.map(|kind| table.type_of(kind));
         let (patch, content_type) = match schema {
@@ -179,7 +179,7 @@ impl Item<'_> {
     }
 
     async fn create(&self, mut document: Value) -> Result<Done, Failure> {
-        annotate(&mut document);
+        annotate(&mut document, self.served.namespaced.then_some(&self.namespace));
         if self.args.dry_run.client() {
             return Ok(self.done("created", document));
         }
@@ -194,16 +194,29 @@ impl Item<'_> {
     }
 }
 
-/// Notes in the document what is being applied.
-fn annotate(document: &mut Value) {
-    if let Some(annotations) = document.at_mut(&["metadata"]).get_mut("annotations") {
-        annotations.remove(LAST_APPLIED);
+/// Notes in the document what is being applied: sorted, with the namespace, and without the note itself.
+fn annotate(document: &mut Value, namespace: Option<&str>) {
+    let metadata = document.at_mut(&["metadata"]);
+    if let Some(namespace) = namespace {
+        metadata.set("namespace", namespace);
     }
-    let mut noted = Vec::new();
-    machinery::json::encode(document, &mut noted);
-    noted.push(b'\n');
-    let noted = String::from_utf8_lossy(&noted).into_owned();
+    metadata.entry("annotations").make_object().remove(LAST_APPLIED);
+    let mut sorted = document.clone();
+    sort(&mut sorted);
+    let noted = format!("{}\n", machinery::json::to_string(&sorted));
     document.at_mut(&["metadata", "annotations"]).set(LAST_APPLIED, noted);
+}
+
+/// Orders the members of every object by name, as Go prints maps.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        Value::Object(map) => {
+            map.sort_by_key(str::to_owned);
+            map.iter_mut().for_each(|(_, member)| sort(member));
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -213,11 +226,12 @@ mod tests {
     #[test]
     fn the_note_holds_what_was_applied_and_not_itself() {
         let mut document = Value::from([("data", Value::from([("a", Value::from("1"))]))]);
-        annotate(&mut document);
+        annotate(&mut document, Some("shop"));
         let first = document.at(&["metadata", "annotations", LAST_APPLIED]).str_or_empty().to_owned();
-        assert!(first.starts_with("{\"data\":{\"a\":\"1\"}") && first.ends_with("}\n"), "{first}");
-        annotate(&mut document);
+        let expected = "{\"data\":{\"a\":\"1\"},\"metadata\":{\"annotations\":{},\"namespace\":\"shop\"}}\n";
+        assert_eq!(first, expected);
+        annotate(&mut document, Some("shop"));
         let second = document.at(&["metadata", "annotations", LAST_APPLIED]).str_or_empty();
-        assert!(!second.contains(LAST_APPLIED), "{second}");
+        assert_eq!(second, expected);
     }
 }
