@@ -98,8 +98,8 @@ pub struct Source {
     pub component: &'static str,
     /// The machine it runs on; empty where that does not matter.
     pub host: String,
-    /// What it was doing (`Binding`): given, events are written in the form of `events.k8s.io`; empty, in the core
-    /// form. Upstream's components differ in this, and clients look for the form they know.
+    /// What it was doing (`Binding`): given, repeated events become a series, as `events.k8s.io` has it; empty, they are
+    /// counted, as the core form has it. Upstream's components differ in this, and clients look for what they know.
     pub action: &'static str,
 }
 
@@ -138,7 +138,7 @@ impl Recorder {
 async fn write_all(client: Client, mut correlator: Correlator, env: Env, mut receiver: mpsc::Receiver<Note>) {
     while let Some(note) = receiver.recv().await {
         let Some(sending) = correlator.observe(&note, env.clock.now()) else { continue };
-        if let Err(status) = send(&client, &mut correlator, sending).await {
+        if let Err(status) = send(&client, sending).await {
             // A namespace that is being emptied takes no more events; everything else is worth a line.
             if status.code != 403 {
                 tracing::debug!(reason = note.reason, "an event could not be written: {status}");
@@ -147,12 +147,8 @@ async fn write_all(client: Client, mut correlator: Correlator, env: Env, mut rec
     }
 }
 
-async fn send(
-    client: &Client,
-    correlator: &mut Correlator,
-    sending: Sending,
-) -> Result<(), machinery::Status> {
-    let resource = if correlator.is_series() { resources::EVENTS_V1 } else { resources::EVENTS };
+async fn send(client: &Client, sending: Sending) -> Result<(), machinery::Status> {
+    let resource = resources::EVENTS;
     if let Some(patch) = &sending.patch {
         match client.patch(resource, &sending.key, patch).await {
             // Expired in the meantime: begin a new one.

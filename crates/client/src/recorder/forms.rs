@@ -1,4 +1,4 @@
-//! The two forms an event has on the wire.
+//! The two forms an event is kept in: with a count of its own, and with a series.
 
 use env::WallTime;
 use serde_json::{Map, Value, json};
@@ -70,15 +70,15 @@ pub(super) fn series(source: &Source, note: &Note, name: &str, now: WallTime) ->
     };
     json!({
         "kind": "Event",
-        "apiVersion": "events.k8s.io/v1",
+        "apiVersion": "v1",
         "metadata": { "name": name, "namespace": namespace(note) },
         "eventTime": time::micros(now),
-        "reportingController": source.component,
+        "reportingComponent": source.component,
         "reportingInstance": instance,
         "action": source.action,
         "reason": note.reason,
-        "regarding": reference(&note.about),
-        "note": note.message,
+        "involvedObject": reference(&note.about),
+        "message": note.message,
         "type": note.kind.as_str(),
     })
 }

@@ -68,7 +68,7 @@ fn a_series_is_written_at_its_second_event_and_then_every_half_hour() {
         correlator.observe(&note("web", "no room"), WallTime::from_secs(secs))
     };
     let first = observe(&mut correlator, 0).unwrap();
-    assert_eq!(first.create["apiVersion"], "events.k8s.io/v1");
+    assert_eq!(first.create["apiVersion"], "v1");
     let second = observe(&mut correlator, 10).unwrap();
     assert_eq!(second.patch.unwrap()["series"]["count"], 2);
     let written = (1..=7).filter(|number| observe(&mut correlator, 10 + number * 300).is_some()).count();
