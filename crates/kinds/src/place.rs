@@ -7,8 +7,6 @@ use machinery::Value;
 use machinery::field::{Error, Errors, Kind, Path, Shown};
 use smol_str::SmolStr;
 
-static NULL: Value = Value::Null;
-
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Root,
@@ -74,11 +72,6 @@ impl<'a> Place<'a> {
         'a: 'b,
     {
         Place { value, ..*self }
-    }
-
-    /// The same path, with nothing there.
-    pub fn emptied(&self) -> Place<'a> {
-        Place { value: &NULL, ..*self }
     }
 
     /// The items of the list, each at its place.

@@ -1,8 +1,8 @@
 //! Which rules belong to which kind: one line for each.
 
 use crate::{
-    Kind, apps, autoscaling, batch, certificates, coordination, core, discovery, flowcontrol, networking,
-    node_group, policy_group, rbac, scheduling, storage,
+    Kind, admission, apps, autoscaling, batch, certificates, coordination, core, discovery, extension,
+    flowcontrol, networking, node_group, policy_group, rbac, resource, review, scheduling, storage,
 };
 
 /// The rules of a kind, if it is one that has rules.
@@ -70,6 +70,41 @@ pub fn rules(group: &str, version: &str, kind: &str) -> Option<&'static dyn Kind
         ("storage.k8s.io", "v1", "VolumeAttributesClass") => {
             &storage::volume_attributes_class::VolumeAttributesClass
         }
+        ("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicy") => {
+            &admission::policy::MutatingAdmissionPolicy
+        }
+        ("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicyBinding") => {
+            &admission::binding::MutatingAdmissionPolicyBinding
+        }
+        ("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration") => {
+            &admission::webhook::MutatingWebhookConfiguration
+        }
+        ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy") => {
+            &admission::policy::ValidatingAdmissionPolicy
+        }
+        ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding") => {
+            &admission::binding::ValidatingAdmissionPolicyBinding
+        }
+        ("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration") => {
+            &admission::webhook::ValidatingWebhookConfiguration
+        }
+        ("apiextensions.k8s.io", "v1", "CustomResourceDefinition") => {
+            &extension::custom_resource_definition::CustomResourceDefinition
+        }
+        ("apiregistration.k8s.io", "v1", "APIService") => &extension::api_service::ApiService,
+        ("authentication.k8s.io", "v1", "SelfSubjectReview") => &review::token::SelfSubjectReview,
+        ("authentication.k8s.io", "v1", "TokenRequest") => &review::token::TokenRequest,
+        ("authentication.k8s.io", "v1", "TokenReview") => &review::token::TokenReview,
+        ("authorization.k8s.io", "v1", "LocalSubjectAccessReview") => {
+            &review::access::LocalSubjectAccessReview
+        }
+        ("authorization.k8s.io", "v1", "SelfSubjectAccessReview") => &review::access::SelfSubjectAccessReview,
+        ("authorization.k8s.io", "v1", "SelfSubjectRulesReview") => &review::access::SelfSubjectRulesReview,
+        ("authorization.k8s.io", "v1", "SubjectAccessReview") => &review::access::SubjectAccessReview,
+        ("resource.k8s.io", "v1", "DeviceClass") => &resource::device_class::DeviceClass,
+        ("resource.k8s.io", "v1", "ResourceClaim") => &resource::claim::ResourceClaim,
+        ("resource.k8s.io", "v1", "ResourceClaimTemplate") => &resource::claim::ResourceClaimTemplate,
+        ("resource.k8s.io", "v1", "ResourceSlice") => &resource::resource_slice::ResourceSlice,
         _ => return None,
     };
     Some(rules)

@@ -40,6 +40,8 @@ fn check_metric(metric: Place<'_>) {
         kind.required("must specify a metric source type");
     }
     if !kind.text().is_empty() && !kind.one_of(TYPES) {
+        // It is told twice, by two checks upstream.
+        kind.unsupported(TYPES);
         return;
     }
     let expected = SOURCES.iter().find(|(name, _)| *name == kind.text()).map(|(_, member)| *member);

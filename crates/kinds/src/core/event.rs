@@ -121,11 +121,9 @@ impl Kind for EventV1 {
         if !object.get("eventTime").is_set() {
             object.get("eventTime").required("");
         }
-        for member in ["type"] {
-            let place = object.get(member);
-            if !matches!(place.text(), "Normal" | "Warning") {
-                place.invalid_as("", format!("has invalid value: {}", place.text()));
-            }
+        let kind = object.get("type");
+        if !matches!(kind.text(), "Normal" | "Warning") {
+            kind.invalid_as("", format!("has invalid value: {}", kind.text()));
         }
         let named = |member: &'static str| object.value().get(member);
         for (member, empty) in [

@@ -64,10 +64,8 @@ impl Kind for Secret {
                     need("password");
                 }
             }
-            "kubernetes.io/ssh-auth" => {
-                if data.value().get("ssh-privatekey").str_or_empty().is_empty() {
-                    data.at_key("ssh-privatekey").required("");
-                }
+            "kubernetes.io/ssh-auth" if data.value().get("ssh-privatekey").str_or_empty().is_empty() => {
+                data.at_key("ssh-privatekey").required("");
             }
             "kubernetes.io/tls" => {
                 need("tls.crt");

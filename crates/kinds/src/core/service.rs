@@ -207,7 +207,7 @@ fn check_spec(object: Place<'_>) {
         "ExternalName" => check_external_name(spec),
         _ => {}
     }
-    check_ports(ports, headless);
+    check_ports(ports);
     check_labels(spec.get("selector"));
     check_affinity(spec);
     check_cluster_ips(spec);
@@ -257,8 +257,7 @@ fn check_external_name(spec: Place<'_>) {
     }
 }
 
-fn check_ports(ports: Place<'_>, headless: bool) {
-    let _ = headless;
+fn check_ports(ports: Place<'_>) {
     let several = ports.len() > 1;
     let mut seen = BTreeSet::new();
     for port in ports.items() {

@@ -119,8 +119,7 @@ fn check_endpoints(endpoints: Place<'_>, kind: &str) {
         crate::metadata::check_labels(topology);
         for key in ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] {
             if !topology.value().get(key).is_null() {
-                let told = if key.ends_with("hostname") { "may not be set" } else { "may not be set" };
-                topology.at_key(key).invalid_as(topology.value().get(key).str_or_empty(), told);
+                topology.at_key(key).invalid_as(topology.value().get(key).str_or_empty(), "may not be set");
             }
         }
         let hostname = endpoint.get("hostname");

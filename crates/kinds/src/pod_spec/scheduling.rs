@@ -210,11 +210,10 @@ fn check_distinct(constraint: Place<'_>, position: usize, all: &[Value]) {
     };
     let own = pair(constraint.value());
     // The one that comes first is told of the others.
-    for later in all.iter().skip(position + 1).filter(|later| pair(later) == own) {
-        let (topology, action) = pair(later);
+    if all.iter().skip(position + 1).any(|later| pair(later) == own) {
+        let (topology, action) = own;
         let path: Path = constraint.path().child("{topologyKey, whenUnsatisfiable}");
         constraint.report(Error::duplicate(&path, &format!("{{{topology}, {action}}}")));
-        return;
     }
 }
 

@@ -1,0 +1,5 @@
+//! The kinds by which the API itself grows: `apiregistration.k8s.io` and `apiextensions.k8s.io`.
+
+pub mod api_service;
+pub mod custom_resource_definition;
+mod schema;

@@ -1,0 +1,359 @@
+//! CustomResourceDefinition. Expressions in schemas are compiled where there is an evaluator.
+
+use std::collections::BTreeSet;
+
+use machinery::{Value, names};
+
+use super::schema;
+use crate::admission::webhook::check_client;
+use crate::internal;
+use crate::place::{Place, Raw, same};
+use crate::pod_spec::defaults::{or, or_text};
+use crate::policy::{NameRule, Policy};
+use crate::{Column, Door, Kind, columns, table};
+
+/// The kind.
+pub struct CustomResourceDefinition;
+
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+
+impl Kind for CustomResourceDefinition {
+    fn policy(&self) -> Policy {
+        Policy::cluster(NameRule::Subdomain).generation().bare_status().any_finalizer()
+    }
+
+    fn default(&self, object: &mut Value) {
+        let spec = object.entry("spec");
+        or_text(spec, "scope", "Namespaced");
+        let kind = spec.at(&["names", "kind"]).str_or_empty().to_owned();
+        let own = spec.entry("names");
+        if !kind.is_empty() {
+            or_text(own, "singular", &kind.to_lowercase());
+            or_text(own, "listKind", &format!("{kind}List"));
+        }
+        let conversion = spec.entry("conversion");
+        or_text(conversion, "strategy", "None");
+        if let Some(webhook) = conversion.get_mut("webhook")
+            && let Some(config) = webhook.get_mut("clientConfig")
+            && let Some(service) = config.get_mut("service")
+        {
+            or(service, "port", 443i64);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        object.entry("metadata").set("generation", 1i64);
+        let stored: Vec<Value> = object
+            .at(&["spec", "versions"])
+            .items()
+            .iter()
+            .filter(|version| version.get("storage").is_true())
+            .map(|version| version.get("name").clone())
+            .take(1)
+            .collect();
+        object.set("status", Value::from([("storedVersions", Value::Array(stored))]));
+    }
+
+    fn check(&self, object: Place<'_>) {
+        let spec = object.get("spec");
+        check_name(object);
+        check_spec(spec);
+        check_stored(object);
+    }
+
+    fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
+        if door.is_status() {
+            return check_stored(object);
+        }
+        let spec = object.get("spec");
+        check_spec(spec);
+        let established = old.at(&["status", "conditions"]).items().iter().any(|condition| {
+            condition.get("type").str_or_empty() == "Established"
+                && condition.get("status").str_or_empty() == "True"
+        });
+        let names = spec.get("names");
+        if established {
+            spec.get("scope").immutable(old.at(&["spec", "scope"]));
+            names.get("kind").immutable(old.at(&["spec", "names", "kind"]));
+        }
+        spec.get("group").immutable(old.at(&["spec", "group"]));
+        names.get("plural").immutable(old.at(&["spec", "names", "plural"]));
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        columns::access::CREATED_AT
+    }
+
+    fn row(&self, object: &Value, _now_secs: i64) -> Vec<Value> {
+        table::default_row(object)
+    }
+}
+
+fn check_name(object: Place<'_>) {
+    let spec = object.value().get("spec");
+    let required =
+        format!("{}.{}", spec.at(&["names", "plural"]).str_or_empty(), spec.get("group").str_or_empty());
+    let metadata = object.get("metadata");
+    let name = metadata.get("name");
+    if name.text() != required && !name.text().is_empty() {
+        name.invalid_as(name.text(), "must be spec.names.plural+\".\"+spec.group");
+    }
+}
+
+fn check_spec(spec: Place<'_>) {
+    let group = spec.get("group");
+    if group.text().is_empty() {
+        group.required("");
+    } else {
+        group.faults(names::dns1123_subdomain(group.text()));
+        if group.text().split('.').count() < 2 {
+            group.invalid("should be a domain with at least one dot");
+        }
+    }
+    spec.get("scope").required_one_of(&["Cluster", "Namespaced"]);
+    check_versions(spec);
+    check_names(spec.get("names"));
+    check_conversion(spec.get("conversion"));
+}
+
+fn check_versions(spec: Place<'_>) {
+    let versions = spec.get("versions");
+    let list = versions.value().items();
+    let common = common_parts(list);
+    let shown = || {
+        if list.is_empty() {
+            return Raw("[]".to_owned());
+        }
+        let mut bare = versions.value().clone();
+        for version in bare.items_mut() {
+            for part in &common {
+                version.remove(part);
+            }
+        }
+        Raw(internal::show_list("CustomResourceDefinitionVersion", &bare))
+    };
+    let mut seen = BTreeSet::new();
+    let mut unique = true;
+    for version in versions.items() {
+        let name = version.get("name");
+        unique &= seen.insert(name.key());
+        name.faults(names::dns1035_label(name.text()));
+        let warning = version.get("deprecationWarning");
+        if warning.is_set() && !version.get("deprecated").is_true() {
+            warning.invalid("can only be set for deprecated versions");
+        }
+        check_version(version, &common);
+    }
+    if let Some(first) = list.first() {
+        for part in &common {
+            let hoisted = if *part == "schema" { "validation" } else { part };
+            check_part(part, spec.with(first.get(part)).at(hoisted), first);
+        }
+    }
+    if !unique {
+        versions.invalid_as(shown(), "must contain unique version names");
+    }
+    if list.iter().filter(|version| version.get("storage").is_true()).count() != 1 {
+        versions.invalid_as(shown(), "must have exactly one version marked as storage version");
+    }
+    let first = list.first().map_or("", |version| version.get("name").str_or_empty());
+    if !first.is_empty() && !names::dns1035_label(first).is_empty() {
+        for fault in names::dns1035_label(first) {
+            spec.at("version").invalid_as(first, fault);
+        }
+    }
+}
+
+fn check_version(version: Place<'_>, common: &[&str]) {
+    let validation = version.get("schema");
+    if !validation.get("openAPIV3Schema").is_set() {
+        validation.get("openAPIV3Schema").required("");
+    }
+    for part in PARTS.into_iter().filter(|part| !common.contains(part)) {
+        check_part(part, version.get(part), version.value());
+    }
+}
+
+/// What a version has that all versions may have in common.
+const PARTS: [&str; 4] = ["schema", "subresources", "additionalPrinterColumns", "selectableFields"];
+
+/// The parts that are the same in all versions. What is wrong with them is told of the definition, not of a version.
+fn common_parts(versions: &[Value]) -> Vec<&'static str> {
+    let alike = |part: &&str| {
+        let first = versions.first().map(|version| version.get(part));
+        first.is_some_and(|first| versions.iter().all(|version| same(version.get(part), first)))
+    };
+    PARTS.into_iter().filter(alike).collect()
+}
+
+fn check_part(part: &str, place: Place<'_>, version: &Value) {
+    match part {
+        "schema" => {
+            if place.get("openAPIV3Schema").is_set() {
+                schema::check(place.get("openAPIV3Schema"));
+            }
+        }
+        "subresources" => check_subresources(place),
+        "additionalPrinterColumns" => place.items().for_each(|column| check_column(column)),
+        _ => {
+            let schema = version.at(&["schema", "openAPIV3Schema"]);
+            place.items().for_each(|field| check_selectable(field, schema));
+        }
+    }
+}
+
+fn check_selectable(field: Place<'_>, schema: &Value) {
+    let path = field.get("jsonPath");
+    if path.text().is_empty() {
+        path.required("");
+    } else if !path.text().starts_with('.') {
+        path.invalid("is an invalid path: must be a simple json path starting with .");
+    } else if !schema::leads_to_scalar(schema, path.text()) {
+        path.invalid("is an invalid path: does not refer to a valid field");
+    }
+}
+
+fn is_simple_path(path: &str) -> bool {
+    path.strip_prefix('.').is_some_and(|rest| {
+        rest.split('.').all(|part| {
+            let name = part.split('[').next().unwrap_or_default();
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        })
+    })
+}
+
+fn check_column(column: Place<'_>) {
+    let (name, kind, path) = (column.get("name"), column.get("type"), column.get("jsonPath"));
+    if name.text().is_empty() {
+        name.required("");
+    }
+    if kind.text().is_empty() {
+        kind.required(&format!("must be one of {}", COLUMN_TYPES.join(",")));
+    } else if !COLUMN_TYPES.contains(&kind.text()) {
+        kind.invalid(format!("must be one of {}", COLUMN_TYPES.join(",")));
+    }
+    let place = column.with(path.value());
+    let place = place.at("JSONPath");
+    if path.text().is_empty() {
+        place.required("");
+    } else if !path.text().starts_with('.') {
+        place.invalid("must be a simple json path starting with .");
+    }
+}
+
+fn check_subresources(subresources: Place<'_>) {
+    let scale = subresources.get("scale");
+    if !scale.is_set() {
+        return;
+    }
+    for (member, root) in
+        [("specReplicasPath", ".spec."), ("statusReplicasPath", ".status."), ("labelSelectorPath", "")]
+    {
+        let path = scale.get(member);
+        if path.text().is_empty() {
+            if member != "labelSelectorPath" {
+                path.required("");
+            }
+            continue;
+        }
+        if !is_simple_path(path.text()) || path.text().contains('[') {
+            path.invalid("must be a simple json path starting with .");
+        } else if !root.is_empty() && !path.text().starts_with(root) {
+            path.invalid(format!("should be a json path under {}", root.trim_end_matches('.')));
+        } else if root.is_empty()
+            && !path.text().starts_with(".spec.")
+            && !path.text().starts_with(".status.")
+        {
+            path.invalid("should be a json path under either .spec or .status");
+        }
+    }
+}
+
+fn check_names(own: Place<'_>) {
+    let label = |member: &'static str, needed: bool| {
+        let place = own.get(member);
+        if place.text().is_empty() {
+            if needed {
+                place.required("");
+            }
+            return;
+        }
+        place.faults(names::dns1035_label(&place.text().to_lowercase()));
+    };
+    label("plural", true);
+    label("singular", false);
+    label("kind", true);
+    label("listKind", true);
+    for list in ["shortNames", "categories"] {
+        let items = own.get(list);
+        for item in items.items() {
+            item.faults(names::dns1035_label(item.text()));
+        }
+    }
+    if own.get("kind").text() == own.get("listKind").text() && !own.get("kind").text().is_empty() {
+        own.get("listKind").invalid("kind and listKind may not be the same");
+    }
+}
+
+fn check_conversion(conversion: Place<'_>) {
+    let strategy = conversion.get("strategy");
+    match strategy.text() {
+        "" => strategy.required(""),
+        "None" => {
+            if conversion.get("webhook").is_set() {
+                conversion
+                    .at("webhookClientConfig")
+                    .forbidden("should not be set when strategy is not set to Webhook");
+            }
+        }
+        "Webhook" => {
+            let webhook = conversion.get("webhook");
+            let config = conversion.with(webhook.value().get("clientConfig"));
+            let config = config.at("webhookClientConfig");
+            if config.is_set() {
+                check_client(config);
+            } else {
+                config.required("required when strategy is set to Webhook");
+            }
+            let versions = conversion.with(webhook.value().get("conversionReviewVersions"));
+            let versions = versions.at("conversionReviewVersions");
+            if versions.is_empty() {
+                versions.required("");
+            } else if !versions
+                .value()
+                .items()
+                .iter()
+                .any(|version| matches!(version.str_or_empty(), "v1" | "v1beta1"))
+            {
+                versions.invalid("must include at least one of v1, v1beta1");
+            }
+        }
+        _ => strategy.unsupported(&["None", "Webhook"]),
+    }
+}
+
+fn check_stored(object: Place<'_>) {
+    let versions = object.value().at(&["spec", "versions"]).items();
+    let status = object.get("status");
+    let stored = status.get("storedVersions");
+    if stored.is_empty() {
+        return stored.invalid_as(&Value::Null, "must have at least one stored version");
+    }
+    let known = |name: &str| versions.iter().any(|version| version.get("name").str_or_empty() == name);
+    for (position, name) in stored.value().items().iter().enumerate() {
+        if !known(name.str_or_empty()) {
+            stored.at_index(position).invalid_as(name.str_or_empty(), "must appear in spec.versions");
+        }
+    }
+    let storage: Vec<&str> = versions
+        .iter()
+        .filter(|version| version.get("storage").is_true())
+        .map(|version| version.get("name").str_or_empty())
+        .collect();
+    if let Some(storage) = storage.first()
+        && !stored.value().items().iter().any(|name| name.str_or_empty() == *storage)
+    {
+        stored.invalid(format!("must have the storage version {storage}"));
+    }
+}
