@@ -23,7 +23,6 @@ mod kubelet;
 mod managed;
 mod metrics;
 mod openapi;
-mod order;
 mod query;
 mod registry;
 mod route;

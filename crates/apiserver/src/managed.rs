@@ -1,17 +1,70 @@
 //! Who manages which fields: kept up to date on every write.
 
-use machinery::{Status, Value};
+use machinery::Value;
+use machinery::apply::{self, Write};
+use machinery::time::Timestamp;
 
+use crate::registry::Served;
 use crate::write::Request;
 
-/// Records what an update (or a create, whose `old` is null) changed.
-pub fn track_update(_request: Request<'_>, old: &Value, object: &mut Value) -> Result<(), Status> {
-    let kept = old.at(&["metadata", "managedFields"]).clone();
+/// Now, as managed fields write it.
+pub fn now(request: Request<'_>) -> String {
+    Timestamp::from_secs(request.core.env.clock.now().secs()).to_rfc3339()
+}
+
+/// The write, as far as managing fields is concerned.
+pub fn write<'a>(request: Request<'a>, time: &'a str) -> Write<'a> {
+    Write {
+        ty: request.served.schema.root(),
+        manager: &request.options.manager,
+        api_version: &request.served.api_version,
+        subresource: request.subresource,
+        time,
+        ignored: ignored(request.served, request.subresource),
+    }
+}
+
+/// Fields that a door does not write.
+fn ignored(served: &Served, subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "" if served.sub("status").is_some() => &["status"],
+        "status" if served.is("", "pods") => {
+            &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
+        }
+        "status" if served.is("apps", "deployments") => &["spec", "metadata.labels"],
+        "status" => &["spec"],
+        _ => &[],
+    }
+}
+
+/// Records what an update (or a create, whose `old` is null) changed. The object must be in canonical order.
+pub fn track_update(request: Request<'_>, old: &Value, object: &mut Value) {
+    let time = now(request);
+    let write = write(request, &time);
+    let empty;
+    let live = if old.is_null() {
+        empty = apply::empty(write.ty, write.api_version, &request.served.kind);
+        &empty
+    } else {
+        old
+    };
+    let fields = apply::track_update(live, object, write);
+    set(object, fields);
+}
+
+/// Sets the managed fields of an object; null removes them.
+pub fn set(object: &mut Value, fields: Value) {
     let metadata = object.entry("metadata");
-    if kept.is_null() {
+    if fields.is_null() {
         metadata.remove("managedFields");
     } else {
-        metadata.set("managedFields", kept);
+        metadata.set("managedFields", fields);
     }
-    Ok(())
+}
+
+/// Sees to it that a write which changes nothing but times changes nothing at all.
+pub fn settle(old: &Value, object: &mut Value) {
+    let mut fields = object.at(&["metadata", "managedFields"]).clone();
+    apply::keep_times(old.at(&["metadata", "managedFields"]), &mut fields);
+    set(object, fields);
 }

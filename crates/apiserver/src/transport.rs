@@ -123,6 +123,7 @@ impl InProcess {
         let served = self.served(resource)?;
         let options = write::Options {
             manager: self.identity.name.rsplit(':').next().unwrap_or_default().to_owned(),
+            manager_named: true,
             force: Some(true),
             ..write::Options::default()
         };

@@ -1,5 +1,6 @@
 //! What can be done with objects, one file per verb. HTTP and the in-process transport both come in here.
 
+pub mod apply;
 pub mod create;
 pub mod delete;
 pub mod deletecollection;

@@ -15,7 +15,6 @@ use crate::document::Validation;
 use crate::identity::Identity;
 use crate::query::Query;
 use crate::registry::Served;
-use crate::order;
 
 /// A write: by whom, of what, where and how.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +42,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Who is recorded as the manager of what changes.
     pub manager: String,
+    /// Whether the request itself names the manager.
+    pub manager_named: bool,
     /// What to do about unknown fields.
     pub validation: Validation,
     /// Whether an apply takes fields from others.
@@ -91,10 +92,11 @@ impl Options {
         if !errors.is_empty() {
             return Err(Status::invalid(GroupName { group: "meta.k8s.io", name: kind }, "", &errors));
         }
+        let manager_named = !manager.is_empty();
         let manager =
             if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
         let force = query.option_flag("force");
-        Ok(Options { dry_run: !dry_run.is_empty(), manager, validation, force })
+        Ok(Options { dry_run: !dry_run.is_empty(), manager, manager_named, validation, force })
     }
 }
 
@@ -174,7 +176,7 @@ impl<'a> Request<'a> {
 
     /// Brings a finished document into canonical order.
     pub fn canonical(&self, object: &mut Value) {
-        order::canonical(object, self.served.schema.root());
+        machinery::json::canonicalize(object, self.served.schema.root());
     }
 }
 

@@ -137,7 +137,7 @@ impl Framer {
                 object.set("columnDefinitions", Value::Null);
                 object.set("rows", Vec::new());
             }
-            Shape::Whole => crate::order::canonical(&mut object, self.served.schema.root()),
+            Shape::Whole => machinery::json::canonicalize(&mut object, self.served.schema.root()),
             Shape::Metadata(_) | Shape::MetadataList(_) => {}
         }
         self.document("BOOKMARK", &object)

@@ -66,13 +66,13 @@ pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes)
     let schema = table.schema_of(kind);
     let outcome = update::change(request, &Repatch { request, patch, body, schema: &schema }).await?;
     let mut scale = scale_of(&outcome.entry.object().to_value()?)?;
-    crate::order::canonical(&mut scale, schema.root());
+    machinery::json::canonicalize(&mut scale, schema.root());
     Ok(scale)
 }
 
 fn show(table: &Table, object: &Value, schema: &Schema, form: Form) -> Result<Response, Status> {
     let mut scale = scale_of(object)?;
-    crate::order::canonical(&mut scale, schema.root());
+    machinery::json::canonicalize(&mut scale, schema.root());
     Ok(answer::document(table, 200, &scale, form))
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
         Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", schema: &schema };
     let (route, wanted) = call.read(request, expected, &options).await?;
     let mut answered = create(call.request(&route, &options), &wanted).await?;
-    crate::order::canonical(&mut answered, schema.root());
+    machinery::json::canonicalize(&mut answered, schema.root());
     Ok(answer::document(table, 201, &answered, form))
 }
 

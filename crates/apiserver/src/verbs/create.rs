@@ -24,7 +24,21 @@ const NAME_MAX: usize = 63;
 pub async fn create(request: Request<'_>, mut object: Value) -> Result<Outcome, Status> {
     request.check_namespace(&mut object)?;
     request.served.rules.default(&mut object);
+    object.entry("metadata").remove("managedFields");
+    make(request, object, true).await
+}
+
+/// Makes an object that knows already who manages its fields.
+pub async fn create_managed(request: Request<'_>, object: Value) -> Result<Outcome, Status> {
+    make(request, object, false).await
+}
+
+async fn make(request: Request<'_>, mut object: Value, track: bool) -> Result<Outcome, Status> {
     forget_what_is_ours(&mut object);
+    if track {
+        request.canonical(&mut object);
+        managed::track_update(request, &Value::Null, &mut object);
+    }
     let generated = generated_name(&object);
     let mut attempt = 1;
     loop {
@@ -63,7 +77,7 @@ fn draw_name(request: Request<'_>, base: &str) -> String {
 /// Removes what only the server says about an object.
 fn forget_what_is_ours(object: &mut Value) {
     let metadata = object.entry("metadata").make_object();
-    for name in ["selfLink", "uid", "creationTimestamp", "generation", "managedFields"] {
+    for name in ["selfLink", "uid", "creationTimestamp", "generation"] {
         metadata.remove(name);
     }
     for name in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
@@ -101,7 +115,6 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     request.refuse_if(&errors, name)?;
     let mut warnings = rules.warnings(&object, None);
     request.canonical(&mut object);
-    managed::track_update(request, &Value::Null, &mut object)?;
     review.object = object;
     core.admission.validate(&mut review, core.surroundings()).await?;
     let object = std::mem::take(&mut review.object);

@@ -25,8 +25,8 @@ pub trait Change: Sync {
     }
 
     /// Who is recorded for what changed.
-    fn track(&self, request: Request<'_>, old: &Value, object: &mut Value) -> Result<(), Status> {
-        managed::track_update(request, old, object)
+    fn track(&self, request: Request<'_>, old: &Value, object: &mut Value) {
+        managed::track_update(request, old, object);
     }
 }
 
@@ -193,11 +193,13 @@ fn keep_what_is_ours(object: &mut Value, old: &Value) {
 async fn prepare(
     request: Request<'_>,
     change: &dyn Change,
-    object: Value,
+    mut object: Value,
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
     let core = request.core;
     let rules = request.served.rules;
+    request.canonical(&mut object);
+    change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
     core.admission.mutate(&mut review, core.surroundings()).await?;
     let mut object = std::mem::take(&mut review.object);
@@ -209,8 +211,8 @@ async fn prepare(
     rules.validate_update(&object, old, door, &mut errors);
     request.refuse_if(&errors, request.name)?;
     let mut warnings = rules.warnings(&object, Some(old));
+    managed::settle(old, &mut object);
     request.canonical(&mut object);
-    change.track(request, old, &mut object)?;
     review.object = object;
     core.admission.validate(&mut review, core.surroundings()).await?;
     warnings.append(&mut review.warnings);
