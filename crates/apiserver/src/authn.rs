@@ -1,5 +1,6 @@
 //! Authentication: who makes a request?
 
+mod bootstrap_token;
 mod certificate;
 mod service_account;
 
@@ -73,7 +74,19 @@ impl Authenticator {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or(Refused::UnknownCredentials)?;
-        let audience = core.config.issuer.as_str();
-        service_account::identify(core, token, &[audience])?.ok_or(Refused::UnknownCredentials)
+        self.token(core, token, &[core.config.issuer.as_str()])
+    }
+
+    /// Who a token is from, if it is meant for one of the audiences.
+    pub fn token(&self, core: &Core, token: &str, audiences: &[&str]) -> Result<Identity, Refused> {
+        if let Some(identity) = service_account::identify(core, token, audiences)? {
+            return Ok(identity);
+        }
+        let known = core.config.known_tokens.iter().find(|known| known.is(token));
+        let known = known.map(|known| known.identity.clone());
+        let identity = known.or_else(|| bootstrap_token::identify(core, token));
+        let identity = identity.ok_or(Refused::UnknownCredentials)?;
+        // Tokens that name no audience are for this server and for nobody else.
+        if audiences.contains(&core.config.issuer.as_str()) { Ok(identity) } else { Err(Refused::Audience) }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use machinery::status::GroupName;
 use machinery::{Reason, Status};
 
+use self::rbac::Granted;
 use crate::cache::Caches;
 use crate::identity::{Identity, MASTERS};
 
@@ -53,6 +54,11 @@ pub enum Decision {
 pub trait Authorizer: Send + Sync + std::fmt::Debug + 'static {
     /// May this be done?
     fn authorize(&self, attributes: &Attributes<'_>) -> Decision;
+
+    /// All rules it knows of that hold for somebody in a namespace.
+    fn rules_for(&self, _identity: &Identity, _namespace: &str) -> Granted {
+        Granted::default()
+    }
 }
 
 /// Lets members of `system:masters` do everything.
@@ -83,6 +89,10 @@ impl<T: Authorizer> Authorizer for Arc<T> {
     fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
         (**self).authorize(attributes)
     }
+
+    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
+        (**self).rules_for(identity, namespace)
+    }
 }
 
 impl Authorizer for Union {
@@ -99,6 +109,16 @@ impl Authorizer for Union {
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
+    }
+
+    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
+        let mut all = Granted::default();
+        for member in &self.members {
+            let granted = member.rules_for(identity, namespace);
+            all.rules.extend(granted.rules);
+            all.errors.extend(granted.errors);
+        }
+        all
     }
 }
 

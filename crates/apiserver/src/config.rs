@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::identity::Identity;
+
 /// A certificate chain and its private key, as PEM.
 #[derive(Clone, Default)]
 pub struct KeyPair {
@@ -18,6 +20,32 @@ pub struct KeyPair {
 impl std::fmt::Debug for KeyPair {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("KeyPair(…)")
+    }
+}
+
+/// A token that stands for somebody as long as the server runs.
+#[derive(Clone)]
+pub struct KnownToken {
+    token: String,
+    /// Who shows it.
+    pub identity: Identity,
+}
+
+impl KnownToken {
+    /// A token and whose it is.
+    pub fn new(token: String, identity: Identity) -> KnownToken {
+        KnownToken { token, identity }
+    }
+
+    /// Whether it is this token. How long that takes tells nothing of where they differ.
+    pub fn is(&self, token: &str) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.token.as_bytes(), token.as_bytes()).is_ok()
+    }
+}
+
+impl std::fmt::Debug for KnownToken {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "KnownToken(of {})", self.identity.name)
     }
 }
 
@@ -66,6 +94,8 @@ pub struct Config {
     pub old_token_keys: Vec<Vec<u8>>,
     /// Who issues service-account tokens; also the default audience.
     pub issuer: String,
+    /// Tokens that stand for somebody as long as the server runs.
+    pub known_tokens: Vec<KnownToken>,
     /// Where Services get their addresses from; the first is the primary family.
     pub service_cidrs: Vec<IpNet>,
     /// Where Services get their node ports from.
@@ -89,6 +119,7 @@ impl Config {
             client_ca: Vec::new(),
             token_key: Vec::new(),
             old_token_keys: Vec::new(),
+            known_tokens: Vec::new(),
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             service_cidrs: vec![IpNet::V4(
                 ipnet::Ipv4Net::new([10, 96, 0, 0].into(), 16).expect("16 is a prefix length"),

@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod query;
 mod registry;
+mod reviews;
 mod route;
 mod selection;
 mod services;
@@ -46,7 +47,7 @@ use env::{Env, TaskHandle};
 use store::Store;
 use tokio::net::TcpListener;
 
-pub use config::{Config, KeyPair, Limits};
+pub use config::{Config, KeyPair, KnownToken, Limits};
 pub use identity::Identity;
 
 use crate::core::Core;

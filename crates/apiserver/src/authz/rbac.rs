@@ -103,6 +103,10 @@ impl Authorizer for Rbac {
             None => Decision::NoOpinion(format!("RBAC: {}", aggregate(&errors))),
         }
     }
+
+    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
+        self.granted(identity, namespace)
+    }
 }
 
 /// Several errors as one.

@@ -16,6 +16,7 @@ use crate::http::Response;
 use crate::http::accept::{self, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
 use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
+use crate::reviews;
 use crate::route::Route;
 use crate::verbs::{self, delete, deletecollection, get, list, watch};
 use crate::write::{self, Outcome, Request};
@@ -181,6 +182,11 @@ impl Call<'_> {
         let look = self.look(&request)?;
         let options = self.write_options(&request, "CreateOptions")?;
         let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
+        if reviews::is_review(self.served) {
+            let asker = reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
+            let answered = reviews::answer(asker, self.served, document)?;
+            return Ok(answer::document(look.table, 201, &answered, look.form));
+        }
         let outcome = verbs::create::create(self.request(&route, &options), document).await?;
         self.written(outcome, look)
     }

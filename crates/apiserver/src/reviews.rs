@@ -1,0 +1,230 @@
+//! Reviews: questions about who somebody is and what they may do. They are answered, never stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use machinery::field::{Error, Path};
+use machinery::status::GroupName;
+use machinery::time::Timestamp;
+use machinery::{Status, Value};
+
+use crate::authz::rules::Rule;
+use crate::authz::{Attributes, Decision};
+use crate::core::Core;
+use crate::identity::Identity;
+use crate::registry::Served;
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// Who asks, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The server.
+    pub core: &'a Arc<Core>,
+    /// Who.
+    pub identity: &'a Identity,
+    /// In which namespace; empty for what belongs to the cluster.
+    pub namespace: &'a str,
+}
+
+/// Whether creating such an object asks a question.
+pub fn is_review(served: &Served) -> bool {
+    served.group == AUTHENTICATION || served.group == AUTHORIZATION
+}
+
+/// Answers a review.
+pub fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Result<Value, Status> {
+    let status = match served.plural.as_str() {
+        "selfsubjectreviews" => {
+            let now = Timestamp::from_secs(asker.core.env.clock.now().secs()).to_rfc3339();
+            review.entry("metadata").set("creationTimestamp", now);
+            Value::from([("userInfo", user_info(asker.identity))])
+        }
+        "tokenreviews" => token_review(asker, review.get("spec"))?,
+        "selfsubjectrulesreviews" => {
+            let status = rules_review(asker, review.get("spec"))?;
+            review.set("spec", Value::object());
+            status
+        }
+        plural => access_review(asker, plural, &review)?,
+    };
+    if review.get("metadata").is_null() {
+        review.set("metadata", Value::object());
+    }
+    review.set("status", status);
+    Ok(review)
+}
+
+fn user_info(identity: &Identity) -> Value {
+    let list = |texts: &[String]| {
+        Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
+    };
+    let mut user = Value::object();
+    if !identity.name.is_empty() {
+        user.set("username", identity.name.as_str());
+    }
+    if !identity.uid.is_empty() {
+        user.set("uid", identity.uid.as_str());
+    }
+    if !identity.groups.is_empty() {
+        user.set("groups", list(&identity.groups));
+    }
+    for (key, values) in &identity.extra {
+        user.entry("extra").set(key, list(values));
+    }
+    user
+}
+
+fn token_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
+    let token = spec.get("token").str_or_empty();
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    let core = asker.core;
+    let mut audiences: Vec<&str> = spec.get("audiences").items().iter().filter_map(Value::as_str).collect();
+    if audiences.is_empty() {
+        audiences.push(&core.config.issuer);
+    }
+    // One after the other, because a token tells only whether it is meant for one of those it is shown.
+    let accepted = audiences.iter().filter_map(|audience| {
+        let identity = core.authenticator.token(core, token, &[audience]).ok()?;
+        Some((*audience, identity))
+    });
+    let (accepted, identities): (Vec<&str>, Vec<Identity>) = accepted.unzip();
+    let Some(identity) = identities.first() else {
+        return Ok(Value::from([("user", Value::object()), ("error", Value::from("invalid bearer token"))]));
+    };
+    let accepted: Vec<Value> = accepted.into_iter().map(Value::from).collect();
+    Ok(Value::from([
+        ("authenticated", Value::from(true)),
+        ("user", user_info(identity)),
+        ("audiences", Value::from(accepted)),
+    ]))
+}
+
+fn rules_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
+    let namespace = spec.get("namespace").str_or_empty();
+    if namespace.is_empty() {
+        return Err(Status::bad_request("no namespace on request"));
+    }
+    let granted = asker.core.authorizer.rules_for(asker.identity, namespace);
+    let list = |rules: &[&Rule]| Value::from(rules.iter().map(|rule| rule.to_value()).collect::<Vec<_>>());
+    let (paths, resources): (Vec<&Rule>, Vec<&Rule>) =
+        granted.rules.iter().partition(|rule| !rule.paths.is_empty());
+    let mut status = Value::from([
+        ("resourceRules", list(&resources)),
+        ("nonResourceRules", list(&paths)),
+        ("incomplete", Value::from(false)),
+    ]);
+    if !granted.errors.is_empty() {
+        status.set("evaluationError", granted.errors.join(", "));
+    }
+    Ok(status)
+}
+
+fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value, Status> {
+    let spec = review.get("spec");
+    let own = plural == "selfsubjectaccessreviews";
+    check_access_review(asker, plural, review)?;
+    let identity = if own { asker.identity.clone() } else { identity_of(spec) };
+    let (resource, other) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
+    let text = |name: &str| resource.get(name).str_or_empty();
+    let attributes = if resource.is_null() {
+        Attributes {
+            identity: &identity,
+            verb: other.get("verb").str_or_empty(),
+            is_resource: false,
+            path: other.get("path").str_or_empty(),
+            group: "",
+            version: "",
+            resource: "",
+            subresource: "",
+            namespace: "",
+            name: "",
+        }
+    } else {
+        Attributes {
+            identity: &identity,
+            verb: text("verb"),
+            is_resource: true,
+            path: "",
+            group: text("group"),
+            version: text("version"),
+            resource: text("resource"),
+            subresource: text("subresource"),
+            namespace: text("namespace"),
+            name: text("name"),
+        }
+    };
+    let decision = asker.core.authorizer.authorize(&attributes);
+    let mut status = Value::from([("allowed", Value::from(matches!(decision, Decision::Allow(_))))]);
+    if matches!(decision, Decision::Deny(_)) {
+        status.set("denied", true);
+    }
+    let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = decision;
+    if !reason.is_empty() {
+        status.set("reason", reason);
+    }
+    Ok(status)
+}
+
+fn identity_of(spec: &Value) -> Identity {
+    let texts = |list: &Value| {
+        list.items().iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let extra: BTreeMap<String, Vec<String>> =
+        spec.get("extra").members().map(|(key, values)| (key.to_lowercase(), texts(values))).collect();
+    Identity {
+        name: spec.get("user").str_or_empty().to_owned(),
+        uid: spec.get("uid").str_or_empty().to_owned(),
+        groups: texts(spec.get("groups")),
+        extra,
+    }
+}
+
+fn check_access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<(), Status> {
+    let spec = review.get("spec");
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    let (resource, other) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
+    if resource.is_null() == other.is_null() {
+        let (name, value) = if resource.is_null() {
+            ("resourceAttributes", resource)
+        } else {
+            ("nonResourceAttributes", other)
+        };
+        let why = if resource.is_null() {
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        } else {
+            "cannot be specified in combination with resourceAttributes"
+        };
+        errors.push(Error::invalid(&path.child(name), value, why));
+    }
+    let nobody = spec.get("user").str_or_empty().is_empty() && spec.get("groups").items().is_empty();
+    if plural != "selfsubjectaccessreviews" && nobody {
+        let why = "at least one of user or group must be specified";
+        errors.push(Error::invalid(&path.child("user"), "", why));
+    }
+    for selector in ["fieldSelector", "labelSelector"] {
+        let given = resource.get(selector);
+        let raw = given.get("rawSelector").str_or_empty();
+        if !raw.is_empty() && !given.get("requirements").items().is_empty() {
+            let place = path.child("resourceAttributes").child(selector).child("rawSelector");
+            errors.push(Error::invalid(&place, raw, "may not specified at the same time as requirements"));
+        }
+    }
+    let local = plural == "localsubjectaccessreviews";
+    if local && !other.is_null() {
+        let why = "disallowed on this kind of request";
+        errors.push(Error::invalid(&path.child("nonResourceAttributes"), other, why));
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid(GroupName { group: AUTHORIZATION, name: "" }, "", &errors));
+    }
+    if local && resource.get("namespace").str_or_empty() != asker.namespace {
+        let why = format!("spec.resourceAttributes.namespace must match namespace: {}", asker.namespace);
+        return Err(Status::bad_request(why));
+    }
+    Ok(())
+}
