@@ -15,6 +15,7 @@ use crate::environment::ServiceFacts;
 use crate::observer::Observer;
 use crate::pod::{Member, PodView};
 use crate::publish::Publisher;
+use crate::resize::Ledger;
 use crate::sources::Sources;
 use crate::status::Place;
 
@@ -29,6 +30,7 @@ pub(crate) struct Kit {
     pub bells: Bells,
     pub sources: Sources,
     pub services: Cache<ServiceFacts>,
+    pub ledger: Ledger,
     pub observer: Observer,
     pub publisher: Publisher,
     pub place: Place,

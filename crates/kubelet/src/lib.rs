@@ -26,6 +26,7 @@ mod pod;
 mod probes;
 mod publish;
 mod qos;
+mod resize;
 mod resources;
 mod security;
 mod server;
@@ -107,6 +108,7 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         sources: Sources::new(services.transport.clone(), env.child("sources"), bells.clone()),
         services: Cache::of(client::resources::SERVICES)
             .start(services.transport.clone(), &env.child("services")),
+        ledger: resize::Ledger::new(bells.clone()),
         observer: Observer::start(services.runtime.clone(), &env, bells.clone()),
         publisher: Publisher::start(client.clone(), &env, bells.clone()),
         place: Place { ips: config.node_ips.clone(), runtime: services.runtime.version().0 },

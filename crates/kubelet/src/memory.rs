@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cri::Resources;
 use env::WallTime;
 use k8s_openapi::api::core::v1::PodCondition;
+
+use crate::resize::{Allocation, Pending};
 
 /// The first pause before something that failed is tried again.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -33,6 +36,8 @@ impl Waiting {
 pub(crate) enum Busy {
     /// It is pulled, made, started, or its first hook runs.
     Starting,
+    /// It is told what it may use.
+    Resizing,
     /// It was asked to end by then.
     Stopping {
         /// When it is killed.
@@ -191,6 +196,12 @@ pub(crate) struct Memory {
     pub conditions: Vec<PodCondition>,
     /// Why it was not let in, if it was not: reason and message.
     pub refused: Option<(String, String)>,
+    /// What was allocated to it, once that is known.
+    pub allocation: Option<Allocation>,
+    /// Why it does not get what it asks for now.
+    pub resize_pending: Option<Pending>,
+    /// What containers were last told to use, by id: whoever does not do as told is not told again.
+    pub resized: BTreeMap<String, Resources>,
     /// The pod is to end.
     pub end: Option<End>,
     /// What remained of it was taken away: sandboxes, containers, logs, directories.

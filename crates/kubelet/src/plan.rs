@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::Duration;
 
-use cri::{ContainerState, SandboxState};
+use cri::{ContainerState, Resources, SandboxState};
 use env::WallTime;
 
 use crate::memory::{Cause, End, Memory, Volumes, Waiting};
@@ -78,6 +78,15 @@ pub(crate) enum Action {
         name: String,
         /// Why.
         waiting: Waiting,
+    },
+    /// Tell a container what it may use from now on.
+    Resize {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+        /// What it may use.
+        resources: Resources,
     },
     /// End a container.
     Kill(Kill),

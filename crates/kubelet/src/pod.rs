@@ -8,6 +8,8 @@ use cri::PodId;
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec, PodStatus};
 use machinery::{Object, Status};
 
+use crate::resize::Allocation;
+
 /// What a container is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -89,6 +91,20 @@ impl PodView {
             return Err(Status::internal(format!("pod {} has no specification", object.header().key())));
         }
         Ok(PodView { object: object.clone(), pod })
+    }
+
+    /// The same pod with what was allocated to it in the place of what it asks for.
+    pub fn with_resources(&self, allocation: &Allocation) -> PodView {
+        let mut pod = Pod::clone(&self.pod);
+        if let Some(spec) = pod.spec.as_mut() {
+            for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+                if let Some(resources) = allocation.containers.get(&container.name) {
+                    container.resources = Some(resources.clone());
+                }
+            }
+            spec.resources = allocation.whole.clone();
+        }
+        PodView { object: self.object.clone(), pod: Arc::new(pod) }
     }
 
     /// The whole pod.

@@ -253,6 +253,13 @@ fn conditions(old: Option<&Value>, new: &[Value], changes: &mut Map<String, Valu
             condition
         })
         .collect();
+    let is_own =
+        |condition: &Value| condition["type"].as_str().is_some_and(|kind| OWN_CONDITIONS.contains(&kind));
+    let gone = old
+        .iter()
+        .filter(|before| is_own(before) && !new.iter().any(|condition| condition["type"] == before["type"]));
+    let mut changed = changed;
+    changed.extend(gone.map(|before| json!({"$patch": "delete", "type": before["type"]})));
     if changed.is_empty() {
         return;
     }

@@ -6,7 +6,7 @@ use cri::Resources;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use crate::amounts::{self, Amounts};
-use crate::pod::{PodView, Role};
+use crate::pod::{Member, PodView, Role};
 use crate::qos::{self, Class};
 
 /// The kernel's least weight, and that of those who ask for nothing.
@@ -91,6 +91,38 @@ pub(crate) fn of_container(
         hugepages: hugepages(limits),
         ..Resources::default()
     }
+}
+
+/// What a running container is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// All that it may use.
+    pub wanted: Resources,
+    /// Whether its processor time changes.
+    pub cpu: bool,
+    /// Whether its memory does.
+    pub memory: bool,
+}
+
+/// How what a running container may use differs from what was allocated to it. What the runtime does not report is
+/// not compared.
+pub(crate) fn difference(pod: &PodView, member: &Member<'_>, actual: &Resources) -> Option<Difference> {
+    let wanted = of_container(pod, member.spec.resources.as_ref(), member.role, 1);
+    let cpu = actual.cpu_period > 0
+        && (actual.cpu_shares, actual.cpu_quota, actual.cpu_period)
+            != (wanted.cpu_shares, wanted.cpu_quota, wanted.cpu_period);
+    let memory = actual.cpu_period > 0 && actual.memory_limit.max(0) != wanted.memory_limit;
+    (cpu || memory).then(|| {
+        let memory_limit = if wanted.memory_limit == 0 { -1 } else { wanted.memory_limit };
+        let wanted = Resources {
+            cpu_shares: wanted.cpu_shares,
+            cpu_quota: wanted.cpu_quota,
+            cpu_period: wanted.cpu_period,
+            memory_limit,
+            ..actual.clone()
+        };
+        Difference { wanted, cpu, memory }
+    })
 }
 
 /// How readily the kernel kills it: never the guaranteed, those first who use much more than they asked for.

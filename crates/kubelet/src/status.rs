@@ -20,7 +20,9 @@ use crate::pod::PodView;
 use crate::qos;
 
 /// Types of conditions that the kubelet writes; all others are somebody else's.
-pub(crate) const OWN_CONDITIONS: [&str; 6] = [
+pub(crate) const OWN_CONDITIONS: [&str; 8] = [
+    "PodResizePending",
+    "PodResizeInProgress",
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",

@@ -62,6 +62,13 @@ pub(crate) fn pod(spec: Value, status: Value) -> PodView {
     PodView::new(&object(&document)).unwrap()
 }
 
+/// Another pod, by its identity.
+pub(crate) fn other_pod(uid: &str, spec: Value) -> PodView {
+    let metadata = json!({"name": uid, "namespace": "default", "uid": uid, "resourceVersion": "5"});
+    PodView::new(&object(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})))
+        .unwrap()
+}
+
 /// A kubelet with all it needs.
 pub(crate) struct World {
     pub api: Arc<FakeApi>,

@@ -29,6 +29,7 @@ use crate::observed::Observed;
 use crate::plan::{Action, Kill, PodPlan, View, plan_pod};
 use crate::pod::PodView;
 use crate::probes::Prober;
+use crate::resize::Allocation;
 use crate::status::{self, Scene};
 use crate::termination;
 use crate::volumes::TokenStore;
@@ -107,6 +108,7 @@ impl Worker {
                 self.wait(requeue).await;
             }
         }
+        self.kit.ledger.remove(&self.uid);
         self.kit.sources.set(&self.uid, "", &Default::default());
         self.kit.publisher.forget(&self.uid);
         self.kit.bells.remove(&self.uid);
@@ -155,6 +157,7 @@ impl Worker {
         };
         let now = self.kit.env.clock.now();
         self.memory.began.get_or_insert(now);
+        let pod = self.allocate(pod);
         self.note_end(&pod, &desired, now);
         self.memory.volumes_stale |= self.bell.take_content_changed();
         if self.memory.volumes_stale {
@@ -175,6 +178,49 @@ impl Worker {
             Some(now)
         } else {
             plan.requeue
+        }
+    }
+
+    /// The pod with what is allocated to it, which follows what it asks for where there is room.
+    fn allocate(&mut self, pod: PodView) -> PodView {
+        if self.memory.end.is_some() || self.memory.refused.is_some() {
+            self.kit.ledger.remove(&self.uid);
+            return pod;
+        }
+        let wanted = Allocation::wanted(&pod);
+        let pod_dir = self.kit.config.pod_dir(&self.uid);
+        let known = self.memory.allocation.take().or_else(|| Allocation::load(&pod_dir));
+        let (pod, allocation) = match known {
+            None => {
+                if wanted.asks_for_something() {
+                    self.remember(&wanted);
+                }
+                (pod, wanted)
+            }
+            Some(known) if known == wanted => {
+                self.memory.resize_pending = None;
+                (pod, known)
+            }
+            Some(known) => match self.kit.ledger.check(&pod, &self.kit.machine.allocatable) {
+                Ok(()) => {
+                    self.memory.resize_pending = None;
+                    self.remember(&wanted);
+                    (pod, wanted)
+                }
+                Err(pending) => {
+                    self.memory.resize_pending = Some(pending);
+                    (pod.with_resources(&known), known)
+                }
+            },
+        };
+        self.memory.allocation = Some(allocation);
+        self.kit.ledger.set(&pod);
+        pod
+    }
+
+    fn remember(&self, allocation: &Allocation) {
+        if let Err(error) = allocation.save(&self.kit.config.pod_dir(&self.uid)) {
+            tracing::warn!(uid = %self.uid, "what is allocated cannot be remembered: {error}");
         }
     }
 
@@ -271,6 +317,17 @@ impl Worker {
                 }
                 Action::Start { name, attempt } => self.start(pod, observed, (name, *attempt), now),
                 Action::Wait { name, waiting } => self.note_waiting(pod, name, waiting),
+                Action::Resize { id, name, resources } => {
+                    self.memory.resized.retain(|known, _| observed.container(known).is_some());
+                    self.memory.resized.insert(id.clone(), resources.clone());
+                    self.memory.busy.insert(name.clone(), Busy::Resizing);
+                    let work = ops::resize(
+                        self.kit.clone(),
+                        pod.clone(),
+                        (id.clone(), name.clone(), resources.clone()),
+                    );
+                    self.ops.push(Box::pin(work));
+                }
                 Action::Kill(kill) => self.kill(pod, observed, kill, now),
                 Action::Remove { id } => {
                     if let Some(container) = observed.container(id) {
@@ -426,6 +483,12 @@ impl Worker {
                 self.memory.busy.remove(&name);
                 if let Err(error) = result {
                     self.complain("a container cannot be stopped", &error);
+                }
+            }
+            Done::Resized { name, result } => {
+                self.memory.busy.remove(&name);
+                if let Err(error) = result {
+                    tracing::warn!(uid = %self.uid, container = %name, "it cannot be resized: {error}");
                 }
             }
             Done::Deleted(gone) => {

@@ -2,11 +2,13 @@
 
 use cri::{Container, ContainerState};
 use env::WallTime;
+use k8s_openapi::api::core::v1::Probe;
 
 use super::restart::{Next, next};
 use super::{Action, Kill, PodPlan, View};
-use crate::memory::Waiting;
+use crate::memory::{Busy, Waiting};
 use crate::pod::{Member, Role};
+use crate::resources;
 
 /// Annotation of a container: the hash of what it was made from.
 pub(crate) const HASH_ANNOTATION: &str = "io.kubernetes.container.hash";
@@ -89,6 +91,34 @@ pub(super) fn has_started(view: &View<'_>, member: &Member<'_>, container: &Cont
         && (member.spec.startup_probe.is_none() || view.memory.probed(&container.id).startup == Some(true))
 }
 
+type Verdict<'a> = (String, Option<&'a Probe>, bool);
+
+/// Gives a running container what was allocated to it; or says that it must be started again for that.
+fn resize<'a>(
+    view: &View<'_>,
+    member: &Member<'_>,
+    container: &Container,
+    plan: &mut PodPlan,
+) -> Option<Verdict<'a>> {
+    let difference = resources::difference(view.pod, member, &container.resources)?;
+    if view.memory.resized.get(&container.id) == Some(&difference.wanted) {
+        return None;
+    }
+    let restarts = |name: &str| {
+        let policies = member.spec.resize_policy.as_deref().unwrap_or_default();
+        policies
+            .iter()
+            .any(|policy| policy.resource_name == name && policy.restart_policy == "RestartContainer")
+    };
+    if (difference.cpu && restarts("cpu")) || (difference.memory && restarts("memory")) {
+        let message = format!("Container {} resize requires restart", member.name());
+        return Some((message, None, true));
+    }
+    let (id, name) = (container.id.clone(), member.name().to_owned());
+    plan.act(Action::Resize { id, name, resources: difference.wanted }, "its resources were changed");
+    None
+}
+
 /// Kills a running container that changed, or whose probes failed.
 pub(super) fn check(
     view: &View<'_>,
@@ -97,12 +127,13 @@ pub(super) fn check(
     plan: &mut PodPlan,
 ) -> Health {
     if view.memory.busy.contains_key(member.name()) {
-        return if view.memory.is_starting(member.name()) { Health::Good } else { Health::Bad };
+        let stopping = matches!(view.memory.busy.get(member.name()), Some(Busy::Stopping { .. }));
+        return if stopping { Health::Bad } else { Health::Good };
     }
     let name = member.name();
     let probed = view.memory.probed(&container.id);
     let changed = container.annotations.get(HASH_ANNOTATION).is_some_and(|hash| *hash != member.hash());
-    let verdict = if changed && member.role != Role::Ephemeral {
+    let verdict: Option<Verdict<'_>> = if changed && member.role != Role::Ephemeral {
         Some((format!("Container {name} definition changed, will be restarted"), None, true))
     } else if probed.startup == Some(false) {
         let message = format!("Container {name} failed startup probe, will be restarted");
@@ -111,7 +142,7 @@ pub(super) fn check(
         let message = format!("Container {name} failed liveness probe, will be restarted");
         Some((message, member.spec.liveness_probe.as_ref(), false))
     } else {
-        None
+        resize(view, member, container, plan)
     };
     let Some((message, probe, restart)) = verdict else { return Health::Good };
     let grace = probe.and_then(|probe| probe.termination_grace_period_seconds);

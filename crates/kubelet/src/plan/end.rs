@@ -74,7 +74,7 @@ fn stop_containers(view: &View<'_>, end: &End, plan: &mut PodPlan) -> bool {
 fn stop(view: &View<'_>, end: &End, container: &Container, plan: &mut PodPlan) {
     let deadline = end.deadline();
     match view.memory.busy.get(&container.name) {
-        Some(Busy::Starting) => return,
+        Some(Busy::Starting | Busy::Resizing) => return,
         Some(Busy::Stopping { deadline: before }) if *before <= deadline => return,
         _ => {}
     }

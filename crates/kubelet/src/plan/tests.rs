@@ -81,6 +81,7 @@ fn short(plan: &PodPlan) -> String {
             Action::StopSandbox { id } => format!("stop-sandbox:{id}"),
             Action::Start { name, attempt } => format!("start:{name}:{attempt}"),
             Action::Wait { name, waiting } => format!("wait:{name}:{}", waiting.reason),
+            Action::Resize { id, .. } => format!("resize:{id}"),
             Action::Kill(kill) => format!("kill:{}:{}", kill.id, kill.grace_secs),
             Action::Remove { id } => format!("remove:{id}"),
             Action::RemoveSandbox { id } => format!("remove-sandbox:{id}"),

@@ -12,7 +12,8 @@ use hyper_util::rt::TokioIo;
 use machinery::Status;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::Answer;
 
@@ -189,7 +190,9 @@ impl Socket {
 
     /// Ends in good order.
     pub async fn close(mut self) {
-        if self.stream.close(None).await.is_ok() {
+        // Clients take an end without this code for a failure.
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        if self.stream.close(Some(frame)).await.is_ok() {
             // The client's word of farewell, so that what was sent last is not cut off.
             while let Some(Ok(_)) = self.stream.next().await {}
         }

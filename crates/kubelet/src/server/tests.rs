@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{Query, decode};
 use crate::tests::{Pair, World};
@@ -79,13 +80,17 @@ async fn open(world: &World, path: &str, protocols: &str) -> Result<(Socket, Str
 /// All that comes until the end, by channel.
 async fn drain(mut socket: Socket) -> Vec<(u8, String)> {
     let mut all: Vec<(u8, String)> = Vec::new();
+    let mut normal = false;
     while let Some(Ok(message)) = socket.next().await {
-        if let Message::Binary(bytes) = message
-            && bytes.len() > 1
-        {
-            all.push((bytes[0], String::from_utf8_lossy(&bytes[1..]).into_owned()));
+        match message {
+            Message::Binary(bytes) if bytes.len() > 1 => {
+                all.push((bytes[0], String::from_utf8_lossy(&bytes[1..]).into_owned()));
+            }
+            Message::Close(frame) => normal = frame.is_some_and(|frame| frame.code == CloseCode::Normal),
+            _ => {}
         }
     }
+    assert!(normal, "clients take an end without a code for a failure");
     all.sort();
     all
 }

@@ -50,6 +50,13 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
         let verdict = Verdict { holds: true, reason: "TerminationByKubelet", message };
         list.push(condition(facts, "DisruptionTarget", verdict));
     }
+    if let Some(pending) = &facts.scene.memory.resize_pending {
+        let verdict = Verdict { holds: true, reason: pending.reason, message: pending.message.clone() };
+        list.push(condition(facts, "PodResizePending", verdict));
+    }
+    if is_resizing(facts.scene) {
+        list.push(condition(facts, "PodResizeInProgress", Verdict::yes()));
+    }
     let before = facts.scene.pod.status();
     let others = before
         .conditions
@@ -63,6 +70,18 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
     let others: Vec<PodCondition> = others.collect();
     list.extend(others);
     list
+}
+
+/// Whether some running container does not yet use what was allocated to it.
+fn is_resizing(scene: &Scene<'_>) -> bool {
+    let mut members = scene.pod.init_members().chain(scene.pod.app_members());
+    scene.memory.end.is_none()
+        && members.any(|member| {
+            scene.observed.latest(member.name()).is_some_and(|container| {
+                container.state == cri::ContainerState::Running
+                    && crate::resources::difference(scene.pod, &member, &container.resources).is_some()
+            })
+        })
 }
 
 fn condition(facts: &Facts<'_>, kind: &str, verdict: Verdict) -> PodCondition {

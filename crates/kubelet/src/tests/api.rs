@@ -279,7 +279,11 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str) {
         *target = json!([]);
     }
     let list = target.as_array_mut().unwrap();
-    for item in items.iter().filter(|item| item.get("$patch").is_none()) {
+    for item in items.iter().filter(|item| item["$patch"] != "replace") {
+        if item["$patch"] == "delete" {
+            list.retain(|there| there[key] != item[key]);
+            continue;
+        }
         match list.iter_mut().find(|there| there[key] == item[key]) {
             Some(there) => merge(there, item, true),
             None => list.push(item.clone()),

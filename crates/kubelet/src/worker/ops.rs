@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Call, Delete, Write, resources};
-use cri::{Container, PodId};
+use cri::{Container, PodId, Resources};
 use env::WallTime;
 
 use super::mounts;
@@ -36,6 +36,8 @@ pub(super) enum Done {
     Removed(Result<(), String>),
     /// A container was started, or why it waits.
     Started { name: String, result: Result<(), Failure> },
+    /// A container was told what it may use, or why not.
+    Resized { name: String, result: Result<(), String> },
     /// A container was stopped, or why not.
     Killed { name: String, result: Result<(), String> },
     /// Whether the API let go of the pod.
@@ -177,6 +179,19 @@ pub(super) async fn remove(kit: Arc<Kit>, container: Container) -> Outcome {
         Ok(())
     });
     told(Done::Removed(result.await))
+}
+
+/// Tells a container, and the pod around it, what they may use. The pod gets more before its containers do.
+pub(super) async fn resize(kit: Arc<Kit>, pod: PodView, what: (String, String, Resources)) -> Outcome {
+    let (id, name, resources) = what;
+    let result = kit.runtime.update_resources(id, resources).await.map_err(|error| error.to_string());
+    if let Err(error) = &result
+        && let Some(member) = pod.member(&name)
+    {
+        let message = format!("Failed to resize container {name}: {error}");
+        kit.recorder.warning(&about_member(&pod, &member), "ResizeError", message);
+    }
+    told(Done::Resized { name, result })
 }
 
 pub(super) async fn unmount(kit: Arc<Kit>, uid: String) -> Outcome {

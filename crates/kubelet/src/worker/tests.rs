@@ -516,3 +516,87 @@ async fn a_container_that_cannot_be_started_says_so() {
     assert_eq!((&last["exitCode"], &last["reason"]), (&json!(128), &json!("StartError")));
     assert!(world.api.events().iter().any(|event| event == "Warning Failed: Error: no such executable"));
 }
+
+fn sized(cpu: &str, memory: &str) -> Value {
+    json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_resized_in_place_and_across_a_restart_of_the_kubelet() {
+    let mut world = World::start("resize").await;
+    let mut spec = one(&["run"], "Always");
+    spec["containers"][0]["resources"] = sized("100m", "64Mi");
+    world.create("web", spec);
+    world.until("web", ready).await;
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("200m", "128Mi"));
+    let resized = |pod: &Value| pod["status"]["containerStatuses"][0]["resources"] == sized("200m", "128Mi");
+    let pod =
+        world.until("web", |pod| resized(pod) && condition(pod, "PodResizeInProgress").is_empty()).await;
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["allocatedResources"],
+        sized("200m", "128Mi")["requests"]
+    );
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+    let actual = world.runtime.containers()[0].resources.clone();
+    assert_eq!((actual.cpu_quota, actual.memory_limit, actual.cpu_shares), (20_000, 128 << 20, 204));
+
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("1000", "128Mi"));
+    let reason = |pod: &Value| {
+        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions
+            .iter()
+            .find(|c| c["type"] == "PodResizePending")
+            .map(|c| c["reason"].clone())
+            .unwrap_or_default()
+    };
+    let pod = world.until("web", |pod| reason(pod) == "Infeasible").await;
+    assert!(resized(&pod));
+    world.restart().await;
+    world.pass(5).await;
+    assert!(resized(&world.pod("web")) && reason(&world.pod("web")) == "Infeasible");
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("200m", "128Mi"));
+    world.until("web", |pod| reason(pod).is_null()).await;
+    assert_eq!(world.runtime.log().iter().filter(|line| line.starts_with("start")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_needs_a_restart_gets_one() {
+    let world = World::start("resize-restart").await;
+    let mut spec = one(&["run"], "Never");
+    spec["containers"][0]["resources"] = sized("100m", "64Mi");
+    spec["containers"][0]["resizePolicy"] =
+        json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"}]);
+    world.create("web", spec);
+    world.until("web", ready).await;
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("100m", "128Mi"));
+    let pod = world
+        .until("web", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1 && ready(pod))
+        .await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["resources"], sized("100m", "128Mi"));
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("200m", "128Mi"));
+    world
+        .until("web", |pod| pod["status"]["containerStatuses"][0]["resources"] == sized("200m", "128Mi"))
+        .await;
+    assert_eq!(world.pod("web")["status"]["containerStatuses"][0]["restartCount"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_waits_for_room() {
+    let world = World::start("resize-waits").await;
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let most = format!("{}m", cpus * 1_000 - 200);
+    for (name, cpu) in [("web", "100m"), ("other", most.as_str())] {
+        let mut spec = one(&["run"], "Always");
+        spec["containers"][0]["resources"] = sized(cpu, "1Mi");
+        world.create(name, spec);
+        world.until(name, ready).await;
+    }
+    world.api.change("pods", "web", |pod| pod["spec"]["containers"][0]["resources"] = sized("300m", "1Mi"));
+    let pod = world.until("web", |pod| condition(pod, "PodResizePending") == "True").await;
+    assert!(pod["status"]["conditions"].to_string().contains("\"Deferred\""));
+    world.api.delete_pod("other", 1);
+    world
+        .until("web", |pod| pod["status"]["containerStatuses"][0]["resources"] == sized("300m", "1Mi"))
+        .await;
+    world.until("web", |pod| condition(pod, "PodResizePending").is_empty()).await;
+}
