@@ -5,6 +5,8 @@
 
 mod reflect;
 mod store;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -192,17 +194,17 @@ impl<F: Facts> Cache<F> {
 
     /// The revision it has seen everything up to; zero before the first list.
     pub fn revision(&self) -> u64 {
-        self.shared.waiting.revision()
+        self.shared.waiting.revision().unwrap_or(0)
     }
 
     /// Resolves once the first list is in.
     pub async fn synced(&self) {
-        self.wait_for_revision(1).await;
+        self.wait_for_revision(0).await;
     }
 
     /// Whether the first list is in.
     pub fn is_synced(&self) -> bool {
-        self.revision() > 0
+        self.shared.waiting.revision().is_some()
     }
 
     /// Resolves once everything up to `revision` has been seen. Only meaningful for the revision of an object this
@@ -269,8 +271,7 @@ impl<F: Facts> Cache<F> {
             }
         }
         drop(handlers);
-        // Revision zero would mean "not synced"; an empty store has it.
-        self.shared.waiting.advance(revision.max(1));
+        self.shared.waiting.advance(revision);
     }
 
     /// Takes in one event.

@@ -2,6 +2,8 @@
 //! parked until the caches have seen what was written for it.
 
 mod decisions;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;

@@ -1,5 +1,8 @@
 //! One active among several, decided by a Lease.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use env::{Env, WallTime};

@@ -4,6 +4,8 @@
 pub mod cache;
 pub mod driver;
 pub mod election;
+#[cfg(test)]
+mod fake;
 pub mod https;
 mod key;
 pub mod plan;

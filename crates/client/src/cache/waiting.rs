@@ -17,7 +17,8 @@ pub(super) struct Waiting {
 
 #[derive(Default)]
 struct Inner {
-    revision: u64,
+    /// `None` before the first list.
+    revision: Option<u64>,
     serial: u64,
     revisions: BTreeMap<(u64, u64), oneshot::Sender<()>>,
     ends: BTreeMap<Key, Vec<(SmolStr, oneshot::Sender<()>)>>,
@@ -28,13 +29,13 @@ impl Waiting {
         work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn revision(&self) -> u64 {
+    pub(super) fn revision(&self) -> Option<u64> {
         self.with(|inner| inner.revision)
     }
 
     pub(super) async fn for_revision(&self, revision: u64) {
         let waiter = self.with(|inner| {
-            if inner.revision >= revision {
+            if inner.revision.is_some_and(|seen| seen >= revision) {
                 return None;
             }
             inner.serial += 1;
@@ -68,8 +69,9 @@ impl Waiting {
     /// Everything up to `revision` has been seen.
     pub(super) fn advance(&self, revision: u64) {
         let due = self.with(|inner| {
-            inner.revision = inner.revision.max(revision);
-            let later = inner.revisions.split_off(&(inner.revision + 1, 0));
+            let seen = inner.revision.map_or(revision, |seen| seen.max(revision));
+            inner.revision = Some(seen);
+            let later = inner.revisions.split_off(&(seen + 1, 0));
             std::mem::replace(&mut inner.revisions, later)
         });
         for sender in due.into_values() {
