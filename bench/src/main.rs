@@ -1,6 +1,7 @@
 //! Benchmarks: `cargo run --release -p bench -- WHAT`.
 
 mod cluster;
+mod containers;
 mod datastore;
 mod idle;
 mod network;
@@ -17,6 +18,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "startup" => startup::run(rest).await,
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
-        _ => bail!("say what to measure: startup, idle, store, network"),
+        Some((what, rest)) if what == "runtime" => containers::run(rest).await,
+        _ => bail!("say what to measure: startup, idle, store, network, runtime"),
     }
 }

@@ -3,6 +3,8 @@
 mod assembler;
 mod default_profile;
 mod numbers;
+#[cfg(test)]
+mod simulate;
 
 use std::collections::BTreeMap;
 
@@ -173,7 +175,7 @@ fn condition(argument: &ProfileArgument) -> Result<Condition, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::assembler::tests::{NATIVE, run};
+    use super::simulate::{NATIVE, run};
     use super::*;
 
     fn verdict(program: &[Instruction], name: &str, first: u64) -> Action {

@@ -80,14 +80,8 @@ pub fn on_a_configured_node<W: Future<Output = Node>>(
             runtime.block_on(async {
                 let number = NODES.fetch_add(1, Ordering::Relaxed);
                 let instance = format!("test-{}-{number}", std::process::id());
-                let mut node = Node {
-                    root: std::env::temp_dir().join(format!("ic-{instance}")),
-                    instance,
-                    network: Arc::default(),
-                    engine: None,
-                    tasks: None,
-                    configure,
-                };
+                let root = std::env::temp_dir().join(format!("ic-{instance}"));
+                let mut node = Node { configure, ..Node::at(root, instance) };
                 node.start().await;
                 node.engine().import_archive(busybox_archive().to_owned()).await.unwrap();
                 let node = test(node).await;
@@ -101,6 +95,11 @@ pub fn on_a_configured_node<W: Future<Output = Node>>(
 }
 
 impl Node {
+    /// An instance without an engine yet.
+    pub fn at(root: PathBuf, instance: String) -> Node {
+        Node { root, instance, network: Arc::default(), engine: None, tasks: None, configure: |_| {} }
+    }
+
     pub fn engine(&self) -> &Arc<Engine> {
         self.engine.as_ref().unwrap()
     }

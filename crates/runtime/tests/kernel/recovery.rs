@@ -182,3 +182,73 @@ fn hundreds_of_pods_leave_nothing() {
         node
     });
 }
+
+/// Not a test of its own: the engine's process that [`nothing_leaks_when_the_engine_s_process_dies_at_any_instant`]
+/// kills. It makes and removes pods until then.
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn an_engine_that_will_be_killed() {
+    let (Ok(root), Ok(instance)) = (std::env::var("NODE_ROOT"), std::env::var("NODE_INSTANCE")) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut node = Node::at(root.into(), instance);
+        node.start().await;
+        for round in 0.. {
+            let sandbox = node.sandbox(&format!("k{round}")).await;
+            let id = node.run(&sandbox, shell("exit 7")).await;
+            let _running = node.run(&sandbox, shell("sleep 1000")).await;
+            if round % 3 == 0 {
+                node.ended(&id).await;
+                node.engine().remove_container(id).await.unwrap();
+            }
+            if round % 2 == 0 {
+                node.engine().remove_sandbox(sandbox).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_leaks_when_the_engine_s_process_dies_at_any_instant() {
+    on_a_node(async |mut node| {
+        let entropy = env::Entropy::from_seed(11);
+        for _ in 0..25 {
+            node.kill_engine().await;
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "recovery::an_engine_that_will_be_killed", "--ignored"])
+                .env("NODE_ROOT", &node.root)
+                .env("NODE_INSTANCE", &node.instance)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(100 + entropy.below(150))).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            node.start().await;
+            let sandboxes = node.engine().list_sandboxes().await.unwrap();
+            for container in node.engine().list_containers().await.unwrap() {
+                let of = sandboxes.iter().find(|sandbox| sandbox.id == container.sandbox).unwrap();
+                let is_short = container.exit_code == 7;
+                match container.state {
+                    ContainerState::Running => assert_eq!(of.state, SandboxState::Ready),
+                    ContainerState::Exited if is_short => assert_eq!(container.reason, "Error"),
+                    // Killed with its sandbox, whose removal was under way.
+                    ContainerState::Exited => {
+                        assert_eq!((of.state, container.exit_code), (SandboxState::NotReady, 137))
+                    }
+                    ContainerState::Created => assert_eq!(container.pid, 0),
+                    ContainerState::Unknown => panic!("nobody killed a shim: {container:?}"),
+                }
+            }
+            // One living shim for each ready sandbox, and no other.
+            let ready = sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready).count();
+            until("only shims of ready sandboxes run", || {
+                node.processes().iter().filter(|line| line.contains("__shim")).count() == ready
+            })
+            .await;
+        }
+        node
+    });
+}

@@ -1,3 +1,5 @@
+//! Plans from configurations and images.
+
 use super::*;
 
 fn strings(texts: &[&str]) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! Layers from archives, friendly and hostile.
+
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::*;
