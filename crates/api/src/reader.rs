@@ -69,7 +69,7 @@ fn finish(reader: Reader, kinds: &[&'static str], mut group_versions: Vec<GroupV
         let mut words = line.split(' ');
         let (group, version) = split_api_version(words.next().expect("apiVersion"));
         let kind = words.next().expect("kind");
-        let type_id = reader.ids[words.next().expect("type")];
+        let type_id = reader.foreign(words.next().expect("type"));
         let served = group_versions.iter().any(|other| other.group == group && other.version == version);
         by_name.insert((group, version, kind), all.len());
         all.push(Kind { group, version, kind, type_id, served });
@@ -154,8 +154,8 @@ fn split_api_version(text: &str) -> (&str, &str) {
 #[derive(Default)]
 struct Reader {
     types: Types,
-    /// Named types by `package.Name`.
-    ids: HashMap<String, TypeId>,
+    /// Named types by package and name.
+    ids: HashMap<(&'static str, &'static str), TypeId>,
     /// Types without names, by package and how they are written.
     unnamed: HashMap<(&'static str, &'static str, &'static str, bool), TypeId>,
     package: &'static str,
@@ -181,7 +181,7 @@ impl Reader {
                 shape: Shape::Struct(Struct::default()),
                 enumeration: Box::default(),
             });
-            self.ids.insert(format!("{short}.{name}"), id);
+            self.ids.insert((short, name), id);
         }
     }
 
@@ -193,8 +193,13 @@ impl Reader {
         }
     }
 
-    fn own(&self, name: &str) -> TypeId {
-        self.ids[&format!("{}.{name}", self.package)]
+    fn own(&self, name: &'static str) -> TypeId {
+        self.ids[&(self.package, name)]
+    }
+
+    /// A type of any package: `core.v1.Pod`.
+    fn foreign(&self, text: &'static str) -> TypeId {
+        self.ids[&text.rsplit_once('.').expect("a package and a name")]
     }
 
     fn named(&mut self, rest: &'static str) {
@@ -315,7 +320,7 @@ impl Reader {
             return (id, false);
         }
         if text.contains('.') {
-            return (self.ids[text], false);
+            return (self.foreign(text), false);
         }
         if text.starts_with(|letter: char| letter.is_ascii_uppercase()) {
             return (self.declared(self.own(text), list_type), false);
@@ -344,7 +349,7 @@ impl Reader {
         if let Some(id) = self.unnamed.get(&key) {
             return *id;
         }
-        let schema = |reader: &Reader| reader.ids["apiextensions.v1.JSONSchemaProps"];
+        let schema = |reader: &Reader| reader.foreign("apiextensions.v1.JSONSchemaProps");
         let shape = match text {
             "bool" => Shape::Bool,
             "int32" => Shape::Int32,
