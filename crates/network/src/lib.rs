@@ -9,6 +9,7 @@ pub mod nftables;
 mod node;
 pub mod overlay;
 pub mod podnet;
+pub mod policy;
 pub mod proxy;
 pub mod view;
 

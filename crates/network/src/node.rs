@@ -14,6 +14,7 @@ use crate::host;
 use crate::netlink::{Error, Namespace};
 use crate::overlay;
 use crate::podnet::{self, PodNet};
+use crate::policy;
 use crate::proxy::install::Blocks;
 use crate::proxy::{self, Proxy};
 use crate::view;
@@ -138,6 +139,13 @@ pub fn start(
         None => view::Node { name: name.as_str().into(), ..view::Node::default() },
     };
     env.tasks.spawn("service proxy", proxy::run(proxy, feed.clone(), this_node, env.child("proxy")));
+    let policies = policy::Config {
+        instance: config.instance.clone(),
+        namespace: config.namespace.clone(),
+        node_name: config.node_name.clone(),
+        dns: config.cluster_dns.clone(),
+    };
+    pod_net.set_admission(policy::start(policies, transport.clone(), &env.child("policies"))?);
     if !config.cluster_dns.is_empty() {
         let dns = dns::Config {
             namespace: config.namespace.clone(),

@@ -9,7 +9,7 @@ pub mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cri::{BoxFuture, NetworkRequest, RuntimeError};
@@ -21,6 +21,7 @@ use crate::names;
 use crate::netlink::conntrack::Conntrack;
 use crate::netlink::{Error, Links, Namespace, settings};
 use crate::nftables::{Batch, Nft};
+use crate::policy::Admission;
 use addresses::Pool;
 use state::{File, Record, Saved};
 
@@ -58,6 +59,7 @@ struct Shared {
     config: Config,
     table: String,
     blocks: watch::Sender<Vec<IpNet>>,
+    admission: OnceLock<Admission>,
     inner: Mutex<Inner>,
 }
 
@@ -89,8 +91,13 @@ impl PodNet {
         let known = saved.blocks.iter().filter_map(|block| block.parse().ok()).collect();
         let blocks = if config.pod_blocks.is_empty() { known } else { config.pod_blocks.clone() };
         let inner = Inner { file, saved, pool, links, nft };
-        let shared =
-            Shared { config, table, blocks: watch::Sender::new(Vec::new()), inner: Mutex::new(inner) };
+        let shared = Shared {
+            config,
+            table,
+            blocks: watch::Sender::new(Vec::new()),
+            admission: OnceLock::new(),
+            inner: Mutex::new(inner),
+        };
         let net = Arc::new(PodNet { shared: Arc::new(shared), env });
         if !blocks.is_empty() {
             net.set_blocks(blocks)?;
@@ -112,6 +119,13 @@ impl PodNet {
         drop(inner);
         self.shared.blocks.send_replace(blocks);
         Ok(())
+    }
+
+    /// From now on new pods get onto the network only when their policies are in force. The first to say so counts.
+    pub fn set_admission(&self, admission: Admission) {
+        if self.shared.admission.set(admission).is_err() {
+            tracing::error!("the pod network was told twice who admits pods; this is a defect");
+        }
     }
 
     async fn blocks(&self) -> Result<Vec<IpNet>, RuntimeError> {
@@ -141,7 +155,12 @@ impl cri::PodNetwork for PodNet {
         Box::pin(async move {
             let blocks = self.blocks().await?;
             let now = self.env.clock.now().secs();
-            self.blocking(move |shared| shared.attach(&request, &blocks, now)).await
+            let asked = request.clone();
+            let (record, is_new) = self.blocking(move |shared| shared.prepare(&asked, &blocks, now)).await?;
+            if let Some(admission) = self.shared.admission.get().filter(|_| is_new) {
+                admission.admit(record.pod.clone(), record.addresses.clone()).await;
+            }
+            self.blocking(move |shared| shared.connect(&request, record)).await
         })
     }
 
@@ -166,16 +185,30 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn attach(&self, request: &NetworkRequest, blocks: &[IpNet], now: i64) -> Result<Vec<IpAddr>, Error> {
+    /// Gives a sandbox its addresses and rules. Answers whether they are new.
+    fn prepare(&self, request: &NetworkRequest, blocks: &[IpNet], now: i64) -> Result<(Record, bool), Error> {
         let sandbox = Namespace::open(&request.netns)?;
         if sandbox.identity()? == self.config.namespace.identity()? {
             return Err(Error::Malformed(format!("{} is the node's own network", request.netns.display())));
         }
         let mut inner = self.lock();
-        let (record, is_new) = match inner.saved.sandboxes.get(&request.sandbox) {
-            Some(record) => (record.clone(), false),
-            None => (inner.allocate(&self.config.instance, request, blocks, now)?, true),
-        };
+        if let Some(record) = inner.saved.sandboxes.get(&request.sandbox) {
+            return Ok((record.clone(), false));
+        }
+        let record = inner.allocate(&self.config.instance, request, blocks, now)?;
+        // Rules first, so that the pod's first packet already meets them.
+        let mut batch = Batch::new(&self.table);
+        table::add(&mut batch, &record);
+        if let Err(error) = inner.nft.apply(batch) {
+            inner.forget(&request.sandbox, now)?;
+            return Err(error);
+        }
+        Ok((record, true))
+    }
+
+    /// Lays the cable.
+    fn connect(&self, request: &NetworkRequest, record: Record) -> Result<Vec<IpAddr>, Error> {
+        let sandbox = Namespace::open(&request.netns)?;
         let alias =
             format!("ironclad {}: {}/{}", self.config.instance, record.pod.namespace, record.pod.name);
         let cable = wire::Cable {
@@ -185,15 +218,7 @@ impl Shared {
             node_addresses: &self.config.node_addresses,
             mtu: self.config.mtu,
         };
-        if is_new {
-            // Rules first, so that the pod's first packet already meets them.
-            let mut batch = Batch::new(&self.table);
-            table::add(&mut batch, &record);
-            if let Err(error) = inner.nft.apply(batch) {
-                inner.forget(&request.sandbox, now)?;
-                return Err(error);
-            }
-        }
+        let mut inner = self.lock();
         wire::connect(&self.config.namespace, &mut inner.links, &sandbox, &cable)?;
         Ok(record.addresses)
     }

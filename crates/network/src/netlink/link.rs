@@ -35,7 +35,8 @@ const ADDRESS_FLAGS: u16 = 8;
 /// No duplicate address detection: the address is usable at once.
 const ADDRESS_NO_DAD: u32 = 0x02;
 
-const UP: u32 = 1;
+const UP: u32 = 0x1;
+const RUNNING: u32 = 0x40;
 /// The length of `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
 /// The length of `struct ifaddrmsg`.
@@ -83,6 +84,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is switched on.
     pub up: bool,
+    /// Whether it carries packets: the kernel gets a virtual link ready a moment after its other end is switched on.
+    pub running: bool,
     /// The VXLAN network it carries.
     pub vni: Option<u32>,
     /// The address VXLAN packets are sent from.
@@ -288,6 +291,7 @@ fn read_link(reply: Reply<'_>) -> Option<Link> {
         mac: attributes.find(LINK_ADDRESS).and_then(|mac| mac.try_into().ok()).unwrap_or_default(),
         mtu: attributes.number(LINK_MTU).unwrap_or_default(),
         up: read_u32(header, 8)? & UP != 0,
+        running: read_u32(header, 8)? & RUNNING != 0,
         vni: data.number(VXLAN_ID),
         vxlan_local: data.address(VXLAN_LOCAL),
     })

@@ -4,6 +4,7 @@
 //! Ethernet address for good, so nobody ever asks who has an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -18,6 +19,10 @@ const INSIDE: &str = "eth0";
 const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The gateway of every pod with an IPv6 address.
 const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// How often, and how long apart, a new link is looked at until it is ready: usually once or twice.
+const READY_LOOKS: u32 = 500;
+const READY_PAUSE: Duration = Duration::from_millis(2);
 
 /// A cable to lay.
 #[derive(Clone, Debug)]
@@ -52,9 +57,9 @@ pub fn connect(node: &Namespace, links: &mut Links, sandbox: &Namespace, cable: 
     }
     let node_end = require(links, cable.link)?;
     set_up_node_end(node, cable.link)?;
-    connect_inside(&mut inside, cable.addresses, node_mac)?;
     links.set_alias(node_end, cable.alias)?;
     links.set_up(node_end)?;
+    connect_inside(&mut inside, cable.addresses, node_mac)?;
     let own: Vec<IpAddr> = links.addresses()?.into_iter().map(|(_, address)| address.addr()).collect();
     for address in cable.addresses {
         links.set_neighbour(&Neighbour { link: node_end, address: *address, mac: pod_mac })?;
@@ -68,6 +73,18 @@ pub fn connect(node: &Namespace, links: &mut Links, sandbox: &Namespace, cable: 
             source,
         })?;
     }
+    wait_until_running(links, cable.link)
+}
+
+/// Until the node's end carries packets, answers to the pod's first ones would be lost.
+fn wait_until_running(links: &mut Links, name: &str) -> Result<()> {
+    for _ in 0..READY_LOOKS {
+        if links.by_name(name)?.is_none_or(|link| link.running) {
+            return Ok(());
+        }
+        std::thread::sleep(READY_PAUSE);
+    }
+    tracing::warn!(link = name, "the link is not ready yet; the pod's first packets may be lost");
     Ok(())
 }
 

@@ -39,6 +39,7 @@ impl Cluster {
             "kubernetes",
             json!({"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443}]}),
         );
+        api.pods(&["client", "one", "two"]);
         let cluster = Cluster { machine, api, net, env: Env::real() };
         cluster.start();
         // The world reaches Service addresses through the node.

@@ -6,4 +6,5 @@ mod cluster;
 mod dns;
 mod overlay;
 mod podnet;
+mod policy;
 mod proxy;

@@ -53,6 +53,7 @@ fn node_object(number: u8) -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_of_two_nodes_reach_each_other_and_services_of_both() {
     let api = Arc::new(Api::default());
+    api.pods(&["here", "there"]);
     let (first, second) = (Machine::new(), Machine::new());
     wire((&first.namespace, "between", "203.0.113.1"), (&second.namespace, "between", "203.0.113.2"));
     let (one, two) = (Node::new(1, &api, first), Node::new(2, &api, second));

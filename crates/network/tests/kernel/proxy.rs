@@ -271,7 +271,7 @@ async fn teardown_leaves_nothing() {
     let _pods = cluster.web_pods().await;
     let machine = &cluster.machine;
     let tables = || network::nftables::Nft::of(&machine.namespace).unwrap().tables().unwrap();
-    until_true("both tables are there", || tables().len() == 2).await;
+    until_true("all tables are there", || tables().len() == 3).await;
     cluster.env.tasks.stop(Duration::from_secs(5)).await;
     network::teardown(&machine.instance, &machine.namespace, &machine.directory).unwrap();
     assert_eq!(tables(), Vec::<String>::new());
