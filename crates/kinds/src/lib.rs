@@ -9,6 +9,8 @@
 use machinery::Value;
 use machinery::field::Errors;
 
+#[cfg(test)]
+mod checks;
 mod columns;
 pub mod diff;
 pub mod internal;

@@ -20,7 +20,7 @@ mod systems;
 pub mod template;
 pub mod volumes;
 
-pub use network::check_port_or_name;
+pub use self::network::check_port_or_name;
 pub use scheduling::{check_node_selector, check_node_selector_term, check_taint_effect, check_tolerations};
 
 /// In whose specification: some rules hold only where a pod will run as written.

@@ -71,6 +71,16 @@ pub(super) fn check(object: Place<'_>, old: &Value) {
     if number("ready") > number("active") {
         place.get("ready").invalid("more ready than active pods");
     }
+    check_lasting(object, old);
+}
+
+/// What was decided stays decided.
+fn check_lasting(object: Place<'_>, old: &Value) {
+    let place = object.get("status");
+    let (status, old_status) = (place.value(), old.get("status"));
+    let conditions = place.get("conditions");
+    let completion = place.get("completionTime");
+    let complete = condition_is_true(status, "Complete");
     let was_finished = condition_is_true(old_status, "Complete") || condition_is_true(old_status, "Failed");
     for (kind, told) in [
         ("Complete", "Complete=True"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use machinery::quantity::Quantity;
 use machinery::{Value, names};
 
 use crate::Kind;
@@ -132,7 +133,7 @@ fn check_order(limit: Place<'_>, key: &str) {
         let value = limit.value().at(&[list, key]);
         (!value.is_null()).then(|| amount(value))
     };
-    let tell = |list: &str, shown: machinery::quantity::Quantity, detail: String| {
+    let tell = |list: &str, shown: Quantity, detail: String| {
         let list = limit.get(list);
         list.at_key(key).invalid_as(&shown.to_string(), detail);
     };
@@ -177,19 +178,7 @@ fn check_order(limit: Place<'_>, key: &str) {
         tell("default", max, format!("default value {value} is greater than max value {max}"));
     }
     if let Some(ratio) = ratio {
-        if ratio.cmp_int(1).is_lt() {
-            tell("maxLimitRequestRatio", ratio, format!("ratio {ratio} is less than 1"));
-        }
-        if let (Some(min), Some(max)) = (min, max) {
-            let bound = max.as_f64() / min.as_f64();
-            if ratio.as_f64() > bound {
-                tell(
-                    "maxLimitRequestRatio",
-                    ratio,
-                    format!("ratio {ratio} is greater than max/min = {bound:.6}"),
-                );
-            }
-        }
+        check_ratio(ratio, min, max, |detail| tell("maxLimitRequestRatio", ratio, detail));
     }
     if let (Some(value), Some(request)) = (limit_value, request)
         && !may_be_overcommitted(key)
@@ -197,5 +186,17 @@ fn check_order(limit: Place<'_>, key: &str) {
     {
         let detail = format!("default value {value} must equal to defaultRequest value {request} in {key}");
         tell("defaultRequest", request, detail);
+    }
+}
+
+fn check_ratio(ratio: Quantity, min: Option<Quantity>, max: Option<Quantity>, tell: impl Fn(String)) {
+    if ratio.cmp_int(1).is_lt() {
+        tell(format!("ratio {ratio} is less than 1"));
+    }
+    if let (Some(min), Some(max)) = (min, max) {
+        let bound = max.as_f64() / min.as_f64();
+        if ratio.as_f64() > bound {
+            tell(format!("ratio {ratio} is greater than max/min = {bound:.6}"));
+        }
     }
 }
