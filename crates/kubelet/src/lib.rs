@@ -128,6 +128,7 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
     let agent = agent::Agent::new(kit.clone(), labels.clone());
     let address = serve(&kit, &agent).await?;
     env.tasks.spawn("pods of the node", agent.run());
+    env.tasks.spawn("log rotation", logs::rotate::rotate_all(kit.clone()));
     env.tasks.spawn("node lease", node::lease::renew(kit.clone()));
     env.tasks.spawn("node status", node::status::report(kit.clone(), facts, labels, address.port()));
     Ok(Kubelet { kit, address })

@@ -1,6 +1,7 @@
 //! Logs of containers, as the runtime writes them: read from where somebody wants to begin, followed if asked.
 
 pub(crate) mod line;
+pub(crate) mod rotate;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use cri::Resources;
 use env::WallTime;
 use k8s_openapi::api::core::v1::PodCondition;
 
+use crate::pod::PodView;
 use crate::resize::{Allocation, Pending};
 
 /// The first pause before something that failed is tried again.
@@ -214,6 +215,30 @@ impl Memory {
     /// What probes say of a container.
     pub fn probed(&self, container_id: &str) -> Probed {
         self.probes.get(container_id).copied().unwrap_or_default()
+    }
+
+    /// Takes over the pauses that the API says containers are in, so that a restart of the kubelet ends none early.
+    pub fn adopt_pauses(&mut self, pod: &PodView) {
+        let status = pod.status();
+        let lists = [&status.container_statuses, &status.init_container_statuses];
+        for known in lists.into_iter().flatten().flatten() {
+            let waiting = known.state.as_ref().and_then(|state| state.waiting.as_ref());
+            let ended =
+                known.last_state.as_ref().and_then(|state| state.terminated.as_ref()?.finished_at.as_ref());
+            let (Some(waiting), Some(ended), Some(member)) = (waiting, ended, pod.member(&known.name)) else {
+                continue;
+            };
+            if waiting.reason.as_deref() != Some("CrashLoopBackOff") {
+                continue;
+            }
+            // The first restart is not waited for; from then on pauses double.
+            let doublings = u32::try_from(known.restart_count.saturating_sub(1)).unwrap_or(0).min(8);
+            let pause = (FIRST_PAUSE * 2u32.pow(doublings)).min(LONGEST_PAUSE);
+            let updated = WallTime::from_secs(ended.0.as_second());
+            self.restarts.insert(known.name.clone(), BackOff { subject: member.hash(), pause, updated });
+            let message = waiting.message.clone().unwrap_or_default();
+            self.waiting.insert(known.name.clone(), Waiting::new("CrashLoopBackOff", message));
+        }
     }
 
     /// Whether the container is being started.

@@ -99,7 +99,10 @@ impl Worker {
     pub async fn run(mut self) {
         let first = self.desired();
         match PodView::new(&first.object) {
-            Ok(pod) => self.prober.adopt(&pod),
+            Ok(pod) => {
+                self.prober.adopt(&pod);
+                self.memory.adopt_pauses(&pod);
+            }
             Err(error) => tracing::error!(uid = %self.uid, "a pod cannot be read: {error}"),
         }
         while !self.finished {

@@ -168,7 +168,9 @@ pub(super) async fn remove(kit: Arc<Kit>, container: Container) -> Outcome {
     let message =
         launch::message_file(&kit.config.pod_dir(&container.pod.uid), &container.name, container.attempt);
     let result = blocking(&kit, move || {
-        for path in [log, message] {
+        // What was put aside of its log goes with it.
+        let aside = crate::logs::rotate::rotated(&log).unwrap_or_default();
+        for path in [log, message].into_iter().chain(aside) {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(format!("{}: {error}", path.display()));

@@ -250,6 +250,22 @@ async fn a_restarted_kubelet_adopts_and_restarts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restarted_kubelet_ends_no_pause_early() {
+    let mut world = World::start("pauses").await;
+    world.create("loop", one(&["exit", "1", "1"], "Always"));
+    let in_pause = |pod: &Value| {
+        let status = &pod["status"]["containerStatuses"][0];
+        status["restartCount"] == 4 && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    };
+    let before = world.until("loop", in_pause).await;
+    world.pass(20).await;
+    world.restart().await;
+    world.pass(30).await;
+    assert_eq!(world.pod("loop")["status"], before["status"]);
+    world.until("loop", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 5).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_deleted_while_no_kubelet_ran_is_ended() {
     let mut world = World::start("orphans").await;
     world.create("web", one(&["run"], "Always"));
