@@ -74,13 +74,33 @@ fn wanted(headers: &HeaderMap) -> Result<Identity, Status> {
         }
     }
     if identity.name.is_empty() {
-        let mut also = identity.groups.clone();
-        also.extend(identity.extra.keys().cloned());
-        return Err(Status::internal(format!(
-            "requested {also:?} without impersonating a user name"
-        )));
+        return Err(nameless(&identity));
     }
     Ok(identity)
+}
+
+/// 400, in the words of Go's printer.
+fn nameless(identity: &Identity) -> Status {
+    let quote = machinery::field::go_quote;
+    let list = |values: &[String]| {
+        if values.is_empty() {
+            return "[]string(nil)".to_owned();
+        }
+        let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
+        format!("[]string{{{}}}", quoted.join(", "))
+    };
+    let extra = if identity.extra.is_empty() {
+        "map[string][]string(nil)".to_owned()
+    } else {
+        let pairs: Vec<String> =
+            identity.extra.iter().map(|(key, values)| format!("{}:{}", quote(key), list(values))).collect();
+        format!("map[string][]string{{{}}}", pairs.join(", "))
+    };
+    Status::bad_request(format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:{extra}}} without impersonating a user name",
+        quote(&identity.uid),
+        list(&identity.groups)
+    ))
 }
 
 fn complete(mut identity: Identity) -> Identity {
@@ -141,6 +161,6 @@ mod tests {
              the cluster scope"
         );
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
-        assert_eq!(impersonate(&Masters, admin, &headers(&[(GROUP, "g")])).unwrap_err().code, 500);
+        assert_eq!(impersonate(&Masters, admin, &headers(&[(GROUP, "g")])).unwrap_err().code, 400);
     }
 }

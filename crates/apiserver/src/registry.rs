@@ -6,15 +6,18 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{Table, Verb};
+use bytes::Bytes;
 use kinds::Kind;
 use machinery::json::TypeMeta;
 use machinery::schema::Schema;
 use machinery::status::GroupName;
-use machinery::{Reason, Status};
+use machinery::{Object, Reason, Status, Value};
 use smol_str::SmolStr;
 use store::StoreError;
 
-use crate::cache::{Caches, Collection};
+use crate::cache::{Caches, Collection, Entry};
+use crate::convert::{self, Conversion};
+use crate::stored;
 
 /// Resources that are answered and never stored.
 const VIRTUAL: &[(&str, &str)] = &[("", "bindings")];
@@ -22,9 +25,8 @@ const VIRTUAL: &[(&str, &str)] = &[("", "bindings")];
 /// How long events are kept: upstream's hour.
 const EVENT_TTL_SECS: u32 = 3_600;
 
-/// Resources that are one and the same in the store: the name they are stored under, and the version that is stored.
-const SHARED: &[(&str, &str, &str, &str)] =
-    &[("events.k8s.io", "events", "core/events", "v1"), ("autoscaling", "horizontalpodautoscalers", "", "autoscaling/v2")];
+/// Resources that are stored among those of another group.
+const STORED_ELSEWHERE: &[(&str, &str, &str)] = &[("events.k8s.io", "events", "core/events")];
 
 /// A resource in one version.
 pub struct Served {
@@ -59,6 +61,7 @@ pub struct Served {
     /// `{"kind":"Pod","apiVersion":"v1",`: what the JSON of every object begins with, and an item of a list leaves out.
     pub type_prefix: String,
     collection: Option<Arc<Collection>>,
+    conversion: Option<Conversion>,
 }
 
 /// What hangs below objects of a resource.
@@ -134,6 +137,7 @@ impl Served {
             schema: table.schema_of(kind),
             rules,
             type_prefix: format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", resource.kind),
+            conversion: convert::of(table, &api_version, resource.kind),
             api_version: api_version.into(),
             collection,
         }
@@ -147,6 +151,32 @@ impl Served {
     /// The objects.
     pub fn collection(&self) -> Result<Arc<Collection>, Status> {
         self.collection.clone().ok_or_else(method_not_allowed)
+    }
+
+    /// Whether its objects are stored in another version.
+    pub fn is_converted(&self) -> bool {
+        self.conversion.is_some()
+    }
+
+    /// An entry of the collection as this version shows it.
+    pub fn view(&self, entry: &Arc<Entry>) -> Arc<Entry> {
+        let Some(conversion) = &self.conversion else { return entry.clone() };
+        entry.in_other_version(|object| {
+            let mut document = (conversion.from_stored)(object.to_whole_value()?);
+            document.set("kind", self.kind.as_str());
+            document.set("apiVersion", self.api_version.as_str());
+            machinery::json::canonicalize(&mut document, self.schema.root());
+            Object::from_value(&document)
+        })
+    }
+
+    /// The bytes to store for a document of this version.
+    pub fn encode(&self, document: &Value) -> Bytes {
+        let Some(conversion) = &self.conversion else { return stored::write(document) };
+        let mut document = (conversion.to_stored)(document.clone());
+        document.set("apiVersion", conversion.api_version);
+        machinery::json::canonicalize(&mut document, conversion.schema.root());
+        stored::write(&document)
     }
 
     /// Where an object stands in its collection.
@@ -237,10 +267,10 @@ pub struct Registry {
 
 /// The name of a resource's collection: `core/pods`.
 pub fn collection_name(group: &str, plural: &str) -> String {
-    let shared = SHARED.iter().find(|(of_group, of_plural, _, _)| *of_group == group && *of_plural == plural);
-    match shared {
-        Some((_, _, name, _)) if !name.is_empty() => (*name).to_owned(),
-        _ => format!("{}/{plural}", if group.is_empty() { "core" } else { group }),
+    let elsewhere = STORED_ELSEWHERE.iter().find(|(of, name, _)| *of == group && *name == plural);
+    match elsewhere {
+        Some((_, _, name)) => (*name).to_owned(),
+        None => format!("{}/{plural}", if group.is_empty() { "core" } else { group }),
     }
 }
 

@@ -61,7 +61,12 @@ impl Selection {
         (!self.prefix.is_empty()).then(|| format!("{}{name}", self.prefix))
     }
 
-    /// Whether an object is meant.
+    /// An entry as the resource's version shows it.
+    pub fn view(&self, entry: &Arc<Entry>) -> Arc<Entry> {
+        self.served.view(entry)
+    }
+
+    /// Whether an object, seen in the resource's version, is meant.
     pub fn matches(&self, entry: &Entry) -> bool {
         if !entry.key().starts_with(&self.prefix) {
             return false;

@@ -117,7 +117,7 @@ impl InProcess {
             ..ListOptions::default()
         };
         let watcher = watch::watch(&self.core, &served, &call.namespace, &options).await?;
-        Ok(Box::new(Stream { watcher, ready: VecDeque::new() }))
+        Ok(Box::new(Stream { served, watcher, ready: VecDeque::new() }))
     }
 
     async fn change(&self, resource: Resource, call: Call, write: Write) -> Result<Object, Status> {
@@ -257,6 +257,7 @@ impl Transport for InProcess {
 
 /// A watch in the same process.
 struct Stream {
+    served: Arc<Served>,
     watcher: Watcher,
     ready: VecDeque<Item>,
 }
@@ -265,7 +266,7 @@ impl Stream {
     async fn advance(&mut self) -> Result<Option<WatchEvent>, Status> {
         loop {
             if let Some(item) = self.ready.pop_front() {
-                return told(item).map(Some);
+                return told(&self.served, item).map(Some);
             }
             match self.watcher.next().await {
                 Some(items) => self.ready.extend(items),
@@ -275,11 +276,11 @@ impl Stream {
     }
 }
 
-fn told(item: Item) -> Result<WatchEvent, Status> {
+fn told(served: &Served, item: Item) -> Result<WatchEvent, Status> {
     Ok(match item {
         Item::Initial(entry) => WatchEvent::Added(entry.object().clone()),
         Item::Change(kind, event) => {
-            let object = event.shown(kind)?.object().clone();
+            let object = served.view(&event.shown(kind)?).object().clone();
             match kind {
                 SeenKind::Added => WatchEvent::Added(object),
                 SeenKind::Modified => WatchEvent::Modified(object),

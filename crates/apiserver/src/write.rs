@@ -125,9 +125,9 @@ impl<'a> Request<'a> {
     /// The object as it is in the cache.
     pub fn current(&self) -> Result<Arc<Entry>, Status> {
         let collection = self.served.collection()?;
-        collection
-            .get(&self.served.key(self.namespace, self.name))
-            .ok_or_else(|| Status::not_found(self.served.resource(), self.name))
+        let entry = collection.get(&self.served.key(self.namespace, self.name));
+        let entry = entry.ok_or_else(|| Status::not_found(self.served.resource(), self.name))?;
+        Ok(self.served.view(&entry))
     }
 
     /// 422 if anything is wrong.
@@ -161,7 +161,12 @@ impl<'a> Request<'a> {
             }
             return Ok(());
         }
-        if !self.served.namespaced || named != self.namespace {
+        if !self.served.namespaced {
+            // What belongs to the cluster is in no namespace, whatever it says.
+            object.entry("metadata").remove("namespace");
+            return Ok(());
+        }
+        if named != self.namespace {
             return Err(Status::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));

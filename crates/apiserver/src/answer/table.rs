@@ -1,6 +1,6 @@
 //! Tables: what `kubectl get` prints.
 
-use machinery::Status;
+use machinery::{Status, Value};
 use machinery::field::go_quote;
 use machinery::json::{encode, encode_string};
 
@@ -41,7 +41,10 @@ impl Include {
             "Object" => Ok(Include::Object),
             other => {
                 let other = go_quote(other);
-                Err(Status::bad_request(format!("unrecognized includeObject value: {other}")))
+                Err(Status::bad_request(format!(
+                    "Unable to convert to Table as requested: includeObject: Invalid value: {other}: must be \
+                     'Metadata', 'Object', 'None', or empty"
+                )))
             }
         }
     }
@@ -92,7 +95,8 @@ fn write_columns(out: &mut Vec<u8>, served: &Served) {
 
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
-    let cells = served.rules.row(&entry.object().to_value()?, rows.now_secs);
+    let document = entry.object().to_value()?;
+    let cells = served.rules.row(&document, rows.now_secs);
     out.extend_from_slice(b"{\"cells\":[");
     for (position, cell) in cells.iter().enumerate() {
         if position > 0 {
@@ -100,7 +104,13 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
         }
         encode(cell, out);
     }
-    out.extend_from_slice(b"],\"object\":");
+    out.push(b']');
+    if let Some(condition) = completion(served, &document) {
+        out.extend_from_slice(b",\"conditions\":[");
+        encode(&condition, out);
+        out.push(b']');
+    }
+    out.extend_from_slice(b",\"object\":");
     match rows.include {
         Include::None => out.extend_from_slice(b"null"),
         Include::Metadata => out.extend_from_slice(&metadata_of(entry)?),
@@ -108,6 +118,24 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
     }
     out.push(b'}');
     Ok(())
+}
+
+/// What tells clients that a pod has ended, so that they can leave it out.
+fn completion(served: &Served, document: &Value) -> Option<Value> {
+    if !served.is("", "pods") {
+        return None;
+    }
+    let (reason, message) = match document.at(&["status", "phase"]).str_or_empty() {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(Value::from([
+        ("type", Value::from("Completed")),
+        ("status", Value::from("True")),
+        ("reason", Value::from(reason)),
+        ("message", Value::from(message)),
+    ]))
 }
 
 /// A table of one object.

@@ -65,9 +65,11 @@ impl Framer {
     fn frame(&mut self, item: &Item) -> Result<Bytes, Status> {
         match item {
             Item::Initial(entry) => self.of_entry("ADDED", entry, entry.revision()),
-            Item::Change(kind, event) if self.form.shape == Shape::Whole => self.shared(*kind, event),
+            Item::Change(kind, event) if self.form.shape == Shape::Whole && !self.served.is_converted() => {
+                self.shared(*kind, event)
+            }
             Item::Change(kind, event) => {
-                let entry = event.shown(*kind)?;
+                let entry = self.served.view(&event.shown(*kind)?);
                 self.of_entry(kind.as_str(), &entry, event.revision)
             }
             Item::Bookmark { revision, ends_initial } => Ok(self.bookmark(*revision, *ends_initial)),

@@ -14,6 +14,7 @@ pub struct Entry {
     fields: OnceLock<Fields>,
     protobuf: OnceLock<Bytes>,
     metadata: OnceLock<Bytes>,
+    other_version: OnceLock<Arc<Entry>>,
 }
 
 /// What may be selected on beside name and namespace: names and values.
@@ -28,6 +29,7 @@ impl Entry {
             fields: OnceLock::new(),
             protobuf: OnceLock::new(),
             metadata: OnceLock::new(),
+            other_version: OnceLock::new(),
         }
     }
 
@@ -59,6 +61,21 @@ impl Entry {
     /// Its metadata alone, as JSON; `make` runs once.
     pub fn metadata(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
         self.metadata.get_or_init(|| make(&self.object))
+    }
+
+    /// The same object in the other version it is served in; `make` runs once. There is never more than one other.
+    pub fn in_other_version(
+        self: &Arc<Self>,
+        make: impl FnOnce(&Object) -> Result<Object, Status>,
+    ) -> Arc<Entry> {
+        let converted = self.other_version.get_or_init(|| match make(&self.object) {
+            Ok(object) => Arc::new(Entry::new(object)),
+            Err(error) => {
+                tracing::error!(key = %self.key, %error, "an object cannot be shown in another version");
+                Arc::new(Entry::new(self.object.clone()))
+            }
+        });
+        converted.clone()
     }
 
     /// The whole object as JSON.
@@ -141,8 +158,8 @@ impl Event {
     }
 
     /// How a watcher sees the event whose selector is `matches`; `None` if it is none of its business.
-    pub fn seen_by(&self, matches: impl Fn(&Entry) -> bool) -> Option<SeenKind> {
-        let before = self.previous.as_deref().is_some_and(&matches);
+    pub fn seen_by(&self, matches: impl Fn(&Arc<Entry>) -> bool) -> Option<SeenKind> {
+        let before = self.previous.as_ref().is_some_and(&matches);
         if self.change == Change::Deleted {
             return before.then_some(SeenKind::Deleted);
         }

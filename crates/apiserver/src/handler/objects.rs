@@ -235,6 +235,7 @@ impl Call<'_> {
     async fn delete(&self, request: Arrived) -> Result<Response, Status> {
         let look = self.look(&request)?;
         let (route, options) = self.delete_options(request).await?;
+        self.warnings().extend(delete::warning(self.served, &options).map(str::to_owned));
         let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
         match delete::delete(self.request(&route, &writing), &options).await? {
             delete::Deleted::Gone(uid) => {

@@ -8,7 +8,7 @@ use crate::answer;
 use crate::core::Core;
 use crate::discovery;
 use crate::health::Endpoint;
-use crate::http::Response;
+use crate::http::{Body, Response};
 use crate::http::accept::{self, DOCUMENTS, Media};
 use crate::registry::{method_not_allowed, no_such_resource};
 use crate::version;
@@ -41,7 +41,7 @@ pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status>
         }
         "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text())),
         _ if trimmed.starts_with("/openapi/") => {
-            crate::openapi::answer(core, request).unwrap_or_else(|| Ok(answer::page_not_found()))
+            crate::openapi::answer(core, request).unwrap_or_else(|| Ok(nothing()))
         }
         _ => discover(core, request, trimmed),
     }
@@ -58,6 +58,13 @@ fn issuer(core: &Core) -> Value {
         ("subject_types_supported", texts(&["public"])),
         ("id_token_signing_alg_values_supported", texts(&core.tokens.algorithms())),
     ])
+}
+
+/// 404 without a word.
+fn nothing() -> Response {
+    let mut response = answer::respond(404, "text/plain", Body::empty());
+    response.headers_mut().remove(http::header::CONTENT_TYPE);
+    response
 }
 
 fn discover(core: &Core, request: &Arrived, path: &str) -> Result<Response, Status> {

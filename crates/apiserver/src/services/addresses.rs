@@ -64,7 +64,8 @@ fn complete(
         object.at(&["spec", "clusterIPs"]).items().iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let shown = Value::from(wanted.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
     let path = Path::new("spec").child("clusterIPs");
-    if families.len() > 1 && families[0] == families[1] {
+    let unknown = families.iter().any(|family| !matches!(family.as_str(), "IPv4" | "IPv6"));
+    if unknown || (families.len() > 1 && families[0] == families[1]) {
         // Validation refuses that; nothing is taken for it.
         return Ok(());
     }
@@ -133,7 +134,7 @@ fn draw(request: Request<'_>, family: &str, besides: &[IpAddr]) -> Result<IpAddr
         let address = nth(range, offset);
         (usable(range, address) && !besides.contains(&address) && !is_taken(request, address)).then_some(address)
     };
-    if size > reserved {
+    if size > reserved && !request.options.dry_run {
         let drawn = (0..DRAWS).find_map(|_| free(reserved + entropy.below(size - reserved)));
         if let Some(address) = drawn {
             return Ok(address);
@@ -166,7 +167,6 @@ fn claim(request: Request<'_>, service: &Value, address: IpAddr) -> Value {
     let metadata = Value::from([
         ("name", Value::from(address.to_string())),
         ("uid", Value::from(request.core.env.entropy.uuid())),
-        ("generation", Value::from(1i64)),
         ("creationTimestamp", Value::from(created)),
         ("labels", labels),
     ]);

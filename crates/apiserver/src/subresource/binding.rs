@@ -78,6 +78,10 @@ impl Binding<'_> {
 }
 
 impl Change for Binding<'_> {
+    fn is_ruled(&self) -> bool {
+        false
+    }
+
     fn apply(&self, current: &Value) -> Result<Value, Status> {
         let metadata = current.get("metadata");
         if !metadata.get("deletionTimestamp").is_null() {

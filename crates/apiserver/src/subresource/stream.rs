@@ -21,7 +21,9 @@ pub(super) async fn log(call: &Call<'_>, request: Arrived) -> Result<Response, S
     let pod = pod(call, &request).await?;
     let container = container_of(&pod, &request)?;
     if pod.at(&["spec", "nodeName"]).str_or_empty().is_empty() {
-        return Ok(respond(204, "text/plain", Body::empty()));
+        let mut nothing = respond(204, "text/plain", Body::empty());
+        nothing.headers_mut().remove(http::header::CONTENT_TYPE);
+        return Ok(nothing);
     }
     let path = format!("/containerLogs/{}/{container}", place(&request));
     pass(call, &pod, request, &path, &LOG).await

@@ -9,7 +9,7 @@ use store::Txn;
 use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, services, stored};
+use crate::{managed, owners, services, stored};
 
 /// How often a generated name is drawn before the client is told to try again.
 const NAME_ATTEMPTS: usize = 8;
@@ -90,11 +90,17 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     let core = request.core;
     let name = object.at(&["metadata", "name"]).str_or_empty().to_owned();
     let created = machinery::time::Timestamp::from_secs(core.env.clock.now().secs()).to_rfc3339();
-    {
-        let metadata = object.entry("metadata");
-        metadata.set("uid", core.env.entropy.uuid());
-        metadata.set("creationTimestamp", created.as_str());
-    }
+    let uid = core.env.entropy.uuid();
+    let metadata = object.entry("metadata");
+    metadata.set("uid", uid.as_str());
+    metadata.set("creationTimestamp", created.as_str());
+    let name = if name.is_empty() && request.served.is("", "limitranges") {
+        // The one kind that names itself.
+        metadata.set("name", uid.as_str());
+        uid
+    } else {
+        name
+    };
     let mut review = request.review(Operation::Create, object, &Value::Null, &name);
     core.admission.mutate(&mut review, core.surroundings()).await?;
     let mut object = std::mem::take(&mut review.object);
@@ -103,6 +109,7 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     check_version(&object)?;
     let also = services::allocate(request, &mut object, None)?;
     rules.prepare_create(&mut object);
+    sign(request, &mut object);
     let name = name.as_str();
     let mut errors = Vec::new();
     if name.is_empty() && generated_name(&object).is_none() {
@@ -113,7 +120,8 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
         rules.validate_create(&object, &mut errors);
     }
     request.refuse_if(&errors, name)?;
-    let mut warnings = rules.warnings(&object, None);
+    let mut warnings: Vec<String> = owners::dedup(&mut object).into_iter().collect();
+    warnings.extend(rules.warnings(&object, None));
     request.canonical(&mut object);
     review.object = object;
     core.admission.validate(&mut review, core.surroundings()).await?;
@@ -121,6 +129,25 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     warnings.append(&mut review.warnings);
     let entry = store_new(request, object, name, also).await?;
     Ok(entry.map(|entry| Outcome { entry, created: true, warnings }))
+}
+
+/// A signing request says who made it, and nobody may say it for them.
+fn sign(request: Request<'_>, object: &mut Value) {
+    if !request.served.is("certificates.k8s.io", "certificatesigningrequests") {
+        return;
+    }
+    let identity = request.identity;
+    let texts = |list: &[String]| Value::from(list.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
+    let spec = object.entry("spec");
+    spec.set("username", identity.name.as_str());
+    spec.set("uid", identity.uid.as_str());
+    spec.set("groups", texts(&identity.groups));
+    if identity.extra.is_empty() {
+        spec.as_object_mut().map(|spec| spec.remove("extra"));
+    } else {
+        let extra = identity.extra.iter().map(|(key, values)| (key.as_str().into(), texts(values))).collect();
+        spec.set("extra", machinery::Map::from_entries(extra));
+    }
 }
 
 fn check_version(object: &Value) -> Result<(), Status> {
@@ -150,13 +177,13 @@ async fn store_new(
     }
     let commit = Commit {
         key,
-        value: Some(stored::write(&object)),
+        value: Some(request.served.encode(&object)),
         ttl_secs: request.served.ttl_secs(),
         expected: None,
         also,
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry, .. } => Ok(entry),
+        Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
         Committed::Changed => Err(taken(request, name)),
         // Somebody else took the address or the port that was to be this one's.
         Committed::Also => Ok(None),

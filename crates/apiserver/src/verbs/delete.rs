@@ -187,6 +187,15 @@ pub fn decode(body: &[u8], media: Media, schema: &Schema) -> Result<Value, Statu
         .map_err(|error| Status::bad_request(error.to_string()))
 }
 
+/// What somebody who deletes without saying what happens to dependents is told.
+pub fn warning(served: &Served, options: &Options) -> Option<&'static str> {
+    let unsaid = options.orphan.is_none() && options.propagation.is_none();
+    (unsaid && served.is("batch", "jobs")).then_some(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
+         set propagationPolicy=Orphan to suppress this warning",
+    )
+}
+
 /// Removes one object.
 pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, Status> {
     let mut caught_up = false;
@@ -373,20 +382,24 @@ async fn carry_out(
         }
         Step::Remove(object) => {
             let Some(revision) = remove(request, current, old).await? else { return Ok(None) };
-            return answer(request, &object, revision).map(Some);
+            // What gets no time to end is never marked: its last state is the one it had.
+            let graceful = request.served.rules.policy().graceful_deletion;
+            return answer(request, if graceful { &object } else { old }, revision).map(Some);
         }
         Step::Mark(object) => object,
     };
     request.canonical(&mut object);
     let commit = Commit {
         key: request.store_key(request.name)?,
-        value: Some(stored::write(&object)),
+        value: Some(request.served.encode(&object)),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
         also: Txn::default(),
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry: Some(entry), .. } => Ok(Some(Deleted::Object(entry))),
+        Committed::Done { entry: Some(entry), .. } => {
+            Ok(Some(Deleted::Object(request.served.view(&entry))))
+        }
         _ => Ok(None),
     }
 }
@@ -397,11 +410,6 @@ fn answer(request: Request<'_>, object: &Value, revision: u64) -> Result<Deleted
         return Ok(Deleted::Gone(object.at(&["metadata", "uid"]).str_or_empty().to_owned()));
     }
     let mut object = object.clone();
-    if !request.served.rules.policy().graceful_deletion {
-        let metadata = object.entry("metadata");
-        metadata.remove("deletionTimestamp");
-        metadata.remove("deletionGracePeriodSeconds");
-    }
     request.canonical(&mut object);
     stored::unwritten(&object, revision).map(Deleted::Object)
 }

@@ -24,7 +24,9 @@ pub async fn get(
         text => list::wait_until(core, parse_revision(text)?).await?,
     }
     let (namespace, name) = key;
-    collection.get(&served.key(namespace, name)).ok_or_else(|| Status::not_found(served.resource(), name))
+    let entry = collection.get(&served.key(namespace, name));
+    let entry = entry.ok_or_else(|| Status::not_found(served.resource(), name))?;
+    Ok(served.view(&entry))
 }
 
 /// The resource version a read asks for. Upstream answers 500 to what is none.

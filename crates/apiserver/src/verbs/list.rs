@@ -176,6 +176,7 @@ impl Iterator for Items {
                     if !entry.key().starts_with(selection.prefix()) {
                         return None;
                     }
+                    let entry = selection.view(&entry);
                     if selection.matches(&entry) {
                         return Some(entry);
                     }
@@ -299,6 +300,7 @@ fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &st
     let (revision, start) = from;
     if let Some(key) = selection.only_key() {
         let found = snapshot.from_key(&key).next().filter(|entry| entry.key() == key);
+        let found = found.map(|entry| selection.view(&entry));
         let items: Vec<_> = found.into_iter().filter(|entry| selection.matches(entry)).collect();
         let items = Items::Page(items.into_iter());
         return Listing { items, revision, token: String::new(), remaining: None };

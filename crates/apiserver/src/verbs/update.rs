@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, query, services, stored};
+use crate::{managed, owners, query, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -22,6 +22,11 @@ pub trait Change: Sync {
     /// Whether the `metadata.uid` of the result must be that of the object (an update replaces one certain object).
     fn replaces(&self) -> bool {
         false
+    }
+
+    /// Whether the kind's rules look at the result. What the server itself made of an object needs no checking.
+    fn is_ruled(&self) -> bool {
+        true
     }
 
     /// Who is recorded for what changed.
@@ -205,12 +210,16 @@ async fn prepare(
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
     let also = services::allocate(request, &mut object, Some(old))?;
-    let door = request.door();
-    rules.prepare_update(&mut object, old, door);
-    let mut errors = Vec::new();
-    rules.validate_update(&object, old, door, &mut errors);
-    request.refuse_if(&errors, request.name)?;
-    let mut warnings = rules.warnings(&object, Some(old));
+    let mut warnings = Vec::new();
+    if change.is_ruled() {
+        let door = request.door();
+        rules.prepare_update(&mut object, old, door);
+        let mut errors = Vec::new();
+        rules.validate_update(&object, old, door, &mut errors);
+        request.refuse_if(&errors, request.name)?;
+        warnings.extend(owners::dedup(&mut object));
+        warnings.extend(rules.warnings(&object, Some(old)));
+    }
     managed::settle(old, &mut object);
     request.canonical(&mut object);
     review.object = object;
@@ -226,8 +235,8 @@ async fn conclude(
     also: Txn,
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
-    let value = stored::write(&object);
-    if value == stored::write(old) {
+    let value = request.served.encode(&object);
+    if value == request.served.encode(old) {
         return Ok(Some(current.clone()));
     }
     if request.options.dry_run {
@@ -246,7 +255,7 @@ async fn conclude(
         also,
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry, .. } => Ok(entry),
+        Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
         Committed::Changed | Committed::Also => Ok(None),
     }
 }

@@ -185,7 +185,7 @@ impl Watcher {
             looked_at += events.len();
             for event in events {
                 if event.revision > self.after
-                    && let Some(kind) = event.seen_by(|entry| self.selection.matches(entry))
+                    && let Some(kind) = event.seen_by(|entry| self.selection.matches(&self.selection.view(entry)))
                 {
                     news.push(Item::Change(kind, event));
                 }
