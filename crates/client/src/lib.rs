@@ -4,8 +4,6 @@
 pub mod cache;
 pub mod driver;
 pub mod election;
-#[cfg(test)]
-mod fake;
 pub mod https;
 mod key;
 pub mod plan;
@@ -13,6 +11,8 @@ pub mod queue;
 pub mod recorder;
 pub mod resources;
 pub mod selector;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod transport;
 mod typed;

@@ -5,23 +5,26 @@
 
 mod claim;
 mod context;
-#[cfg(test)]
-mod fixtures;
 mod hash;
 mod pod;
 mod scaled;
 mod service;
 mod template;
+#[cfg(test)]
+mod tests;
 
+mod aggregation;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod finished;
 mod garbage;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
 mod podgc;
 mod replicaset;
+mod replicationcontroller;
 mod rootca;
 mod serviceaccount;
 mod tainteviction;
@@ -51,6 +54,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
+    ("clusterrole-aggregation", aggregation::start),
     ("deployment", deployment::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
@@ -60,9 +64,11 @@ const CONTROLLERS: &[Entry] = &[
     ("node-lifecycle", nodelifecycle::start),
     ("pod-garbage-collector", podgc::start),
     ("replicaset", replicaset::start),
+    ("replicationcontroller", replicationcontroller::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
     ("taint-eviction", tainteviction::start),
+    ("ttl-after-finished", finished::start),
 ];
 
 /// The running controllers.

@@ -5,8 +5,8 @@ use env::WallTime;
 use serde_json::json;
 
 use super::*;
-use crate::fake::{FakeApi, forgotten, pod, shared};
 use crate::resources::PODS;
+use crate::tests::fake::{FakeApi, forgotten, pod, shared};
 
 fn env() -> Env {
     Env::simulated(WallTime::from_secs(0), 1)

@@ -3,9 +3,9 @@ use std::sync::Mutex;
 use serde_json::json;
 
 use super::*;
-use crate::fake::{FakeApi, pod, shared};
 use crate::recorder::{About, Source};
 use crate::resources::{EVENTS, PODS};
+use crate::tests::fake::{FakeApi, pod, shared};
 use crate::transport::{Call, Transport};
 
 /// Makes a pod for every key, until the cache shows it.

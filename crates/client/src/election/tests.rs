@@ -1,5 +1,5 @@
 use super::*;
-use crate::fake::{FakeApi, shared};
+use crate::tests::fake::{FakeApi, shared};
 
 fn candidate(api: &FakeApi, name: &str, env: &Env) -> Election {
     let key = Key::new("kube-system", "leader");

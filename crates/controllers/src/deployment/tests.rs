@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::model::Set;
 use super::plan::View;
 use super::revision;
-use crate::fixtures::{NOW, ago, body, merge, object, status, writes};
+use crate::tests::fixtures::{NOW, ago, body, merge, object, status, writes};
 
 fn template(image: &str) -> Value {
     json!({
@@ -68,7 +68,7 @@ fn set(revision: i64, image: &str, replicas: i32, available: i32) -> Value {
 fn view(deployment: &Value, sets: &[Value]) -> View {
     let object = object(deployment);
     let typed = object.view::<Deployment>().unwrap();
-    let sets = sets.iter().map(|set| Set::read(&crate::fixtures::object(set)).unwrap()).collect();
+    let sets = sets.iter().map(|set| Set::read(&crate::tests::fixtures::object(set)).unwrap()).collect();
     View { object, deployment: typed, sets, living: BTreeSet::new(), namesake: None }
 }
 

@@ -3,8 +3,8 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
 use super::plan::View;
-use crate::fixtures::{ago, body, merge, object, pod, running_pod, writes};
 use crate::pod::Pod;
+use crate::tests::fixtures::{ago, body, merge, object, pod, running_pod, writes};
 
 fn service(changes: Value) -> Value {
     let mut service = json!({

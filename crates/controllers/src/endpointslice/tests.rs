@@ -4,8 +4,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
 use super::plan::{Slice, View};
-use crate::fixtures::{ago, body, merge, object, pod, running_pod, writes};
 use crate::pod::Pod;
+use crate::tests::fixtures::{ago, body, merge, object, pod, running_pod, writes};
 
 fn service(changes: Value) -> Value {
     let mut service = json!({
@@ -28,7 +28,7 @@ fn view(service: &Value, pods: Vec<Pod>, slices: &[Value]) -> View {
     let object = object(service);
     let typed = object.view::<Service>().unwrap();
     let slices = slices.iter().map(|slice| {
-        let object = crate::fixtures::object(slice);
+        let object = crate::tests::fixtures::object(slice);
         let typed = object.view::<EndpointSlice>().unwrap();
         Slice { object, typed }
     });

@@ -3,7 +3,7 @@ use machinery::Object;
 use serde_json::{Value, json};
 
 use super::plan::{Owner, OwnerState, View, plan};
-use crate::fixtures::{ago, body, object, running_pod, writes};
+use crate::tests::fixtures::{ago, body, object, running_pod, writes};
 
 fn owned_by(uids: &[&str]) -> Value {
     let reference = |uid: &&str| {

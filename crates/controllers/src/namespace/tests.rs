@@ -2,7 +2,7 @@ use client::{Write, resources};
 use serde_json::{Value, json};
 
 use super::plan::{Remaining, View, plan};
-use crate::fixtures::{NOW, ago, body, merge, object, status, writes};
+use crate::tests::fixtures::{NOW, ago, body, merge, object, status, writes};
 
 fn namespace(changes: Value) -> Value {
     let mut namespace = json!({ "apiVersion": "v1", "kind": "Namespace",
@@ -13,7 +13,7 @@ fn namespace(changes: Value) -> Value {
 }
 
 fn pod(name: &str, changes: Value) -> machinery::Object {
-    object(&crate::fixtures::running_pod(name, changes))
+    object(&crate::tests::fixtures::running_pod(name, changes))
 }
 
 fn view(namespace: &Value, pods: Vec<machinery::Object>) -> View {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::plan::{View, plan};
-use crate::fixtures::{body, object};
+use crate::tests::fixtures::{body, object};
 
 fn given(whole: &[&str], nodes: &[&[&str]]) -> Vec<Value> {
     let nodes = nodes.iter().enumerate().map(|(number, ranges)| {

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
 use super::plan::View;
-use crate::fixtures::{NOW, ago, body, object, pod, running_pod, writes};
+use crate::tests::fixtures::{NOW, ago, body, object, pod, running_pod, writes};
 
 fn node(conditions: &[(&str, &str)], taints: &[(&str, &str)]) -> Value {
     let condition = |(kind, status): &(&str, &str)| json!({ "type": kind, "status": status });

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::plan::{View, plan};
-use crate::fixtures::{NOW, ago, body, pod, running_pod, writes};
+use crate::tests::fixtures::{NOW, ago, body, pod, running_pod, writes};
 
 #[test]
 fn only_pods_nobody_else_removes_are_removed() {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::plan::{Desired, View};
 use super::victims;
-use crate::fixtures::{NOW, ago, body, object, pod, running_pod, status, writes};
 use crate::pod::Pod;
+use crate::tests::fixtures::{NOW, ago, body, object, pod, running_pod, status, writes};
 
 fn owned() -> Value {
     json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "set-1", "controller": true }])
@@ -17,7 +17,7 @@ fn owned() -> Value {
 /// A pod of the set, with changes merged in.
 fn ours(name: &str, changes: Value) -> Pod {
     let mut document = running_pod(name, json!({ "metadata": { "ownerReferences": owned() } }));
-    crate::fixtures::merge(&mut document, changes);
+    crate::tests::fixtures::merge(&mut document, changes);
     pod(&document)
 }
 
@@ -36,7 +36,7 @@ fn set(replicas: i32, changes: Value) -> Value {
         },
         "status": { "replicas": 0, "observedGeneration": 2 },
     });
-    crate::fixtures::merge(&mut set, changes);
+    crate::tests::fixtures::merge(&mut set, changes);
     set
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::plan::{View, plan};
-use crate::fixtures::{ago, body, object, writes};
+use crate::tests::fixtures::{ago, body, object, writes};
 
 fn view(map: Option<Value>, deleting: bool) -> View {
     let mut namespace =

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::plan::{View, plan};
-use crate::fixtures::{ago, body, object, writes};
+use crate::tests::fixtures::{ago, body, object, writes};
 
 fn view(deleting: bool, has_default: bool) -> View {
     let mut namespace =

@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::{Pod, Taint};
 use serde_json::{Value, json};
 
 use super::plan::{View, plan};
-use crate::fixtures::{NOW, ago, object, running_pod, writes};
+use crate::tests::fixtures::{NOW, ago, object, running_pod, writes};
 
 fn taint(key: &str, added_secs_ago: Option<i64>) -> Taint {
     let mut taint = json!({ "key": key, "effect": "NoExecute" });
