@@ -5,6 +5,7 @@ mod containers;
 mod datastore;
 mod idle;
 mod network;
+mod objects;
 mod report;
 mod startup;
 
@@ -18,7 +19,8 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "startup" => startup::run(rest).await,
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
+        Some((what, _)) if what == "objects" => objects::run(),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store, network, runtime"),
+        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime"),
     }
 }

@@ -19,6 +19,11 @@ impl Figure {
         Figure { name, value, unit, bound, more_is_better: false, peer: None }
     }
 
+    /// It must not be less than `bound`.
+    pub fn at_least(name: &'static str, value: f64, unit: &'static str, bound: f64) -> Figure {
+        Figure { name, value, unit, bound, more_is_better: true, peer: None }
+    }
+
     /// The same figure of somebody else.
     pub fn against(mut self, peer: &'static str, value: f64) -> Figure {
         self.peer = Some((peer, value));
