@@ -46,6 +46,8 @@ impl HelperProgram {
             .arg(shim::COMMAND)
             .arg(directory)
             .env_clear()
+            // Huge pages would make four MiB of the few hundred KiB that a shim needs.
+            .env("MIMALLOC_ALLOW_THP", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

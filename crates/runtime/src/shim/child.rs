@@ -69,6 +69,8 @@ pub(crate) fn run(role: &Role<'_>, stdio: Stdio, link: OwnedFd) -> ! {
 fn become_role(role: &Role<'_>, stdio: Stdio, link: &OwnedFd) -> Result<Infallible> {
     process::default_signals();
     rustix::process::setsid().context("start a session")?;
+    // The shim goes without huge pages, and its allocator says so for all that comes after it.
+    rustix::thread::disable_transparent_huge_pages(false).context("allow huge pages")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     match role {
         Role::Main { layout, sandbox, plan } => {

@@ -30,13 +30,14 @@ fn the_file_system_is_a_container_s() {
             awk '$5 == \"/\" {print $9}' /proc/self/mountinfo
             echo w > /file && cat /file
             echo x > /dev/shm/y && cat /dev/shm/y
+            awk '/THP_enabled/ {print $2}' /proc/self/status
             (echo > /proc/sys/kernel/domainname) 2>/dev/null || echo proc is guarded
         ";
         let change = |config: &mut ContainerConfig| config.security.readonly_paths = vec!["/proc/sys".into()];
         let (ended, output) = node.script_with(&sandbox, script, change).await;
         let expected = "pid 1\n/dev/full character special file\n/dev/null character special file\n\
              /dev/random character special file\n/dev/tty character special file\n/dev/urandom character special file\n\
-             /dev/zero character special file\npts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n65536 /dev/shm\noverlay\nw\nx\n\
+             /dev/zero character special file\npts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n65536 /dev/shm\noverlay\nw\nx\n1\n\
              proc is guarded\n";
         assert_eq!((output.as_str(), ended.exit_code), (expected, 0));
         node
