@@ -6,6 +6,7 @@ mod default_class;
 mod escalation;
 mod namespace_lifecycle;
 mod priority;
+mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
@@ -125,6 +126,7 @@ impl Chain {
                 Box::new(priority::Priority),
                 Box::new(tolerations::DefaultTolerations),
                 Box::new(storage_protection::StorageProtection),
+                Box::new(runtime_class::RuntimeClass),
                 Box::new(default_class::DefaultStorageClass),
                 Box::new(default_class::DefaultIngressClass),
                 Box::new(escalation::Escalation::new(roles)),

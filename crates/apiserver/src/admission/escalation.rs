@@ -62,7 +62,8 @@ impl Escalation {
         }
         match self.roles.rules_of(kind, role, review.namespace) {
             Ok(rules) => self.confirm(review, &rules),
-            Err(_) => Err(Status::not_found(GroupName { group: GROUP, name: plural }, role)),
+            // That the role is missing is told as upstream tells it: of the binding's resource.
+            Err(_) => Err(Status::not_found(GroupName { group: GROUP, name: &review.served.plural }, role)),
         }
     }
 

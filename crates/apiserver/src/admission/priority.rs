@@ -6,6 +6,8 @@ use machinery::{Status, Value};
 use super::{Operation, Plugin, Review, Step, Surroundings};
 
 const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
+/// The classes that every cluster has.
+const SYSTEM: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
 const PREEMPT: &str = "PreemptLowerPriority";
 
 #[derive(Debug)]
@@ -19,14 +21,19 @@ impl Plugin for Priority {
     fn wants(&self, review: &Review<'_>) -> bool {
         let concerned =
             review.served.is("", "pods") || review.served.is("scheduling.k8s.io", "priorityclasses");
-        concerned
-            && review.subresource.is_empty()
-            && matches!(review.operation, Operation::Create | Operation::Update)
+        let written = matches!(review.operation, Operation::Create | Operation::Update);
+        let removed = review.operation == Operation::Delete && review.served.plural == "priorityclasses";
+        concerned && review.subresource.is_empty() && (written || removed)
     }
 
     fn mutate<'a>(&'a self, review: &'a mut Review<'_>, around: Surroundings<'a>) -> Option<Step<'a>> {
         if !review.served.is("", "pods") {
-            return None;
+            let refused = review.operation == Operation::Delete && SYSTEM.contains(&review.name);
+            return refused.then(|| -> Step<'a> {
+                let resource = GroupName { group: "scheduling.k8s.io", name: "priorityclasses" };
+                let why = "this is a system priority class and cannot be deleted";
+                Box::pin(std::future::ready(Err(Status::forbidden(resource, review.name, why))))
+            });
         }
         if review.operation == Operation::Update {
             keep(&mut review.object, review.old);
