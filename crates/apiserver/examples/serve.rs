@@ -1,9 +1,8 @@
-//! A server on the memory store, with certificates made on the spot: `serve DIRECTORY [PORT]`.
+//! A server on the memory store, with certificates made on the spot: `serve [PORT] > admin.kubeconfig`.
 //!
-//! Writes `admin.kubeconfig` into the directory and serves until it is interrupted.
+//! Prints a kubeconfig once it is ready, and serves until it is interrupted.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use apiserver::{Config, KeyPair};
 use base64::Engine;
@@ -45,10 +44,7 @@ fn issue(
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
-    let mut arguments = std::env::args().skip(1);
-    let directory = PathBuf::from(arguments.next().ok_or("usage: serve DIRECTORY [PORT]")?);
-    let port = arguments.next().map_or(Ok(0), |text| text.parse())?;
-    std::fs::create_dir_all(&directory)?;
+    let port = std::env::args().nth(1).map_or(Ok(0), |text| text.parse())?;
     let authority = authority()?;
     let mut config = Config::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     config.serving = issue(&authority, "kube-apiserver", "", true)?;
@@ -70,9 +66,8 @@ async fn main() -> Result<(), Failure> {
         STANDARD.encode(&admin.chain),
         STANDARD.encode(&admin.key),
     );
-    std::fs::write(directory.join("admin.kubeconfig"), kubeconfig)?;
     server.ready().await;
-    println!("serving on https://{}", server.addr);
+    println!("{kubeconfig}");
     tokio::signal::ctrl_c().await?;
     server.shutdown();
     env.tasks.stop(std::time::Duration::from_secs(5)).await;

@@ -31,9 +31,7 @@ pub fn respond(code: u16, content_type: &str, body: impl Into<Body>) -> Response
 /// Plain text.
 pub fn text(code: u16, text: impl Into<Body>) -> Response {
     let mut response = respond(code, "text/plain; charset=utf-8", text);
-    response
-        .headers_mut()
-        .insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -49,9 +47,7 @@ pub fn failure(table: &Table, status: &Status, form: Form) -> Response {
         && details.retry_after_secs > 0
         && matches!(status.code, 429 | 500 | 503 | 504)
     {
-        response
-            .headers_mut()
-            .insert(http::header::RETRY_AFTER, HeaderValue::from(details.retry_after_secs));
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(details.retry_after_secs));
     }
     response
 }

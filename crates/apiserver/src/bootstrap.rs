@@ -184,8 +184,7 @@ fn endpoints(core: &Core) -> Wanted {
         ("port", Value::from(i64::from(core.port()))),
         ("protocol", Value::from("TCP")),
     ]);
-    let subset =
-        Value::from([("addresses", Value::from(vec![address])), ("ports", Value::from(vec![port]))]);
+    let subset = Value::from([("addresses", Value::from(vec![address])), ("ports", Value::from(vec![port]))]);
     Wanted {
         group: "",
         version: "v1",

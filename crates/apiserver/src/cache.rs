@@ -16,11 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use env::Env;
 use store::{Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use collection::{Collection, Cursor, Snapshot};
 pub use entry::{Entry, Event, SeenKind};
-
 
 /// What all keys of objects begin with.
 pub const ROOT: &str = "/registry/";
@@ -34,7 +33,6 @@ pub struct Caches {
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     handoffs: Mutex<HashMap<Bytes, Vec<Handoff>>>,
     next_handoff: AtomicU64,
-    additions: mpsc::UnboundedSender<feed::Addition>,
     store: Arc<dyn Store>,
 }
 
@@ -59,14 +57,12 @@ impl Caches {
     /// Loads the collections `names` (`core/pods`) and follows the store from there.
     pub async fn open(env: &Env, store: Arc<dyn Store>, names: &[String]) -> Result<Arc<Caches>, StoreError> {
         let revision = store.revision().await?;
-        let (additions, requests) = mpsc::unbounded_channel();
         let caches = Arc::new(Caches {
             collections: RwLock::default(),
             applied: AtomicU64::new(revision),
             waiting: Mutex::default(),
             handoffs: Mutex::default(),
             next_handoff: AtomicU64::new(0),
-            additions,
             store: store.clone(),
         });
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
@@ -75,24 +71,13 @@ impl Caches {
             caches.insert(name, collection);
         }
         let feed = feed::Feed { caches: caches.clone(), env: env.clone() };
-        env.tasks.spawn("watch cache", feed.run(watch, requests));
+        env.tasks.spawn("watch cache", feed.run(watch));
         Ok(caches)
     }
 
     /// The collection `core/pods`, if it was opened.
     pub fn collection(&self, name: &str) -> Option<Arc<Collection>> {
         self.collections.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    /// Opens one more collection, for a resource that was not there at start.
-    pub async fn add(&self, name: &str) -> Result<Arc<Collection>, StoreError> {
-        if let Some(collection) = self.collection(name) {
-            return Ok(collection);
-        }
-        let (done, added) = oneshot::channel();
-        let stopped = || StoreError::Unavailable { detail: "the watch cache has stopped".into() };
-        self.additions.send(feed::Addition { name: name.to_owned(), done }).map_err(|_| stopped())?;
-        added.await.map_err(|_| stopped())?
     }
 
     /// The revision up to which everything is here.
@@ -151,10 +136,7 @@ impl Caches {
     }
 
     fn insert(&self, name: &str, collection: Arc<Collection>) {
-        self.collections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), collection);
+        self.collections.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), collection);
     }
 
     fn all(&self) -> Vec<Arc<Collection>> {

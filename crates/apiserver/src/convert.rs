@@ -21,15 +21,22 @@ pub struct Conversion {
 
 /// How a resource in a version is converted; `None` if it is stored as it is served.
 pub fn of(table: &api::Table, api_version: &str, kind: &str) -> Option<Conversion> {
-    let (stored, from_stored, to_stored): (_, fn(Value) -> Value, fn(Value) -> Value) = match (api_version, kind) {
-        ("events.k8s.io/v1", "Event") => ("v1", events::from_core, events::to_core),
-        ("autoscaling/v1", "HorizontalPodAutoscaler") => {
-            ("autoscaling/v2", autoscaling::to_v1, autoscaling::to_v2)
-        }
+    let stored = match api_version {
+        "events.k8s.io/v1" => "v1",
+        "autoscaling/v1" if kind == "HorizontalPodAutoscaler" => "autoscaling/v2",
         _ => return None,
     };
     let schema = table.schema_of(table.kind_of(stored, kind)?);
-    Some(Conversion { api_version: stored, schema, from_stored, to_stored })
+    Some(if kind == "Event" {
+        Conversion { api_version: stored, schema, from_stored: events::from_core, to_stored: events::to_core }
+    } else {
+        Conversion {
+            api_version: stored,
+            schema,
+            from_stored: autoscaling::to_v1,
+            to_stored: autoscaling::to_v2,
+        }
+    })
 }
 
 /// Moves members to other names; members without content go.

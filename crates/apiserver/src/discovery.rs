@@ -100,9 +100,10 @@ pub fn answer(registry: &Registry, found: Found, request: &Arrived) -> Result<Re
 }
 
 fn asks_for_aggregated(accept: &str) -> bool {
-    let first_fit = accept.split(',').map(|clause| clause.replace(' ', "")).find(|clause| {
-        clause.contains("as=APIGroupDiscoveryList") || !clause.contains(";as=")
-    });
+    let first_fit = accept
+        .split(',')
+        .map(|clause| clause.replace(' ', ""))
+        .find(|clause| clause.contains("as=APIGroupDiscoveryList") || !clause.contains(";as="));
     first_fit.is_some_and(|clause| {
         let has = |parameter: &str| clause.split(';').any(|part| part == parameter);
         has("as=APIGroupDiscoveryList") && has("g=apidiscovery.k8s.io") && has("v=v2")
@@ -147,7 +148,8 @@ fn paths(registry: &Registry) -> Value {
         "/version".to_owned(),
     ];
     for served in registry.all() {
-        let root = if served.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", served.group) };
+        let root =
+            if served.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", served.group) };
         paths.push(format!("{root}/{}", served.version));
         paths.push(root);
     }
@@ -203,7 +205,8 @@ mod tests {
     fn the_aggregated_form_is_given_to_those_who_ask_for_it_first() {
         assert!(asks_for_aggregated(AGGREGATED));
         assert!(asks_for_aggregated(&format!("{AGGREGATED},application/json")));
-        let old_first = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        let old_first =
+            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert!(!asks_for_aggregated(old_first));
         assert!(!asks_for_aggregated("application/json"));
         assert!(!asks_for_aggregated(&format!("application/json,{AGGREGATED}")));

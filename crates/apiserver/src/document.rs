@@ -73,7 +73,9 @@ pub fn media_of(content_type: Option<&str>) -> Result<Media, Status> {
         "" | "application/json" => Ok(Media::Json),
         "application/yaml" => Ok(Media::Yaml),
         "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
-        _ => Err(unsupported(&["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])),
+        _ => {
+            Err(unsupported(&["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]))
+        }
     }
 }
 
@@ -99,8 +101,7 @@ pub fn read(
     let value = match media {
         Media::Json => reader.json(body, &mut report)?,
         Media::Yaml => {
-            let composed =
-                yaml::compose(body).map_err(|error| reader.unrecognized(&error.to_string()))?;
+            let composed = yaml::compose(body).map_err(|error| reader.unrecognized(&error.to_string()))?;
             if let Some(duplicates) = duplicate_keys(&composed.duplicates) {
                 report.push(duplicates);
             }
@@ -139,8 +140,7 @@ impl Reader<'_> {
     }
 
     fn protobuf(&self) -> Result<Value, Status> {
-        let envelope =
-            protobuf::open(self.body).map_err(|error| self.unrecognized(&error.to_string()))?;
+        let envelope = protobuf::open(self.body).map_err(|error| self.unrecognized(&error.to_string()))?;
         let found = &envelope.meta;
         let schema = self.schema_of(found)?;
         let (kind, version) = self.named(found);
@@ -160,7 +160,8 @@ impl Reader<'_> {
             return Err(self.unrecognized(&why));
         }
         let kind = if found.kind.is_empty() { expected.kind } else { &found.kind };
-        let of = if found.api_version.is_empty() { expected.api_version() } else { found.api_version.to_string() };
+        let of =
+            if found.api_version.is_empty() { expected.api_version() } else { found.api_version.to_string() };
         if kind == expected.kind && of == expected.api_version() {
             return Ok(expected.schema.clone());
         }

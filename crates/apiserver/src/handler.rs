@@ -101,7 +101,9 @@ impl Requests {
     /// How long the request may take.
     fn limit(&self, request: &Arrived) -> Result<Duration, Status> {
         let most = self.core.config.limits.request;
-        let Some(text) = request.query.get("timeout").filter(|text| !text.is_empty()) else { return Ok(most) };
+        let Some(text) = request.query.get("timeout").filter(|text| !text.is_empty()) else {
+            return Ok(most);
+        };
         let wanted = query::go_parse_duration(text).map_err(|why| {
             Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))
         })?;
@@ -115,7 +117,10 @@ impl Requests {
         if request.route.is_resource {
             objects::answer(&self.core, &identity, request, form).await
         } else {
-            paths::answer(&self.core, &request).unwrap_or_else(|status| self.failure(&status, form))
+            let response = paths::answer(&self.core, &request);
+            let response = response.unwrap_or_else(|status| self.failure(&status, form));
+            self.core.metrics.other_requests.count(&request.route.verb, response.status().as_u16());
+            response
         }
     }
 
@@ -170,7 +175,8 @@ pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Sta
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        let frame =
+            frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
             return Err(too_large());

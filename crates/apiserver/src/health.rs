@@ -114,9 +114,7 @@ impl Health {
         if !check.is_empty() {
             return match checks.iter().find(|(name, _)| name == check) {
                 Some((_, Ok(()))) => Report { code: 200, text: "ok".to_owned() },
-                Some((_, Err(why))) => {
-                    Report { code: 500, text: format!("internal server error: {why}\n") }
-                }
+                Some((_, Err(why))) => Report { code: 500, text: format!("internal server error: {why}\n") },
                 None => Report { code: 404, text: "404 page not found\n".to_owned() },
             };
         }

@@ -51,7 +51,8 @@ pub fn impersonate(
     let authentication = Attributes { group: "authentication.k8s.io", ..attributes };
     for (key, values) in &wanted.extra {
         for value in values {
-            let extra = Attributes { resource: "userextras", subresource: key, name: value, ..authentication };
+            let extra =
+                Attributes { resource: "userextras", subresource: key, name: value, ..authentication };
             authz::check(authorizer, &extra)?;
         }
     }
@@ -62,7 +63,8 @@ pub fn impersonate(
 }
 
 fn wanted(headers: &HeaderMap) -> Result<Identity, Status> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut identity = Identity { name: text(USER), uid: text(UID), ..Identity::default() };
     for value in headers.get_all(GROUP) {
         identity.groups.extend(value.to_str().map(str::to_owned));
@@ -141,12 +143,14 @@ mod tests {
     #[test]
     fn who_may_acts_as_another() {
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
-        let asked = headers(&[(USER, "alice"), (GROUP, "g1"), (GROUP, "g2"), ("impersonate-extra-a%2fb", "x")]);
+        let asked =
+            headers(&[(USER, "alice"), (GROUP, "g1"), (GROUP, "g2"), ("impersonate-extra-a%2fb", "x")]);
         let alice = impersonate(&Masters, admin.clone(), &asked).unwrap();
         assert_eq!(alice.name, "alice");
         assert_eq!(alice.groups, ["g1", "g2", AUTHENTICATED]);
         assert_eq!(alice.extra["a/b"], ["x"]);
-        let account = impersonate(&Masters, admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")])).unwrap();
+        let account =
+            impersonate(&Masters, admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")])).unwrap();
         assert!(account.is_in("system:serviceaccounts:n"));
         assert_eq!(impersonate(&Masters, admin.clone(), &HeaderMap::new()).unwrap(), admin);
     }

@@ -84,7 +84,9 @@ impl Kubelets {
         let (host, port) = address_of(node)
             .ok_or_else(|| Status::internal(format!("no preferred addresses found for node {name}")))?;
         let failed = |error: &dyn std::fmt::Display| {
-            Status::internal(format!("error dialing backend: the kubelet of {name} at {host}:{port}: {error}"))
+            Status::internal(format!(
+                "error dialing backend: the kubelet of {name} at {host}:{port}: {error}"
+            ))
         };
         let stream = match host.parse::<IpAddr>() {
             Ok(address) => TcpStream::connect(SocketAddr::new(address, port)).await,
@@ -102,7 +104,8 @@ impl Kubelets {
 fn address_of(node: &Value) -> Option<(String, u16)> {
     let status = node.get("status");
     let port = status.at(&["daemonEndpoints", "kubeletEndpoint", "Port"]).as_int();
-    let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).unwrap_or(DEFAULT_PORT);
+    let port =
+        port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).unwrap_or(DEFAULT_PORT);
     let addresses = status.get("addresses").items();
     let best = ADDRESSES.iter().find_map(|kind| {
         let found = addresses.iter().find(|address| address.get("type").as_str() == Some(kind));

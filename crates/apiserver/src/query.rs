@@ -108,9 +108,7 @@ pub fn go_parse_duration(text: &str) -> Result<Duration, String> {
         if number.is_empty() || number == "." || number.matches('.').count() > 1 {
             return Err(invalid());
         }
-        let end = after
-            .find(|letter: char| letter.is_ascii_digit() || letter == '.')
-            .unwrap_or(after.len());
+        let end = after.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let seconds = match unit {
             "" => return Err(format!("time: missing unit in duration {quoted}")),

@@ -17,6 +17,7 @@ use store::StoreError;
 
 use crate::cache::{Caches, Collection, Entry};
 use crate::convert::{self, Conversion};
+use crate::metrics::Counters;
 use crate::stored;
 
 /// Resources that are answered and never stored.
@@ -60,12 +61,14 @@ pub struct Served {
     pub rules: Rules,
     /// `{"kind":"Pod","apiVersion":"v1",`: what the JSON of every object begins with, and an item of a list leaves out.
     pub type_prefix: String,
+    /// Requests about its objects.
+    pub counters: Counters,
     collection: Option<Arc<Collection>>,
     conversion: Option<Conversion>,
 }
 
 /// What hangs below objects of a resource.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sub {
     /// As it stands in paths.
     pub name: SmolStr,
@@ -77,6 +80,8 @@ pub struct Sub {
     pub kind: SmolStr,
     /// What can be done with it.
     pub verbs: Vec<Verb>,
+    /// Requests about it.
+    pub counters: Counters,
 }
 
 /// The rules of a kind.
@@ -107,7 +112,12 @@ impl Kind for Virtual {
 }
 
 impl Served {
-    fn new(table: &Table, resource: &api::Resource, rules: Rules, collection: Option<Arc<Collection>>) -> Served {
+    fn new(
+        table: &Table,
+        resource: &api::Resource,
+        rules: Rules,
+        collection: Option<Arc<Collection>>,
+    ) -> Served {
         let kind = table
             .kind(resource.group, resource.version, resource.kind)
             .unwrap_or_else(|| unreachable!("the table has the kind of each of its resources"));
@@ -119,6 +129,7 @@ impl Served {
                 version: version.into(),
                 kind: sub.kind.into(),
                 verbs: sub.verbs.clone(),
+                counters: Counters::default(),
             }
         });
         let api_version = resource.api_version();
@@ -139,6 +150,7 @@ impl Served {
             type_prefix: format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", resource.kind),
             conversion: convert::of(table, &api_version, resource.kind),
             api_version: api_version.into(),
+            counters: Counters::default(),
             collection,
         }
     }
@@ -314,14 +326,12 @@ impl Registry {
 
     /// The resource at a path: group and version, and plural.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        let path =
-            if group.is_empty() { format!("{version}/{plural}") } else { format!("{group}/{version}/{plural}") };
+        let path = if group.is_empty() {
+            format!("{version}/{plural}")
+        } else {
+            format!("{group}/{version}/{plural}")
+        };
         self.by_path.get(&path).map(|position| &self.all[*position])
-    }
-
-    /// The resource of a kind.
-    pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Served>> {
-        self.all.iter().find(|served| served.api_version == api_version && served.kind == kind)
     }
 
     /// All resources in the order of discovery.

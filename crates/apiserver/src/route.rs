@@ -4,9 +4,6 @@ use std::borrow::Cow;
 
 use crate::query::Query;
 
-/// A request's verb, as authorization and audit name it.
-pub type Verb = &'static str;
-
 /// What a request is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
@@ -92,8 +89,7 @@ impl Route {
             && kind == "namespaces"
         {
             self.namespace = namespace.to_string();
-            let of_namespace_itself =
-                rest.is_empty() || NAMESPACE_SUBRESOURCES.contains(&rest[0].as_ref());
+            let of_namespace_itself = rest.is_empty() || NAMESPACE_SUBRESOURCES.contains(&rest[0].as_ref());
             if !of_namespace_itself {
                 parts = rest;
             }
@@ -123,15 +119,6 @@ impl Route {
         }
         if self.old_watch && method == http::Method::GET {
             self.verb = "watch".to_owned();
-        }
-    }
-
-    /// `group/version`, or the version alone for the core group.
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
         }
     }
 }
@@ -230,7 +217,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_resources() {
-        for target in ["/", "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/healthz/ping", "/api//v1"] {
+        for target in
+            ["/", "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/healthz/ping", "/api//v1"]
+        {
             let route = read(Method::GET, target);
             assert!(!route.is_resource, "{target}");
             assert_eq!(route.verb, "get");

@@ -140,7 +140,8 @@ fn read_signing(pem: &[u8]) -> Result<(Signing, Public), TlsError> {
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| pem_error(&error))?;
     let der = key.secret_der();
     let x509 = |der: Result<PublicKeyX509Der<'static>, _>| -> Result<Public, TlsError> {
-        let der = der.map_err(|_: aws_lc_rs::error::Unspecified| pem_error(&"its public key cannot be read"))?;
+        let der =
+            der.map_err(|_: aws_lc_rs::error::Unspecified| pem_error(&"its public key cannot be read"))?;
         Public::new(der.as_ref().to_vec())
     };
     let ecdsa = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)

@@ -64,7 +64,12 @@ impl InProcess {
         authz::check(self.core.authorizer.as_ref(), &attributes)
     }
 
-    fn request<'a>(&'a self, served: &'a Arc<Served>, call: &'a Call, options: &'a write::Options) -> Request<'a> {
+    fn request<'a>(
+        &'a self,
+        served: &'a Arc<Served>,
+        call: &'a Call,
+        options: &'a write::Options,
+    ) -> Request<'a> {
         Request {
             core: &self.core,
             identity: &self.identity,

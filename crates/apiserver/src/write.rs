@@ -93,8 +93,7 @@ impl Options {
             return Err(Status::invalid(GroupName { group: "meta.k8s.io", name: kind }, "", &errors));
         }
         let manager_named = !manager.is_empty();
-        let manager =
-            if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
+        let manager = if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
         let force = query.option_flag("force");
         Ok(Options { dry_run: !dry_run.is_empty(), manager, manager_named, validation, force })
     }

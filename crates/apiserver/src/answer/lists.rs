@@ -36,11 +36,7 @@ impl ListMeta {
     }
 
     fn of(listing: &Listing) -> ListMeta {
-        ListMeta {
-            revision: listing.revision,
-            token: listing.token.clone(),
-            remaining: listing.remaining,
-        }
+        ListMeta { revision: listing.revision, token: listing.token.clone(), remaining: listing.remaining }
     }
 
     /// Writes it as JSON.
@@ -78,8 +74,10 @@ pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Re
     let mut head = Vec::with_capacity(PIECE + PIECE / 8);
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
         Shape::Whole => {
-            let text =
-                format!("{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":", served.kind, served.api_version);
+            let text = format!(
+                "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":",
+                served.kind, served.api_version
+            );
             head.extend_from_slice(text.as_bytes());
             metadata.write(&mut head);
             head.extend_from_slice(b",\"items\":[");

@@ -37,9 +37,7 @@ pub fn object(code: u16, served: &Served, entry: &Arc<Entry>, look: Look<'_>) ->
                 Ok(respond(code, form.media.name(), body))
             }
         },
-        Shape::Table(version) => {
-            in_form(code, table::of_one(served, entry, version, rows)?, form)
-        }
+        Shape::Table(version) => in_form(code, table::of_one(served, entry, version, rows)?, form),
         Shape::Metadata(version) => {
             let mut metadata = metadata_of(entry)?.to_vec();
             if version != Default::default() {
@@ -121,7 +119,8 @@ pub fn metadata_of(entry: &Entry) -> Result<Bytes, Status> {
 }
 
 fn with_version(metadata: &[u8], api_version: &str) -> Vec<u8> {
-    let mut out = format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{api_version}\",").into_bytes();
+    let mut out =
+        format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{api_version}\",").into_bytes();
     out.extend_from_slice(&metadata[PARTIAL.len()..]);
     out
 }

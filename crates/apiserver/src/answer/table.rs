@@ -1,8 +1,8 @@
 //! Tables: what `kubectl get` prints.
 
-use machinery::{Status, Value};
 use machinery::field::go_quote;
 use machinery::json::{encode, encode_string};
+use machinery::{Status, Value};
 
 use super::lists::ListMeta;
 use super::objects::metadata_of;

@@ -222,11 +222,11 @@ impl State {
 
 impl Snapshot {
     /// Walks the objects from `start` on, in key order.
-    pub fn from_key(&self, start: &str) -> SnapshotWalk {
+    pub fn starting_at(&self, start: &str) -> SnapshotWalk {
         let from = self.past.partition_point(|(key, _)| key.as_str() < start);
         SnapshotWalk {
-            present: self.index.from_key(start),
-            past: self.past[from..].to_vec().into_iter(),
+            present: self.index.starting_at(start),
+            past: Vec::from(&self.past[from..]).into_iter(),
             held: None,
             pending: None,
         }

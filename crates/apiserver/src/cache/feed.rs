@@ -6,20 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use env::Env;
 use store::{Query, Store, StoreError, Watch, WatchItem};
-use tokio::sync::{mpsc, oneshot};
 
 use super::{Caches, Collection, Entry, ROOT};
 use crate::stored;
 
 /// How long to wait before following again after the store failed.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// A request to open one more collection.
-#[derive(Debug)]
-pub(super) struct Addition {
-    pub name: String,
-    pub done: oneshot::Sender<Result<Arc<Collection>, StoreError>>,
-}
 
 pub(super) struct Feed {
     pub caches: Arc<Caches>,
@@ -55,21 +47,17 @@ fn decode(key: &Bytes, value: &Bytes, revision: u64) -> Option<Arc<Entry>> {
 }
 
 impl Feed {
-    /// Follows the store for as long as it is not dropped, and opens more collections when asked.
-    pub async fn run(self, mut watch: Box<dyn Watch>, mut requests: mpsc::UnboundedReceiver<Addition>) {
+    /// Follows the store for as long as it is not dropped.
+    pub async fn run(self, mut watch: Box<dyn Watch>) {
         loop {
-            tokio::select! {
-                biased;
-                Some(addition) = requests.recv() => self.add(addition).await,
-                item = watch.next() => match item {
-                    Ok(WatchItem::Events(events)) => self.apply(events),
-                    Ok(WatchItem::Progress(revision)) => {
-                        if revision > self.caches.applied() {
-                            self.caches.publish(revision);
-                        }
+            match watch.next().await {
+                Ok(WatchItem::Events(events)) => self.apply(events),
+                Ok(WatchItem::Progress(revision)) => {
+                    if revision > self.caches.applied() {
+                        self.caches.publish(revision);
                     }
-                    Err(error) => watch = self.recover(error).await,
-                },
+                }
+                Err(error) => watch = self.recover(error).await,
             }
         }
     }
@@ -120,22 +108,6 @@ impl Feed {
         let group = rest.find('/')?;
         let end = group + 1 + rest[group + 1..].find('/')?;
         self.caches.collection(&rest[..end])
-    }
-
-    async fn add(&self, addition: Addition) {
-        let answer = match self.caches.collection(&addition.name) {
-            Some(collection) => Ok(collection),
-            None => {
-                let revision = self.caches.applied();
-                let loaded = load(self.caches.store.as_ref(), &addition.name, revision).await;
-                if let Ok(collection) = &loaded {
-                    self.caches.insert(&addition.name, collection.clone());
-                }
-                loaded
-            }
-        };
-        // Who asked may be gone; the collection stays.
-        let _ = addition.done.send(answer);
     }
 
     /// Follows again from where it broke off; if that is forgotten, reads everything anew.

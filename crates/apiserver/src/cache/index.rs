@@ -73,12 +73,10 @@ impl Index {
     }
 
     /// Walks the entries from `start` on, in order.
-    pub fn from_key(&self, start: &str) -> Walk {
+    pub fn starting_at(&self, start: &str) -> Walk {
         let chunk = self.chunk_of(start);
-        let position = self
-            .chunks
-            .get(chunk)
-            .map_or(0, |entries| entries.partition_point(|entry| entry.key() < start));
+        let position =
+            self.chunks.get(chunk).map_or(0, |entries| entries.partition_point(|entry| entry.key() < start));
         Walk { chunks: self.chunks.clone(), chunk, position }
     }
 
@@ -156,11 +154,11 @@ mod tests {
             }
             assert_eq!(index.len(), model.len());
         }
-        assert_eq!(keys(index.from_key("")), model.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(keys(index.starting_at("")), model.keys().cloned().collect::<Vec<_>>());
         for start in ["", "ns3/", "ns3/p2", "ns6/p399", "zz"] {
             let expected: Vec<String> = model.range(start.to_owned()..).map(|(key, _)| key.clone()).collect();
             assert_eq!(index.count(start, ""), expected.len());
-            assert_eq!(keys(index.from_key(start)), expected);
+            assert_eq!(keys(index.starting_at(start)), expected);
         }
         assert_eq!(index.count("ns2/", "ns20"), model.range("ns2/".to_owned().."ns20".to_owned()).count());
         for (key, step) in &model {
@@ -181,7 +179,7 @@ mod tests {
         }
         assert_eq!(index.len(), 0);
         assert_eq!(copy.len(), 200);
-        assert_eq!(keys(copy.from_key("0190")).len(), 10);
-        assert!(index.from_key("").next().is_none());
+        assert_eq!(keys(copy.starting_at("0190")).len(), 10);
+        assert!(index.starting_at("").next().is_none());
     }
 }

@@ -9,24 +9,26 @@ const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
 /// Whether a metric is the one that version 1 has a field for.
 fn is_cpu(metric: &Value) -> bool {
-    metric.get("type").as_str() == Some("Resource") && metric.at(&["resource", "name"]).as_str() == Some("cpu")
+    metric.get("type").as_str() == Some("Resource")
+        && metric.at(&["resource", "name"]).as_str() == Some("cpu")
 }
 
 fn cpu_target(percent: Value) -> Value {
-    let target =
-        Value::from([("type", Value::from("Utilization")), ("averageUtilization", percent)]);
+    let target = Value::from([("type", Value::from("Utilization")), ("averageUtilization", percent)]);
     let resource = Value::from([("name", Value::from("cpu")), ("target", target)]);
     Value::from([("type", Value::from("Resource")), ("resource", resource)])
 }
 
 /// As version 2 shows it.
 pub(super) fn to_v2(mut scaler: Value) -> Value {
-    let mut metrics = take_annotation(&mut scaler, METRICS).map(|kept| kept.items().to_vec()).unwrap_or_default();
+    let mut metrics =
+        take_annotation(&mut scaler, METRICS).map(|kept| kept.items().to_vec()).unwrap_or_default();
     let behavior = take_annotation(&mut scaler, BEHAVIOR);
     let current = take_annotation(&mut scaler, CURRENT_METRICS);
     let conditions = take_annotation(&mut scaler, CONDITIONS);
     let spec = scaler.entry("spec");
-    if let Some(percent) = spec.remove("targetCPUUtilizationPercentage").filter(|percent| !percent.is_null()) {
+    if let Some(percent) = spec.remove("targetCPUUtilizationPercentage").filter(|percent| !percent.is_null())
+    {
         metrics.insert(0, cpu_target(percent));
     }
     if !metrics.is_empty() {
@@ -37,7 +39,9 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
     }
     let status = scaler.entry("status");
     let mut current = current.map(|kept| kept.items().to_vec()).unwrap_or_default();
-    if let Some(percent) = status.remove("currentCPUUtilizationPercentage").filter(|percent| !percent.is_null()) {
+    if let Some(percent) =
+        status.remove("currentCPUUtilizationPercentage").filter(|percent| !percent.is_null())
+    {
         let now = Value::from([("averageUtilization", percent)]);
         let resource = Value::from([("name", Value::from("cpu")), ("current", now)]);
         current.insert(0, Value::from([("type", Value::from("Resource")), ("resource", resource)]));

@@ -44,9 +44,13 @@ pub(super) async fn answer(
     };
     let call = Call { core, identity, registry: &registry, served, warnings: Mutex::default() };
     call.warnings().extend(served.deprecation().map(str::to_owned));
+    let verb = request.route.verb.clone();
+    let sub = served.sub(&request.route.subresource);
     let outcome = call.answer(request).await;
     let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
     answer::warn(&mut response, &call.warnings());
+    let counters = sub.map_or(&served.counters, |sub| &sub.counters);
+    counters.count(&verb, response.status().as_u16());
     response
 }
 
@@ -183,7 +187,8 @@ impl Call<'_> {
         let options = self.write_options(&request, "CreateOptions")?;
         let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
         if reviews::is_review(self.served) {
-            let asker = reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
+            let asker =
+                reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
             let answered = reviews::answer(asker, self.served, document)?;
             return Ok(answer::document(look.table, 201, &answered, look.form));
         }
@@ -240,12 +245,7 @@ impl Call<'_> {
         match delete::delete(self.request(&route, &writing), &options).await? {
             delete::Deleted::Gone(uid) => {
                 let plain = Form { shape: Shape::Whole, ..look.form };
-                Ok(answer::document(
-                    look.table,
-                    200,
-                    &delete::success(self.served, &route.name, &uid),
-                    plain,
-                ))
+                Ok(answer::document(look.table, 200, &delete::success(self.served, &route.name, &uid), plain))
             }
             delete::Deleted::Object(entry) => objects::object(200, self.served, &entry, look),
         }

@@ -8,8 +8,8 @@ use crate::answer;
 use crate::core::Core;
 use crate::discovery;
 use crate::health::Endpoint;
-use crate::http::{Body, Response};
 use crate::http::accept::{self, DOCUMENTS, Media};
+use crate::http::{Body, Response};
 use crate::registry::{method_not_allowed, no_such_resource};
 use crate::version;
 
@@ -39,7 +39,7 @@ pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status>
         "/.well-known/openid-configuration" => {
             Ok(answer::respond(200, "application/json", machinery::json::to_vec(&issuer(core))))
         }
-        "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text())),
+        "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text(&registry))),
         _ if trimmed.starts_with("/openapi/") => {
             crate::openapi::answer(core, request).unwrap_or_else(|| Ok(nothing()))
         }

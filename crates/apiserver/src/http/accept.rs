@@ -113,7 +113,8 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer<'_>) -> Result
     let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(read_clause).collect();
     // Best quality first, then the more specific; otherwise as the client ordered them.
     clauses.sort_by(|a, b| {
-        let specific = |clause: &Clause<'_>| (clause.kind != "*", clause.subtype != "*", clause.parameters.len());
+        let specific =
+            |clause: &Clause<'_>| (clause.kind != "*", clause.subtype != "*", clause.parameters.len());
         b.quality.total_cmp(&a.quality).then_with(|| {
             let (a, b) = (specific(a), specific(b));
             (b.0, b.1).cmp(&(a.0, a.1))
@@ -220,7 +221,10 @@ mod tests {
         assert_eq!(pick(table, OBJECTS), Ok(form(Media::Json, Shape::Table(MetaVersion::V1))));
         assert_eq!(pick(table, DOCUMENTS), Ok(form(Media::Json, Shape::Whole)));
         assert_eq!(pick("*/*", OBJECTS), Ok(form(Media::Json, Shape::Whole)));
-        assert_eq!(pick("application/*;q=0.1, application/yaml", OBJECTS), Ok(form(Media::Yaml, Shape::Whole)));
+        assert_eq!(
+            pick("application/*;q=0.1, application/yaml", OBJECTS),
+            Ok(form(Media::Yaml, Shape::Whole))
+        );
         let protobuf = "application/vnd.kubernetes.protobuf,application/json";
         assert_eq!(pick(protobuf, OBJECTS), Ok(form(Media::Protobuf, Shape::Whole)));
         let beta = "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io";

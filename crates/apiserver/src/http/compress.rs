@@ -74,7 +74,8 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_out_as_one_gzip_stream() {
-        let parts: Vec<Bytes> = (0..50).map(|number| Bytes::from(format!("{number},").repeat(1_000))).collect();
+        let parts: Vec<Bytes> =
+            (0..50).map(|number| Bytes::from(format!("{number},").repeat(1_000))).collect();
         let plain: Vec<u8> = parts.concat();
         let pieces: Pieces = Box::pin(futures_util::stream::iter(parts));
         let packed: Vec<u8> = gzip_pieces(pieces).collect::<Vec<_>>().await.concat();

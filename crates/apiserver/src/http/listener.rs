@@ -51,6 +51,14 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response> + Send;
 }
 
+/// What every connection is served with.
+struct Serving<H> {
+    acceptor: TlsAcceptor,
+    limits: Limits,
+    env: Env,
+    handler: Arc<H>,
+}
+
 /// Accepts connections until the environment's tasks are stopped, then lets open requests end.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
@@ -59,7 +67,8 @@ pub async fn serve<H: Handler>(
     env: Env,
     handler: Arc<H>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let serving = Arc::new(Serving { acceptor: TlsAcceptor::from(tls), limits, env, handler });
+    let env = &serving.env;
     let places = Arc::new(Semaphore::new(limits.connections));
     let stopping = env.tasks.stopping();
     tokio::pin!(stopping);
@@ -78,8 +87,7 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection =
-                    serve_one(stream, address, acceptor.clone(), limits, env.clone(), handler.clone());
+                let connection = serve_one(stream, address, serving.clone());
                 env.tasks.spawn_until_done("connection", async move {
                     connection.await;
                     drop(place);
@@ -93,14 +101,8 @@ pub async fn serve<H: Handler>(
     }
 }
 
-async fn serve_one<H: Handler>(
-    stream: TcpStream,
-    address: SocketAddr,
-    acceptor: TlsAcceptor,
-    limits: Limits,
-    env: Env,
-    handler: Arc<H>,
-) {
+async fn serve_one<H: Handler>(stream: TcpStream, address: SocketAddr, serving: Arc<Serving<H>>) {
+    let Serving { acceptor, limits, env, handler } = &*serving;
     // Small frames (watch events) must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "TCP_NODELAY was refused");
@@ -120,11 +122,11 @@ async fn serve_one<H: Handler>(
         stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
     let peer = Peer { address, certificates: certificates.collect() };
     let connection = Arc::new(handler.connected(peer));
-    let service = service_fn(move |request| {
+    let service = service_fn(|request| {
         let (handler, connection) = (handler.clone(), connection.clone());
         async move { Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await) }
     });
-    let builder = protocol(limits);
+    let builder = protocol(*limits);
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
     let stopping = env.tasks.stopping();

@@ -58,10 +58,20 @@ fn complete(
     txn: &mut Txn,
     errors: &mut Errors,
 ) -> Result<(), Status> {
-    let families: Vec<String> =
-        object.at(&["spec", "ipFamilies"]).items().iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let wanted: Vec<String> =
-        object.at(&["spec", "clusterIPs"]).items().iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let families: Vec<String> = object
+        .at(&["spec", "ipFamilies"])
+        .items()
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let wanted: Vec<String> = object
+        .at(&["spec", "clusterIPs"])
+        .items()
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     let shown = Value::from(wanted.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
     let path = Path::new("spec").child("clusterIPs");
     let unknown = families.iter().any(|family| !matches!(family.as_str(), "IPv4" | "IPv6"));
@@ -132,7 +142,8 @@ fn draw(request: Request<'_>, family: &str, besides: &[IpAddr]) -> Result<IpAddr
     let entropy = &request.core.env.entropy;
     let free = |offset: u64| {
         let address = nth(range, offset);
-        (usable(range, address) && !besides.contains(&address) && !is_taken(request, address)).then_some(address)
+        (usable(range, address) && !besides.contains(&address) && !is_taken(request, address))
+            .then_some(address)
     };
     if size > reserved && !request.options.dry_run {
         let drawn = (0..DRAWS).find_map(|_| free(reserved + entropy.below(size - reserved)));

@@ -69,14 +69,17 @@ pub(super) fn complete(ranges: &[IpNet], object: &mut Value, old: Option<&Value>
     }
     let dual = matches!(policy.as_str(), "PreferDualStack" | "RequireDualStack");
     if dual && families.len() == 1 {
-        families.extend(configured.iter().find(|family| **family != families[0]).map(|family| (*family).to_owned()));
+        families.extend(
+            configured.iter().find(|family| **family != families[0]).map(|family| (*family).to_owned()),
+        );
     }
     if policy.is_empty() {
         set_policy(spec, if families.len() > 1 { "RequireDualStack" } else { "SingleStack" });
     }
     if policy == "SingleStack" && old.is_some() {
         families.truncate(1);
-        let first: Vec<Value> = addresses.iter().take(1).map(|address| Value::from(address.as_str())).collect();
+        let first: Vec<Value> =
+            addresses.iter().take(1).map(|address| Value::from(address.as_str())).collect();
         if !first.is_empty() {
             spec.set("clusterIPs", first);
         }
@@ -98,13 +101,7 @@ fn add_other(families: &mut Vec<String>) {
     }
 }
 
-fn check(
-    configured: &[&str],
-    policy: &str,
-    families: &[String],
-    addresses: &[String],
-    errors: &mut Errors,
-) {
+fn check(configured: &[&str], policy: &str, families: &[String], addresses: &[String], errors: &mut Errors) {
     let spec = Path::new("spec");
     let single = configured.len() == 1;
     if policy == "RequireDualStack" && single {
@@ -131,8 +128,13 @@ fn check(
             let family = family_of(parsed);
             if !configured.contains(&family) {
                 let path = spec.child("clusterIPs").index(position);
-                let all = Value::from(addresses.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
-                errors.push(Error::invalid(&path, &all, format!("{family} is not configured on this cluster")));
+                let all =
+                    Value::from(addresses.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
+                errors.push(Error::invalid(
+                    &path,
+                    &all,
+                    format!("{family} is not configured on this cluster"),
+                ));
             }
         }
     }

@@ -22,7 +22,8 @@ pub(super) fn key(port: u16) -> Bytes {
 
 /// The node ports a Service has.
 pub(super) fn of(service: &Value) -> BTreeSet<u16> {
-    let port = |value: &Value| value.as_int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+    let port =
+        |value: &Value| value.as_int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let mut ports: BTreeSet<u16> = BTreeSet::new();
     if needs_ports(service) || super::kind_of(service) == "LoadBalancer" {
         let items = service.at(&["spec", "ports"]).items();
@@ -47,9 +48,9 @@ pub(super) fn keep(object: &mut Value, old: &Value) {
         if node_port(item) != 0 {
             continue;
         }
-        let same = before.iter().find(|(protocol, port, _)| {
-            item.get("protocol") == protocol && item.get("port") == port
-        });
+        let same = before
+            .iter()
+            .find(|(protocol, port, _)| item.get("protocol") == protocol && item.get("port") == port);
         if let Some((_, _, kept)) = same.filter(|(_, _, kept)| *kept != 0 && !used.contains(kept)) {
             item.set("nodePort", *kept);
             used.insert(*kept);

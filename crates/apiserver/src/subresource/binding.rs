@@ -98,7 +98,8 @@ impl Change for Binding<'_> {
         let wanted = self.binding.at(&["metadata", "uid"]).str_or_empty();
         let uid = metadata.get("uid").str_or_empty();
         if !wanted.is_empty() && wanted != uid {
-            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
+            let why =
+                format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
             let subject = GroupName { group: "", name: "pods/binding" };
             return Err(Status::conflict(subject, self.request.name, &why));
         }

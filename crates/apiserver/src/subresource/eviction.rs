@@ -77,7 +77,8 @@ fn budget_of(request: Request<'_>, pod: &Value) -> Result<Option<Value>, Status>
     let prefix = format!("{}/", request.namespace);
     let labels = pod.at(&["metadata", "labels"]);
     let mut found = None;
-    for entry in budgets.snapshot().from_key(&prefix).take_while(|entry| entry.key().starts_with(&prefix)) {
+    for entry in budgets.snapshot().starting_at(&prefix).take_while(|entry| entry.key().starts_with(&prefix))
+    {
         let budget = entry.object().to_value()?;
         let selector =
             LabelSelector::from_document(budget.at(&["spec", "selector"])).map_err(Status::internal)?;
@@ -85,8 +86,7 @@ fn budget_of(request: Request<'_>, pod: &Value) -> Result<Option<Value>, Status>
             continue;
         }
         if found.is_some() {
-            let why =
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
             return Err(Status::new(500, Reason::Unknown, why));
         }
         found = Some(budget);

@@ -38,8 +38,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
         }
         Verb::Update => {
             let options = call.write_options(&request, "UpdateOptions")?;
-            let expected =
-                Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
+            let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
             let (route, scale) = call.read(request, expected, &options).await?;
             let request = call.request(&route, &options);
             update::check_name(request, &scale)?;

@@ -105,10 +105,8 @@ fn container_of(pod: &Value, request: &Arrived) -> Result<String, Status> {
     if let [only] = main.as_slice() {
         return Ok(only.clone());
     }
-    let mut message = format!(
-        "a container name must be specified for pod {pod_name}, choose one of: [{}]",
-        main.join(" ")
-    );
+    let mut message =
+        format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", main.join(" "));
     if !initial.is_empty() {
         message.push_str(&format!(" or one of the init containers: [{}]", initial.join(" ")));
     }
@@ -125,7 +123,8 @@ async fn pass(
     let node = kubelet::node_of(call.core, pod)?;
     let mut target = path.to_owned();
     let mut separator = '?';
-    for (name, value) in request.query.pairs().iter().filter(|(name, _)| parameters.contains(&name.as_str())) {
+    for (name, value) in request.query.pairs().iter().filter(|(name, _)| parameters.contains(&name.as_str()))
+    {
         target.push(separator);
         separator = '&';
         let (name, value) = (kubelet_name(name, &request.route.subresource), value.as_str());

@@ -87,7 +87,8 @@ pub(crate) async fn create(request: Request<'_>, wanted: &Value) -> Result<Value
         .tokens
         .sign(&claims)
         .ok_or_else(|| Status::internal("no key that signs service-account tokens is configured"))?;
-    let mut answer_spec = Value::from([("audiences", audiences), ("expirationSeconds", Value::from(seconds))]);
+    let mut answer_spec =
+        Value::from([("audiences", audiences), ("expirationSeconds", Value::from(seconds))]);
     answer_spec.set("boundObjectRef", reference);
     let created = Timestamp::from_secs(now).to_rfc3339();
     let metadata = Value::from([

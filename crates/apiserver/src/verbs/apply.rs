@@ -33,8 +33,9 @@ pub async fn apply(request: Request<'_>, body: Bytes) -> Result<Outcome, Status>
     }
     let uid = config.at(&["metadata", "uid"]).str_or_empty();
     if !uid.is_empty() {
-        let why =
-            format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
         return Err(Status::conflict(request.served.resource(), request.name, &why));
     }
     let served = request.served;
@@ -92,9 +93,8 @@ impl Change for Applying<'_> {
             None => current.clone(),
             Some(document) => {
                 let mut report = Report::ignoring();
-                json::decode(&json::to_vec(&document), served.schema.root(), &mut report).map_err(|error| {
-                    Status::new(500, Reason::Unknown, error.to_string())
-                })?
+                json::decode(&json::to_vec(&document), served.schema.root(), &mut report)
+                    .map_err(|error| Status::new(500, Reason::Unknown, error.to_string()))?
             }
         };
         object.set("kind", served.kind.as_str());

@@ -49,7 +49,9 @@ async fn make(request: Request<'_>, mut object: Value, track: bool) -> Result<Ou
         }
         match create_named(request, fresh).await {
             Ok(None) if attempt < ALLOCATION_ATTEMPTS => attempt += 1,
-            Ok(None) => return Err(Status::internal("addresses and ports were taken faster than they could be had")),
+            Ok(None) => {
+                return Err(Status::internal("addresses and ports were taken faster than they could be had"));
+            }
             Ok(Some(outcome)) => return Ok(outcome),
             Err(status) if generated.is_some() && status.is(machinery::Reason::AlreadyExists) => {
                 if attempt >= NAME_ATTEMPTS {
@@ -137,7 +139,8 @@ fn sign(request: Request<'_>, object: &mut Value) {
         return;
     }
     let identity = request.identity;
-    let texts = |list: &[String]| Value::from(list.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
+    let texts =
+        |list: &[String]| Value::from(list.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
     let spec = object.entry("spec");
     spec.set("username", identity.name.as_str());
     spec.set("uid", identity.uid.as_str());
@@ -194,8 +197,7 @@ async fn store_new(
 fn taken(request: Request<'_>, name: &str) -> Status {
     let mut status = Status::already_exists(request.served.resource(), name);
     let current = request.served.collection().ok();
-    let current =
-        current.and_then(|collection| collection.get(&request.served.key(request.namespace, name)));
+    let current = current.and_then(|collection| collection.get(&request.served.key(request.namespace, name)));
     if current.is_some_and(|entry| entry.object().header().deleting) {
         status.message = format!("object is being deleted: {}", status.message);
     }

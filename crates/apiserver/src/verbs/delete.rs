@@ -114,16 +114,13 @@ impl Options {
             let why = "orphanDependents and deletionPropagation cannot be both set";
             errors = vec![Error::invalid(&path, named, why)];
         }
-        let dry_run: Vec<&str> =
-            document.get("dryRun").items().iter().filter_map(Value::as_str).collect();
+        let dry_run: Vec<&str> = document.get("dryRun").items().iter().filter_map(Value::as_str).collect();
         check_dry_run(&dry_run, &mut errors);
         if !errors.is_empty() {
             let subject = GroupName { group: "meta.k8s.io", name: "DeleteOptions" };
             return Err(Status::invalid(subject, "", &errors));
         }
-        let precondition = |name: &str| {
-            document.at(&["preconditions", name]).as_str().map(str::to_owned)
-        };
+        let precondition = |name: &str| document.at(&["preconditions", name]).as_str().map(str::to_owned);
         Ok(Options {
             grace: document.get("gracePeriodSeconds").as_int(),
             uid: precondition("uid"),
@@ -158,7 +155,8 @@ pub fn decode(body: &[u8], media: Media, schema: &Schema) -> Result<Value, Statu
     let from_yaml;
     let json = match media {
         Media::Yaml => {
-            let document = machinery::yaml::decode(body).map_err(|error| Status::bad_request(error.to_string()))?;
+            let document =
+                machinery::yaml::decode(body).map_err(|error| Status::bad_request(error.to_string()))?;
             from_yaml = machinery::json::to_vec(&document);
             &from_yaml
         }
@@ -320,10 +318,7 @@ fn grace(served: &Served, options: &Options, old: &Value) -> i64 {
     if !served.rules.policy().graceful_deletion {
         return 0;
     }
-    let wanted = options
-        .grace
-        .or(old.at(&["spec", "terminationGracePeriodSeconds"]).as_int())
-        .unwrap_or(0);
+    let wanted = options.grace.or(old.at(&["spec", "terminationGracePeriodSeconds"]).as_int()).unwrap_or(0);
     // What runs nowhere has nothing to end.
     let unbound = old.at(&["spec", "nodeName"]).str_or_empty().is_empty();
     let phase = old.at(&["status", "phase"]).str_or_empty();
@@ -366,7 +361,7 @@ pub fn is_finished(served: &Served, object: &Value) -> bool {
     !metadata.get("deletionTimestamp").is_null()
         && metadata.get("finalizers").items().is_empty()
         && metadata.get("deletionGracePeriodSeconds").as_int().unwrap_or(0) == 0
-        && !(served.is("", "namespaces") && !object.at(&["spec", "finalizers"]).items().is_empty())
+        && (!served.is("", "namespaces") || object.at(&["spec", "finalizers"]).items().is_empty())
 }
 
 async fn carry_out(
@@ -397,9 +392,7 @@ async fn carry_out(
         also: Txn::default(),
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry: Some(entry), .. } => {
-            Ok(Some(Deleted::Object(request.served.view(&entry))))
-        }
+        Committed::Done { entry: Some(entry), .. } => Ok(Some(Deleted::Object(request.served.view(&entry)))),
         _ => Ok(None),
     }
 }
@@ -415,11 +408,7 @@ fn answer(request: Request<'_>, object: &Value, revision: u64) -> Result<Deleted
 }
 
 /// Takes an object out of the store, if it is still as it was; the revision of its end.
-pub async fn remove(
-    request: Request<'_>,
-    current: &Arc<Entry>,
-    old: &Value,
-) -> Result<Option<u64>, Status> {
+pub async fn remove(request: Request<'_>, current: &Arc<Entry>, old: &Value) -> Result<Option<u64>, Status> {
     let commit = Commit {
         key: request.store_key(request.name)?,
         value: None,

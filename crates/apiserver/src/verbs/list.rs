@@ -299,14 +299,14 @@ async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<
 fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &str)) -> Listing {
     let (revision, start) = from;
     if let Some(key) = selection.only_key() {
-        let found = snapshot.from_key(&key).next().filter(|entry| entry.key() == key);
+        let found = snapshot.starting_at(&key).next().filter(|entry| entry.key() == key);
         let found = found.map(|entry| selection.view(&entry));
         let items: Vec<_> = found.into_iter().filter(|entry| selection.matches(entry)).collect();
         let items = Items::Page(items.into_iter());
         return Listing { items, revision, token: String::new(), remaining: None };
     }
     let start = if start.is_empty() { selection.prefix().to_owned() } else { start.to_owned() };
-    let walk = snapshot.from_key(&start);
+    let walk = snapshot.starting_at(&start);
     let mut all = Items::Walk(Box::new(walk), selection.clone());
     if limit == 0 {
         return Listing { items: all, revision, token: String::new(), remaining: None };
@@ -319,8 +319,7 @@ fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &st
     {
         let start = next.key().strip_prefix(selection.prefix()).unwrap_or_default();
         token = Token::encode(i64::try_from(revision).unwrap_or(i64::MAX), start);
-        remaining =
-            selection.is_everything().then(|| snapshot.count(next.key(), &selection.prefix_end()));
+        remaining = selection.is_everything().then(|| snapshot.count(next.key(), &selection.prefix_end()));
     }
     Listing { items: Items::Page(items.into_iter()), revision, token, remaining }
 }
@@ -359,7 +358,11 @@ mod tests {
         let refused: &[(&str, bool, &str)] = &[
             ("resourceVersionMatch=Exact", false, "is forbidden unless resourceVersion is provided"),
             ("resourceVersion=0&resourceVersionMatch=Exact", false, "is forbidden for resourceVersion \"0\""),
-            ("resourceVersion=1&resourceVersionMatch=Odd", false, "supported values: \"Exact\", \"NotOlderThan\""),
+            (
+                "resourceVersion=1&resourceVersionMatch=Odd",
+                false,
+                "supported values: \"Exact\", \"NotOlderThan\"",
+            ),
             ("sendInitialEvents=true", false, "sendInitialEvents is forbidden for list"),
             ("sendInitialEvents=true", true, "requires setting resourceVersionMatch to NotOlderThan"),
             ("resourceVersionMatch=NotOlderThan", true, "unless sendInitialEvents is provided"),

@@ -97,8 +97,7 @@ impl Change for Patching<'_> {
                 patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
             }
             Patch::Strategic => {
-                let (patched, patch) =
-                    patch::strategic(document, &self.body, schema.root(), &mut report)?;
+                let (patched, patch) = patch::strategic(document, &self.body, schema.root(), &mut report)?;
                 patch::settle(&patched, &Shown::Patch(&patch), schema.root(), &mut report)?
             }
             // An apply is no change of a document, and comes in by a door of its own.

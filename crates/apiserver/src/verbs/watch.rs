@@ -105,7 +105,7 @@ pub async fn watch(
             watcher.cursor = Some(cursor);
             if initial {
                 let start = selection.only_key().unwrap_or_else(|| selection.prefix().to_owned());
-                watcher.initial = Some(Items::Walk(Box::new(snapshot.from_key(&start)), selection));
+                watcher.initial = Some(Items::Walk(Box::new(snapshot.starting_at(&start)), selection));
                 watcher.mark_initial_end = options.initial_events == Some(true);
             }
         }
@@ -170,7 +170,6 @@ impl Watcher {
     }
 
     /// What the ring has for this watcher, and how many events were looked at. `None` after the end.
-    #[expect(clippy::type_complexity, reason = "a pair with a name would be used once")]
     fn take_changes(&mut self) -> Result<Option<(Vec<Item>, usize)>, Status> {
         let Some(cursor) = self.cursor.as_mut() else { return Ok(None) };
         let mut news = Vec::new();
@@ -185,7 +184,8 @@ impl Watcher {
             looked_at += events.len();
             for event in events {
                 if event.revision > self.after
-                    && let Some(kind) = event.seen_by(|entry| self.selection.matches(&self.selection.view(entry)))
+                    && let Some(kind) =
+                        event.seen_by(|entry| self.selection.matches(&self.selection.view(entry)))
                 {
                     news.push(Item::Change(kind, event));
                 }

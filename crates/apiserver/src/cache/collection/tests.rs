@@ -9,7 +9,7 @@ fn entry(key: &str, revision: u64) -> Arc<Entry> {
 }
 
 fn state(snapshot: &Snapshot, start: &str) -> Vec<(String, u64)> {
-    snapshot.from_key(start).map(|entry| (entry.key().to_owned(), entry.revision())).collect()
+    snapshot.starting_at(start).map(|entry| (entry.key().to_owned(), entry.revision())).collect()
 }
 
 #[test]
