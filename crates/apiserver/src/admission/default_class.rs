@@ -69,7 +69,7 @@ fn set(object: &mut Value, annotation: &[&str], field: &[&str], default: impl Fn
 /// The class with one of the marks: of several the newest, then the first by name.
 fn default_of(around: Surroundings<'_>, collection: &str, marks: &[&str]) -> Option<String> {
     let classes = around.caches.collection(collection)?.snapshot();
-    let marked = classes.from_key("").filter_map(|entry| {
+    let marked = classes.starting_at("").filter_map(|entry| {
         let document = entry.object().to_value().ok()?;
         let annotations = document.at(&["metadata", "annotations"]);
         let is_marked = marks.iter().any(|mark| annotations.get(mark).str_or_empty() == "true");

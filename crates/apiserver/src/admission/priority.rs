@@ -111,7 +111,7 @@ fn of_class(class: &Value) -> (i64, String) {
 /// The class of pods that name none: of several, the one with the smallest value.
 fn global_default(around: Surroundings<'_>) -> Option<(String, Value)> {
     let classes = around.caches.collection(CLASSES)?.snapshot();
-    let documents = classes.from_key("").filter_map(|entry| {
+    let documents = classes.starting_at("").filter_map(|entry| {
         let document = entry.object().to_value().ok()?;
         document.get("globalDefault").is_true().then(|| (entry.key().to_owned(), document))
     });

@@ -84,7 +84,7 @@ impl Graph {
         self.uses.clear();
         self.by_node.clear();
         let (snapshot, cursor) = pods.follow();
-        for entry in snapshot.from_key("") {
+        for entry in snapshot.starting_at("") {
             self.put(entry.key(), entry.object());
         }
         self.cursor = Some(cursor);

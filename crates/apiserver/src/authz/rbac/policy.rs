@@ -284,7 +284,7 @@ impl Followed {
         }
         policy.clear(self.source);
         let (snapshot, cursor) = self.collection.follow();
-        for entry in snapshot.from_key("") {
+        for entry in snapshot.starting_at("") {
             policy.put(self.source, entry.key(), entry.object());
         }
         self.cursor = Some(cursor);
