@@ -7,7 +7,7 @@ use bytes::Bytes;
 use machinery::json::TypeMeta;
 use machinery::{Reason, Status};
 
-use super::objects::{Look, message_of, metadata_of};
+use super::objects::{Look, message_of, write_metadata};
 use super::table::{self, Rows};
 use super::{document, json_text, respond, sealed};
 use crate::cache::Entry;
@@ -60,7 +60,7 @@ impl ListMeta {
 #[derive(Clone, Copy, Debug)]
 enum ItemForm {
     Whole,
-    Metadata,
+    Metadata(MetaVersion),
     Row(Rows),
 }
 
@@ -85,7 +85,7 @@ pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Re
         }
         Shape::MetadataList(version) => {
             begin_metadata(&mut head, version, &metadata);
-            (ItemForm::Metadata, b"]}")
+            (ItemForm::Metadata(version), b"]}")
         }
         Shape::Table(version) => {
             table::begin(&mut head, served, version, &metadata, true);
@@ -174,7 +174,7 @@ impl Writer {
 
     /// A list of bare metadata without items has none at all, as upstream's has.
     fn close(&self, piece: &mut Vec<u8>) {
-        if self.first && matches!(self.item, ItemForm::Metadata) {
+        if self.first && matches!(self.item, ItemForm::Metadata(_)) {
             piece.truncate(piece.len() - 1);
             piece.extend_from_slice(b"null}");
         } else {
@@ -225,7 +225,10 @@ impl Writer {
                 whole_item(&self.served, entry, out);
                 Ok(())
             }
-            ItemForm::Metadata => metadata_of(entry).map(|item| out.extend_from_slice(&item)),
+            ItemForm::Metadata(version) => {
+                write_metadata(entry, version, out);
+                Ok(())
+            }
             ItemForm::Row(rows) => table::row(out, &self.served, entry, rows),
         };
         match written {

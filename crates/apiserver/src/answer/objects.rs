@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use api::Table;
 use bytes::Bytes;
-use machinery::{Reason, Status, Value};
+use machinery::{Reason, Status};
 
 use super::table::{self, Rows};
 use super::{document, json_text, respond, sealed};
 use crate::cache::Entry;
 use crate::document::internal_package;
 use crate::http::Response;
-use crate::http::accept::{Form, Media, Shape};
+use crate::http::accept::{Form, Media, MetaVersion, Shape};
 use crate::registry::Served;
 
 /// How objects are shown.
@@ -39,10 +39,8 @@ pub fn object(code: u16, served: &Served, entry: &Arc<Entry>, look: Look<'_>) ->
         },
         Shape::Table(version) => in_form(code, table::of_one(served, entry, version, rows)?, form),
         Shape::Metadata(version) => {
-            let mut metadata = metadata_of(entry)?.to_vec();
-            if version != Default::default() {
-                metadata = with_version(&metadata, version.api_version());
-            }
+            let mut metadata = Vec::with_capacity(1_024);
+            write_metadata(entry, version, &mut metadata);
             match form.media {
                 Media::Protobuf => {
                     let metadata = machinery::json::parse(&metadata).map_err(Status::internal)?;
@@ -93,34 +91,65 @@ pub fn message_of(served: &Served, entry: &Entry) -> Result<Bytes, Status> {
     }
 }
 
-/// What the JSON of bare metadata begins with.
-const PARTIAL: &str = "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",";
-
-/// The object's metadata alone, managed fields included, as JSON.
-pub fn metadata_of(entry: &Entry) -> Result<Bytes, Status> {
-    let mut failed = None;
-    let bytes = entry.metadata(|object| match object.to_whole_value() {
-        Ok(mut whole) => {
-            let metadata = whole.remove("metadata").unwrap_or_else(Value::object);
-            let partial = Value::from([("metadata", metadata)]);
-            let mut out = PARTIAL.as_bytes().to_vec();
-            out.extend_from_slice(&machinery::json::to_vec(&partial)[1..]);
-            Bytes::from(out)
+/// Appends the object's metadata alone, managed fields included, as JSON: cut out of its bytes, not encoded anew.
+pub fn write_metadata(entry: &Entry, version: MetaVersion, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
+    out.extend_from_slice(version.api_version().as_bytes());
+    out.extend_from_slice(b"\",\"metadata\":");
+    let body = entry.object().body();
+    let (start, end) = metadata_span(body).unwrap_or((0, 0));
+    match entry.object().managed_fields() {
+        Some(managed_fields) if end > start => {
+            // Before the closing brace; every object has a name, so there is something before it.
+            out.extend_from_slice(&body[start..end - 1]);
+            out.extend_from_slice(b",\"managedFields\":");
+            out.extend_from_slice(managed_fields);
+            out.push(b'}');
         }
-        Err(status) => {
-            failed = Some(status);
-            Bytes::new()
-        }
-    });
-    match failed {
-        Some(status) => Err(status),
-        None => Ok(bytes.clone()),
+        _ if end > start => out.extend_from_slice(&body[start..end]),
+        _ => out.extend_from_slice(b"{}"),
     }
+    out.push(b'}');
 }
 
-fn with_version(metadata: &[u8], api_version: &str) -> Vec<u8> {
-    let mut out =
-        format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"{api_version}\",").into_bytes();
-    out.extend_from_slice(&metadata[PARTIAL.len()..]);
-    out
+/// Where the metadata stand in the canonical JSON of an object: only its kind and version come before them.
+fn metadata_span(body: &[u8]) -> Option<(usize, usize)> {
+    const NAME: &[u8] = b"\"metadata\":{";
+    let start = body.windows(NAME.len()).position(|window| window == NAME)? + NAME.len() - 1;
+    let mut depth = 0usize;
+    let mut at = start;
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                while *body.get(at)? != b'"' {
+                    at += if body[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return Some((start, at + 1)),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_are_cut_out_whole() {
+        let stored = br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"a":"}\"{"},"managedFields":[{"manager":"m"}]},"spec":{"metadata":{}}}"#;
+        let entry = crate::stored::read(stored, 7).unwrap();
+        let mut out = Vec::new();
+        write_metadata(&entry, MetaVersion::V1, &mut out);
+        let shown = machinery::json::parse(&out).unwrap();
+        assert_eq!(shown.at(&["metadata", "labels", "a"]).as_str(), Some("}\"{"));
+        assert_eq!(shown.at(&["metadata", "resourceVersion"]).as_str(), Some("7"));
+        assert_eq!(shown.at(&["metadata", "managedFields"]).items().len(), 1);
+        assert!(shown.get("spec").is_null());
+    }
 }

@@ -5,7 +5,7 @@ use machinery::json::{encode, encode_string};
 use machinery::{Status, Value};
 
 use super::lists::ListMeta;
-use super::objects::metadata_of;
+use super::objects::write_metadata;
 use crate::cache::Entry;
 use crate::http::accept::MetaVersion;
 use crate::query::Query;
@@ -113,7 +113,7 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
     out.extend_from_slice(b",\"object\":");
     match rows.include {
         Include::None => out.extend_from_slice(b"null"),
-        Include::Metadata => out.extend_from_slice(&metadata_of(entry)?),
+        Include::Metadata => write_metadata(entry, MetaVersion::V1, out),
         Include::Object => entry.object().write_json(out),
     }
     out.push(b'}');

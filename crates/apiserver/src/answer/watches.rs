@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use machinery::{Status, Value, protobuf};
 
 use super::lists::ListMeta;
-use super::objects::{Look, message_of, metadata_of};
+use super::objects::{Look, message_of, write_metadata};
 use super::table::{self, Rows};
 use super::{encode, respond, sealed};
 use crate::cache::{Entry, Event, SeenKind};
@@ -95,8 +95,10 @@ impl Framer {
                 Shape::Whole | Shape::Table(_) => {
                     sealed(&self.served.type_meta(), &message_of(&self.served, entry)?)
                 }
-                Shape::Metadata(_) | Shape::MetadataList(_) => {
-                    let metadata = machinery::json::parse(&metadata_of(entry)?).map_err(Status::internal)?;
+                Shape::Metadata(version) | Shape::MetadataList(version) => {
+                    let mut json = Vec::new();
+                    write_metadata(entry, version, &mut json);
+                    let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
                     return Ok(self.document(kind, &metadata));
                 }
             };
@@ -105,7 +107,9 @@ impl Framer {
         let mut out = begin(kind, entry.object().json_len());
         match self.form.shape {
             Shape::Whole => entry.object().write_json(&mut out),
-            Shape::Metadata(_) | Shape::MetadataList(_) => out.extend_from_slice(&metadata_of(entry)?),
+            Shape::Metadata(version) | Shape::MetadataList(version) => {
+                write_metadata(entry, version, &mut out);
+            }
             Shape::Table(version) => {
                 let metadata = ListMeta::at(revision);
                 table::begin(&mut out, &self.served, version, &metadata, !self.columns_sent);

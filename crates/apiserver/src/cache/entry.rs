@@ -13,7 +13,6 @@ pub struct Entry {
     object: Object,
     fields: OnceLock<Fields>,
     protobuf: OnceLock<Bytes>,
-    metadata: OnceLock<Bytes>,
     other_version: OnceLock<Arc<Entry>>,
 }
 
@@ -28,7 +27,6 @@ impl Entry {
             object,
             fields: OnceLock::new(),
             protobuf: OnceLock::new(),
-            metadata: OnceLock::new(),
             other_version: OnceLock::new(),
         }
     }
@@ -56,11 +54,6 @@ impl Entry {
     /// Its protobuf message without envelope; `make` runs once.
     pub fn protobuf(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
         self.protobuf.get_or_init(|| make(&self.object))
-    }
-
-    /// Its metadata alone, as JSON; `make` runs once.
-    pub fn metadata(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
-        self.metadata.get_or_init(|| make(&self.object))
     }
 
     /// The same object in the other version it is served in; `make` runs once. There is never more than one other.

@@ -127,6 +127,8 @@ impl Call<'_> {
 
     /// The form of an answer that is no object of the resource.
     pub fn form(&self, request: &Arrived) -> Result<Form, Status> {
+        let streams = matches!(request.route.verb.as_str(), "list" | "watch");
+        accept::check_route(&request.headers, streams)?;
         accept::negotiate(&request.headers, &request.query, OBJECTS)
     }
 

@@ -139,6 +139,24 @@ pub fn not_acceptable(media: &[Media]) -> Status {
     Status::new(406, Reason::NotAcceptable, message)
 }
 
+/// 406 as the router answers it: for those who want nothing of what there is, in whatever shape.
+pub fn check_route(headers: &HeaderMap, streams: bool) -> Result<(), Status> {
+    let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let accept = accept.join(",");
+    let mut clauses = accept.split(',').filter_map(read_clause);
+    if accept.trim().is_empty() || clauses.any(|clause| ALL.iter().any(|media| clause.fits(*media))) {
+        return Ok(());
+    }
+    let mut names: Vec<String> = ALL.iter().map(|media| media.name().to_owned()).collect();
+    if streams {
+        names.extend([Media::Json, Media::Protobuf].map(|media| format!("{};stream=watch", media.name())));
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", names.join(", "));
+    let mut status = Status::new(406, Reason::NotAcceptable, message);
+    status.details = Some(Box::default());
+    Err(status)
+}
+
 fn read_clause(text: &str) -> Option<Clause<'_>> {
     let mut parts = text.split(';').map(str::trim);
     let (kind, subtype) = parts.next()?.split_once('/')?;

@@ -42,6 +42,7 @@ async fn make(request: Request<'_>, mut object: Value, track: bool) -> Result<Ou
     let generated = generated_name(&object);
     let mut attempt = 1;
     loop {
+        // Kept for the next attempt, should there be one.
         let mut fresh = object.clone();
         if let Some(base) = &generated {
             let name = draw_name(request, base);
