@@ -47,7 +47,7 @@ what_is_there() {
   echo "routes: $(ip route | sort | tr '\n' ' ')"
   echo "nftables: $(nft list tables | sort | tr '\n' ' ')"
   echo "mounts: $(grep -c "$E2E_WORK" /proc/self/mountinfo || true)"
-  echo "cgroups: $(find /sys/fs/cgroup -maxdepth 2 -name 'ironclad-*' | sort | tr '\n' ' ')"
+  echo "cgroups: $(find /sys/fs/cgroup -maxdepth 2 -name "ironclad-??????" | sort | tr '\n' ' ')"
   echo "processes: $(pgrep -f "$E2E_WORK" | grep -v "^$$\$" | wc -l)"
 }
 
