@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use apiserver::{Identity, KeyPair, Server};
 use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
@@ -106,10 +106,13 @@ async fn start_server(
     config.advertise = cluster.node_ip;
     config.kubelet_client = pair(&pki.kubelet_client);
     config.kubelet_ca = pki.ca.certificate.clone().into_bytes();
-    let server = apiserver::start(config, env.child("apiserver"), store)
-        .await
-        .with_context(|| format!("the API server cannot start on {}", cluster.listen))?;
-    Ok(Arc::new(server))
+    match apiserver::start(config, env.child("apiserver"), store).await {
+        Ok(server) => Ok(Arc::new(server)),
+        Err(apiserver::StartError::Listen { address, source }) => {
+            bail!("port {} cannot be used ({source}); choose another with --port", address.port())
+        }
+        Err(error) => Err(error).context("the API server did not start"),
+    }
 }
 
 fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
