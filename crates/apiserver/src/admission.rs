@@ -33,20 +33,6 @@ pub enum Operation {
     Update,
     /// A deletion.
     Delete,
-    /// A stream to a pod, a node or a Service.
-    Connect,
-}
-
-impl Operation {
-    /// `CREATE`, …
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Create => "CREATE",
-            Operation::Update => "UPDATE",
-            Operation::Delete => "DELETE",
-            Operation::Connect => "CONNECT",
-        }
-    }
 }
 
 /// A write that is to be admitted.
@@ -68,10 +54,6 @@ pub struct Review<'a> {
     pub object: Value,
     /// The object as it is; null for creations.
     pub old: &'a Value,
-    /// Who is recorded as the manager of what changes.
-    pub manager: &'a str,
-    /// Whether nothing will be written.
-    pub dry_run: bool,
     /// What the writer will be told beside the answer.
     pub warnings: Vec<String>,
 }
@@ -81,8 +63,6 @@ pub struct Review<'a> {
 pub struct Surroundings<'a> {
     /// All objects.
     pub caches: &'a Arc<Caches>,
-    /// The time of day.
-    pub now: env::WallTime,
     /// Random names and identifiers.
     pub entropy: &'a env::Entropy,
 }
@@ -107,6 +87,11 @@ pub trait Plugin: Send + Sync + fmt::Debug + 'static {
     fn validate<'a>(&'a self, _review: &'a mut Review<'_>, _around: Surroundings<'a>) -> Option<Step<'a>> {
         None
     }
+}
+
+/// Notes which plugin refused: its answer does not always say so.
+fn told(plugin: &dyn Plugin, status: &Status) {
+    tracing::debug!(plugin = plugin.name(), %status, "a write was refused at admission");
 }
 
 /// All plugins that are on, in upstream's order.
@@ -140,7 +125,7 @@ impl Chain {
             if plugin.wants(review)
                 && let Some(step) = plugin.mutate(review, around)
             {
-                step.await?;
+                step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
         Ok(())
@@ -152,7 +137,7 @@ impl Chain {
             if plugin.wants(review)
                 && let Some(step) = plugin.validate(review, around)
             {
-                step.await?;
+                step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
         Ok(())

@@ -27,8 +27,6 @@ pub struct Attributes<'a> {
     pub path: &'a str,
     /// The API group.
     pub group: &'a str,
-    /// The version.
-    pub version: &'a str,
     /// The plural.
     pub resource: &'a str,
     /// The subresource.
@@ -44,8 +42,6 @@ pub struct Attributes<'a> {
 pub enum Decision {
     /// Yes; the reason may be empty.
     Allow(String),
-    /// No, whatever others say.
-    Deny(String),
     /// Not mine to decide; the reason may be empty.
     NoOpinion(String),
 }
@@ -67,7 +63,11 @@ pub struct Masters;
 
 impl Authorizer for Masters {
     fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        if attributes.identity.is_in(MASTERS) { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+        if attributes.identity.is_in(MASTERS) {
+            Decision::Allow(String::new())
+        } else {
+            Decision::NoOpinion(String::new())
+        }
     }
 }
 
@@ -81,7 +81,9 @@ pub struct Union {
 impl Union {
     /// Those of every server: masters, nodes, and then the roles.
     pub fn new(caches: &Caches, roles: &Arc<rbac::Rbac>) -> Union {
-        Union { members: vec![Box::new(Masters), Box::new(node::Nodes::new(caches)), Box::new(roles.clone())] }
+        Union {
+            members: vec![Box::new(Masters), Box::new(node::Nodes::new(caches)), Box::new(roles.clone())],
+        }
     }
 }
 
@@ -126,7 +128,7 @@ impl Authorizer for Union {
 pub fn check(authorizer: &dyn Authorizer, attributes: &Attributes<'_>) -> Result<(), Status> {
     let reason = match authorizer.authorize(attributes) {
         Decision::Allow(_) => return Ok(()),
-        Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
+        Decision::NoOpinion(reason) => reason,
     };
     Err(forbidden(attributes, &reason))
 }
@@ -211,7 +213,7 @@ pub(crate) mod tests {
             ]
             .map(str::to_owned)
             .to_vec();
-            let caches = Caches::open(&env, store.clone(), &names).await.unwrap();
+            let caches = Caches::open(&env, store.clone(), &names).await.expect("the store is in memory");
             World { caches, env, store }
         }
 
@@ -226,9 +228,12 @@ pub(crate) mod tests {
         }
 
         async fn write(&self, write: Write) {
-            self.store.commit(Txn { guards: vec![], writes: vec![write] }).await.unwrap();
+            self.store
+                .commit(Txn { guards: vec![], writes: vec![write] })
+                .await
+                .expect("the store is in memory");
             let caught_up = self.env.clock.timeout(Duration::from_secs(10), self.caches.catch_up()).await;
-            caught_up.expect("the cache follows the store").unwrap();
+            caught_up.expect("the cache follows the store").expect("the store is in memory");
         }
     }
 
@@ -239,7 +244,6 @@ pub(crate) mod tests {
             is_resource: true,
             path: "/apis/apps/v1/deployments",
             group: "apps",
-            version: "v1",
             resource: "deployments",
             subresource: "",
             namespace: "",

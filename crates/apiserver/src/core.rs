@@ -64,7 +64,7 @@ impl Core {
 
     /// What admission plugins may look at.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { caches: &self.caches, now: self.env.clock.now(), entropy: &self.env.entropy }
+        Surroundings { caches: &self.caches, entropy: &self.env.entropy }
     }
 }
 

@@ -135,7 +135,6 @@ impl Requests {
             is_resource: route.is_resource,
             path: &route.path,
             group: &route.group,
-            version: &route.version,
             resource: &route.resource,
             subresource: &route.subresource,
             namespace: &route.namespace,

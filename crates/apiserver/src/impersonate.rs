@@ -32,7 +32,6 @@ pub fn impersonate(
         is_resource: true,
         path: "",
         group: "",
-        version: "v1",
         resource: "users",
         subresource: "",
         namespace: "",

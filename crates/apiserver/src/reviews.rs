@@ -137,7 +137,6 @@ fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value
             is_resource: false,
             path: other.get("path").str_or_empty(),
             group: "",
-            version: "",
             resource: "",
             subresource: "",
             namespace: "",
@@ -150,7 +149,6 @@ fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value
             is_resource: true,
             path: "",
             group: text("group"),
-            version: text("version"),
             resource: text("resource"),
             subresource: text("subresource"),
             namespace: text("namespace"),
@@ -159,10 +157,7 @@ fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value
     };
     let decision = asker.core.authorizer.authorize(&attributes);
     let mut status = Value::from([("allowed", Value::from(matches!(decision, Decision::Allow(_))))]);
-    if matches!(decision, Decision::Deny(_)) {
-        status.set("denied", true);
-    }
-    let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = decision;
+    let (Decision::Allow(reason) | Decision::NoOpinion(reason)) = decision;
     if !reason.is_empty() {
         status.set("reason", reason);
     }

@@ -55,7 +55,6 @@ impl InProcess {
             is_resource: true,
             path: "",
             group: &served.group,
-            version: &served.version,
             resource: &served.plural,
             subresource: call.subresource,
             namespace: &call.namespace,

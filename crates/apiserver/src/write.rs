@@ -145,8 +145,6 @@ impl<'a> Request<'a> {
             name,
             object,
             old,
-            dry_run: self.options.dry_run,
-            manager: &self.options.manager,
             warnings: Vec::new(),
         }
     }

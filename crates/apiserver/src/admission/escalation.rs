@@ -75,7 +75,6 @@ impl Escalation {
             is_resource: true,
             path: "",
             group: GROUP,
-            version: "v1",
             resource,
             subresource: "",
             namespace: review.namespace,

@@ -37,9 +37,10 @@ impl Certificates {
     pub fn new(pem: &[u8]) -> Result<Certificates, TlsError> {
         let what = "client CA";
         let roots = tls::roots(pem, what)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, tls::provider()).build().map_err(
-            |error| TlsError::Unusable { what, source: rustls::Error::General(error.to_string()) },
-        )?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots, tls::provider()).build().map_err(|error| {
+                TlsError::Unusable { what, source: rustls::Error::General(error.to_string()) }
+            })?;
         Ok(Certificates { verifier })
     }
 

@@ -242,7 +242,6 @@ mod tests {
                 is_resource: true,
                 path: "",
                 group: "",
-                version: "v1",
                 resource,
                 subresource,
                 namespace: "n",

@@ -29,7 +29,6 @@ fn get<'a>(identity: &'a Identity, namespace: &'a str, resource: &'a str) -> Att
         is_resource: true,
         path: "",
         group: "",
-        version: "v1",
         resource,
         subresource: "",
         namespace,
