@@ -78,6 +78,8 @@ struct Shared {
     state: Mutex<State>,
     commands: Mutex<sessions::Commands>,
     events: broadcast::Sender<PodId>,
+    /// Who deletes deletes alone: two at one directory leave half of it.
+    deleting: Mutex<()>,
     /// Held as long as this engine lives: two must not serve one directory.
     _lock: std::fs::File,
 }
@@ -148,6 +150,7 @@ impl Engine {
             state: Mutex::new(State::default()),
             commands: Mutex::default(),
             events: broadcast::channel(EVENT_BACKLOG).0,
+            deleting: Mutex::default(),
             _lock: lock,
         });
         shared.adopt_all().await?;
@@ -200,6 +203,12 @@ impl Shared {
 
     fn now(&self) -> i64 {
         self.env.clock.now().0
+    }
+
+    /// Deletes what was discarded. Blocks.
+    fn empty_trash(&self) {
+        let _deleting = self.deleting.lock().unwrap_or_else(PoisonError::into_inner);
+        storage::empty_trash(&self.layout);
     }
 
     /// Runs work that blocks on a thread where it may.

@@ -58,6 +58,11 @@ pub(crate) enum Answer {
     },
     /// It could not be done.
     Failed(Failure),
+    /// Not an answer: a container's program runs. Who asked for it may be gone, and another engine be there.
+    Running {
+        container: String,
+        run: RunState,
+    },
     /// Not an answer: a container ended.
     Ended {
         container: String,

@@ -22,8 +22,9 @@ impl Shared {
     pub(super) async fn adopt_all(self: &Arc<Self>) -> cri::Result<()> {
         let shared = self.clone();
         self.blocking(move || {
-            storage::empty_trash(&shared.layout);
-            shared.load()
+            shared.load()?;
+            shared.empty_trash();
+            Ok(())
         })
         .await?;
         let sandboxes: Vec<Arc<Sandbox>> = self.state().sandboxes.values().cloned().collect();
@@ -74,13 +75,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes back a sandbox whose making was interrupted. Its shim may just be starting, and be known to nobody: first
+    /// the directory goes, without which a shim ends by itself, then whoever got there before.
     fn drop_half_made(&self, id: &str, record: Option<&SandboxRecord>) -> cri::Result<()> {
         let directory = self.layout.sandbox(id);
-        if let Ok(Some(shim)) = state::read::<ShimState>(&directory, SHIM) {
-            kill_shim(&shim);
-        }
-        self.free_sandbox(id, record.map(|record| record.cgroup.as_str()))?;
-        storage::discard(&self.layout, &directory, id)
+        self.free_sandbox(id, None)?;
+        storage::discard(&self.layout, &directory, id)?;
+        super::spawn::kill_shims_of(&directory);
+        self.free_sandbox(id, record.map(|record| record.cgroup.as_str()))
     }
 
     /// Connects to a sandbox's shim if it lives, and learns how its containers are.
@@ -97,24 +99,7 @@ impl Shared {
             let (shared, dead) = (self.clone(), sandbox.clone());
             return self.blocking(move || shared.free_sandbox(&dead.id, Some(&dead.record.cgroup))).await;
         }
-        let link = sandbox.link()?;
-        let running = match link.call(Request::Report).await {
-            Ok(Answer::Report { running }) => running,
-            _ => Vec::new(),
-        };
-        for container in self.containers_of(&sandbox.id) {
-            let exit: Option<ExitState> =
-                state::read(&self.layout.container(&container.id), EXIT).ok().flatten();
-            let is_running = running.contains(&container.id);
-            container.life.send_modify(|life| match exit {
-                Some(exit) => {
-                    life.state = if exit.unknown { ContainerState::Unknown } else { ContainerState::Exited };
-                    life.exit = exit;
-                }
-                None if is_running && life.run.pid != 0 => life.state = ContainerState::Running,
-                None => {}
-            });
-        }
+        self.learn(sandbox).await;
         let ready: ReadyState = state::read(&directory, READY).ok().flatten().unwrap_or_default();
         {
             let mut live = sandbox.live();
@@ -126,6 +111,37 @@ impl Shared {
             return self.stop_sandbox(&sandbox.id).await;
         }
         self.restore_netns(sandbox)
+    }
+
+    /// Asks a sandbox's shim how its containers are. What it tells later comes as news.
+    pub(super) async fn learn(&self, sandbox: &Sandbox) {
+        let Ok(link) = sandbox.link() else { return };
+        let running = match link.call(Request::Report).await {
+            Ok(Answer::Report { running }) => running,
+            // It is gone again, and that is noted elsewhere.
+            _ => return,
+        };
+        for container in self.containers_of(&sandbox.id) {
+            let directory = self.layout.container(&container.id);
+            let run: Option<RunState> = state::read(&directory, RUN).ok().flatten();
+            let exit: Option<ExitState> = state::read(&directory, EXIT).ok().flatten();
+            let is_running = running.contains(&container.id);
+            container.life.send_modify(|life| {
+                life.run = run.unwrap_or_default();
+                match exit {
+                    Some(exit) => {
+                        life.state =
+                            if exit.unknown { ContainerState::Unknown } else { ContainerState::Exited };
+                        life.exit = exit;
+                    }
+                    // One without a run is being started; its news will come.
+                    None if is_running && life.run.pid != 0 && life.state == ContainerState::Created => {
+                        life.state = ContainerState::Running;
+                    }
+                    None => {}
+                }
+            });
+        }
     }
 
     /// Notes the end of containers whose shim is gone.
@@ -159,7 +175,9 @@ impl Shared {
             live.filter_map(|sandbox| sandbox.live().shim.as_ref().map(|shim| shim.pid)).collect()
         };
         for pid in self.cgroups.processes(SHIMS) {
-            if !live_pids.contains(&pid) {
+            // A shim's children are there until they joined their container's, and its process 1 for ever.
+            let is_shims_child = process::parent(pid).is_none_or(|parent| live_pids.contains(&parent));
+            if !live_pids.contains(&pid) && !is_shims_child {
                 tracing::info!(pid, "a shim without a sandbox is killed");
                 // It may have ended meanwhile.
                 let _ = process::signal(pid, libc::SIGKILL);
@@ -179,7 +197,7 @@ impl Shared {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
             }
         }
-        storage::empty_trash(&self.layout);
+        self.empty_trash();
         Ok(())
     }
 
@@ -217,7 +235,7 @@ impl Shared {
             for mounted in mount::mounts_below(&shared.layout.root).unwrap_or_default().iter().rev() {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
             }
-            storage::empty_trash(&shared.layout);
+            shared.empty_trash();
             if clean {
                 return Ok(());
             }

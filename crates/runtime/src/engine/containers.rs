@@ -128,16 +128,7 @@ impl Shared {
         };
         match started {
             Ok(run) => {
-                container.life.send_if_modified(|life| {
-                    // It may have ended already, and the news may have come first.
-                    let first = life.state == ContainerState::Created;
-                    if first {
-                        life.state = ContainerState::Running;
-                    }
-                    life.run = run;
-                    first
-                });
-                self.changed(sandbox.pod());
+                self.container_runs(&sandbox, id, run);
                 Ok(())
             }
             Err(text) => {
@@ -180,6 +171,23 @@ impl Shared {
             life.state = if exit.unknown { ContainerState::Unknown } else { ContainerState::Exited };
             life.exit = exit;
         });
+    }
+
+    /// The shim saw its program begin, and wrote it down.
+    pub(super) fn container_runs(&self, sandbox: &Sandbox, id: &str, run: RunState) {
+        let Ok(container) = self.container(id) else { return };
+        let first = container.life.send_if_modified(|life| {
+            // It is told twice, and may have ended between.
+            let first = life.state == ContainerState::Created;
+            if first {
+                life.state = ContainerState::Running;
+            }
+            life.run = run;
+            first
+        });
+        if first {
+            self.changed(sandbox.pod());
+        }
     }
 
     /// The shim saw it end, and wrote it down.
@@ -261,7 +269,7 @@ impl Shared {
             shared.cgroups.remove_tree(&removed.record.cgroup);
             storage::discard(&shared.layout, &shared.layout.container(&removed.id), &removed.id)?;
             shared.state().containers.remove(&removed.id);
-            storage::empty_trash(&shared.layout);
+            shared.empty_trash();
             Ok(())
         })
         .await?;

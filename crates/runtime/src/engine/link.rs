@@ -33,6 +33,14 @@ struct Waiting {
     closed: bool,
 }
 
+/// What comes unasked.
+#[derive(Debug)]
+pub(crate) enum News {
+    Told(Answer),
+    /// The shim closed the connection. (That the news end without this means that the engine does.)
+    Closed,
+}
+
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
@@ -49,7 +57,7 @@ impl Link {
     pub fn connect(
         directory: &Path,
         tasks: &env::Tasks,
-        news: mpsc::UnboundedSender<Answer>,
+        news: mpsc::UnboundedSender<News>,
     ) -> io::Result<Arc<Link>> {
         // By way of a descriptor, because a socket's path may have 108 bytes only.
         let opened = std::fs::File::open(directory)?;
@@ -115,7 +123,7 @@ impl Link {
         Ok(())
     }
 
-    async fn read(&self, news: &mpsc::UnboundedSender<Answer>) {
+    async fn read(&self, news: &mpsc::UnboundedSender<News>) {
         let mut inbox = Inbox::default();
         let mut buffer = vec![0; 4096];
         loop {
@@ -133,15 +141,16 @@ impl Link {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.closed = true;
         waiting.replies.clear();
+        let _ = news.send(News::Closed);
     }
 
     /// Hands on what is whole. False when the shim does not speak our language.
-    fn deliver(&self, inbox: &mut Inbox, news: &mpsc::UnboundedSender<Answer>) -> bool {
+    fn deliver(&self, inbox: &mut Inbox, news: &mpsc::UnboundedSender<News>) -> bool {
         loop {
             match inbox.next::<Answer>() {
                 Ok(Some((Message { number: 0, body }, _))) => {
                     // If nobody listens the engine is ending.
-                    let _ = news.send(body);
+                    let _ = news.send(News::Told(body));
                 }
                 Ok(Some((message, descriptors))) => {
                     let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

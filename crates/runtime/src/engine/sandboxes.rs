@@ -7,7 +7,7 @@ use std::time::Duration;
 use cri::{NetworkRequest, RuntimeError, SandboxConfig, SandboxState};
 use tokio::sync::mpsc;
 
-use super::link::Link;
+use super::link::{Link, News};
 use super::{Live, Sandbox, Shared, compile, storage};
 use crate::protocol::{Answer, Request};
 use crate::state::{
@@ -121,21 +121,72 @@ impl Shared {
     async fn follow(
         self: Arc<Self>,
         sandbox: Arc<Sandbox>,
-        mut news: mpsc::UnboundedReceiver<Answer>,
+        mut news: mpsc::UnboundedReceiver<News>,
         child: Option<Child>,
     ) {
-        while let Some(answer) = news.recv().await {
-            match answer {
-                Answer::Ended { container, exit } => self.container_ended(&sandbox, &container, exit),
-                Answer::ExecEnded { exec, code } => self.exec_ended(&sandbox.id, exec, code),
-                other => tracing::warn!(?other, "a shim told something unasked"),
+        loop {
+            match news.recv().await {
+                Some(News::Told(Answer::Ended { container, exit })) => {
+                    self.container_ended(&sandbox, &container, exit);
+                }
+                Some(News::Told(Answer::Running { container, run })) => {
+                    self.container_runs(&sandbox, &container, run);
+                }
+                Some(News::Told(Answer::ExecEnded { exec, code })) => {
+                    self.exec_ended(&sandbox.id, exec, code)
+                }
+                Some(News::Told(other)) => tracing::warn!(?other, "a shim told something unasked"),
+                Some(News::Closed) => break,
+                // The engine ends, the shim goes on.
+                None => return,
             }
         }
+        if !self.shim_ends(&sandbox).await {
+            // It lives: the connection broke, or it took us for hung.
+            let again = self.clone().follow_again(sandbox.clone());
+            self.env.tasks.spawn("shim reconnection", again);
+        } else {
+            self.shim_gone(&sandbox).await;
+        }
         if let Some(mut child) = child {
-            // It closed its socket by ending.
+            // Collected whenever it ends; it may outlive this connection.
             self.env.tasks.blocking(move || child.wait()).await;
         }
-        self.shim_gone(&sandbox).await;
+    }
+
+    /// Whether a shim that closed its connection ends, as it should.
+    async fn shim_ends(&self, sandbox: &Sandbox) -> bool {
+        let shim = sandbox.live().shim.clone();
+        let Some(shim) = shim else { return true };
+        for _ in 0..100 {
+            if !shim.runs() {
+                return true;
+            }
+            self.env.clock.sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    /// Connects once more to a shim that lives; one that does not answer is killed.
+    fn follow_again(self: Arc<Self>, sandbox: Arc<Sandbox>) -> cri::BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let (state, ips, shim) = {
+                let live = sandbox.live();
+                (live.state, live.ips.clone(), live.shim.clone())
+            };
+            if self.connect(&sandbox, None).is_ok() {
+                {
+                    let mut live = sandbox.live();
+                    (live.state, live.ips) = (state, ips);
+                }
+                self.learn(&sandbox).await;
+                return;
+            }
+            if let Some(shim) = shim {
+                kill_shim(&shim);
+            }
+            self.shim_gone(&sandbox).await;
+        })
     }
 
     /// A sandbox without its shim is not ready, and nothing of it may run on.
@@ -242,7 +293,7 @@ impl Shared {
         self.state().sandboxes.remove(id);
         let shared = self.clone();
         self.blocking(move || {
-            storage::empty_trash(&shared.layout);
+            shared.empty_trash();
             Ok(())
         })
         .await
@@ -262,7 +313,7 @@ impl Shared {
                 state::read(&shared.layout.sandbox(&lost), RECORD).unwrap_or_default();
             shared.free_sandbox(&lost, record.as_ref().map(|record| record.cgroup.as_str()))?;
             storage::discard(&shared.layout, &shared.layout.sandbox(&lost), &lost)?;
-            storage::empty_trash(&shared.layout);
+            shared.empty_trash();
             Ok(())
         });
         if let Err(error) = freed.await {

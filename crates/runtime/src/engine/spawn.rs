@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::shim;
-use crate::sys::mount;
+use crate::sys::{mount, process};
 
 /// The program shims are made of. It is executed from a read-only view of itself, so that a container that gets hold of
 /// a shim's `/proc/<pid>/exe` cannot write to it.
@@ -67,6 +68,27 @@ impl HelperProgram {
                 let why = result.err().map_or(said, |error| error.to_string());
                 Err(if why.is_empty() { "the shim died while it made the sandbox".into() } else { why })
             }
+        }
+    }
+}
+
+/// Kills every shim of the sandbox in `directory`, found by how it was started, and waits until it is gone.
+pub(super) fn kill_shims_of(directory: &Path) {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // Opened first, looked at then: what is looked at is what is killed.
+        let Ok(opened) = process::pidfd(pid) else { continue };
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0).skip(1);
+        let is_shim = words.next() == Some(shim::COMMAND.as_bytes());
+        if is_shim && words.next() == Some(directory.as_os_str().as_bytes()) {
+            // It may have ended meanwhile.
+            let _ = process::signal_pidfd(&opened, libc::SIGKILL);
+            let mut ended = [rustix::event::PollFd::new(&opened, rustix::event::PollFlags::IN)];
+            let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+            let _ = rustix::event::poll(&mut ended, Some(&limit));
         }
     }
 }

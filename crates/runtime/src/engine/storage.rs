@@ -8,6 +8,7 @@ use std::path::Path;
 use cri::RuntimeError;
 
 use crate::state::Layout;
+use crate::sys::mount;
 
 /// An error of the file system with the path it is about.
 pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> RuntimeError {
@@ -55,13 +56,20 @@ pub(super) fn discard(layout: &Layout, directory: &Path, id: &str) -> cri::Resul
     }
 }
 
-/// Deletes what was discarded.
+/// Deletes what was discarded. What a shim that was killed while it made its sandbox mounted there is let go of first.
 pub(super) fn empty_trash(layout: &Layout) {
     for entry in fs::read_dir(layout.trash()).into_iter().flatten().flatten() {
-        if let Err(error) = fs::remove_dir_all(entry.path())
+        let path = entry.path();
+        let mut deleted = fs::remove_dir_all(&path);
+        if deleted.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)) {
+            let mounts = mount::mounts_below(&path).unwrap_or_default();
+            deleted = mounts.iter().rev().try_for_each(|mounted| mount::unmount_all(mounted));
+            deleted = deleted.and_then(|()| fs::remove_dir_all(&path));
+        }
+        if let Err(error) = deleted
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(path = %entry.path().display(), %error, "cannot delete");
+            tracing::warn!(path = %path.display(), %error, "cannot delete");
         }
     }
 }

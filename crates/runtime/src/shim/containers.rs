@@ -121,6 +121,7 @@ impl Shim {
             unknown: false,
         };
         self.write_exit(id, &exit);
+        self.announce(&Answer::Ended { container: id.to_owned(), exit });
         self.refuse(asker, text);
     }
 
@@ -232,6 +233,7 @@ impl Shim {
                     self.start_failed(asker, id, "its process was killed while it was being made".into());
                 } else {
                     let run = container.run.clone();
+                    self.announce(&Answer::Running { container: id.to_owned(), run: run.clone() });
                     self.answer(asker, Answer::Started(run), Vec::new());
                 }
             }

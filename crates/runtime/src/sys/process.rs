@@ -207,17 +207,24 @@ pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     check(libc::c_long::from(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })).map(drop)
 }
 
-/// When a process started, in clock ticks since boot: with its id, that names it for ever.
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
+/// The fields of a living process's `stat` after its name.
+fn stat(pid: i32) -> Option<Vec<u64>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command's name stands in parentheses and may hold anything, parentheses included.
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    let mut fields = after_name.split_ascii_whitespace();
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let lives = state != "Z" && state != "X";
+    lives.then(|| fields.map(|field| field.parse().unwrap_or_default()).collect())
+}
+
+/// When a process started, in clock ticks since boot: with its id, that names it for ever.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    stat(pid)?.get(18).copied()
+}
+
+/// A process's parent; `None` if it is gone.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.first().and_then(|parent| i32::try_from(*parent).ok())
 }
 
 /// Identifies this boot of the machine.

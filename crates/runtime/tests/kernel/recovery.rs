@@ -121,6 +121,27 @@ fn half_made_things_are_swept_away() {
 }
 
 #[test]
+fn a_pod_that_shares_its_processes_is_taken_over_too() {
+    on_a_node(async |mut node| {
+        let mut config = node.sandbox_config("shared");
+        config.namespaces.pid = cri::NamespaceMode::Pod;
+        let sandbox = node.engine().run_sandbox(config).await.unwrap();
+        let mut config = shell("exec sleep 1000");
+        config.security.namespaces.pid = cri::NamespaceMode::Pod;
+        let first = node.run(&sandbox, config.clone()).await;
+        node.restart().await;
+        let second = node.run(&sandbox, config).await;
+        for id in [first, second] {
+            assert_eq!(node.container(&id).await.state, ContainerState::Running);
+            let both = "while [ $(ps -o args | grep -c '^sleep 1000') != 2 ]; do sleep 0.01; done";
+            let command = ["sh", "-c", both].map(str::to_owned).to_vec();
+            assert_eq!(node.engine().exec_sync(id, command, 30).await.unwrap().exit_code, 0);
+        }
+        node
+    });
+}
+
+#[test]
 fn two_engines_do_not_share_a_directory() {
     on_a_node(async |node| {
         let mut config = Config::new(&node.root, "other");
