@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
@@ -161,24 +161,28 @@ impl Arrived {
     }
 }
 
+/// A body that is too large is read on for this many times the limit, so that its sender gets to see the answer.
+const DRAIN: usize = 8;
+
 /// Reads a body, as far as the limit allows.
 pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Status> {
-    let too_large = || {
-        let message = format!("Request entity too large: limit is {limit}");
-        Status::new(413, Reason::RequestEntityTooLarge, message)
-    };
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
     let mut body = std::pin::pin!(body);
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
+    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
-            return Err(too_large());
+        length += data.len();
+        if length > limit {
+            // What is too much is not kept.
+            first = None;
+            joined = BytesMut::new();
+            if length > limit.saturating_mul(DRAIN) {
+                break;
+            }
+            continue;
         }
         match first.take() {
             // Most bodies come in one piece, which needs no copy.
@@ -189,6 +193,10 @@ pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Sta
                 joined.extend_from_slice(&data);
             }
         }
+    }
+    if length > limit {
+        let message = format!("Request entity too large: limit is {limit}");
+        return Err(Status::new(413, Reason::RequestEntityTooLarge, message));
     }
     Ok(first.unwrap_or_else(|| joined.freeze()))
 }
