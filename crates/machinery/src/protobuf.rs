@@ -11,7 +11,7 @@ mod encode;
 mod wire;
 
 pub use decode::decode;
-pub use encode::{encode, encode_event, encode_list};
+pub use encode::{encode, encode_event, encode_item, encode_list, item_len};
 
 use std::fmt;
 
@@ -62,6 +62,20 @@ pub fn seal(meta: &TypeMeta, message: &[u8], out: &mut Vec<u8>) {
     wire::bytes(4, b"", out);
 }
 
+/// The envelope around a message of `length` bytes that is sent piece by piece: what comes before it, and what after.
+pub fn envelope(meta: &TypeMeta, length: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut before = MAGIC.to_vec();
+    wire::message(1, &mut before, |out| {
+        wire::bytes(1, meta.api_version.as_bytes(), out);
+        wire::bytes(2, meta.kind.as_bytes(), out);
+    });
+    wire::head(2, length, &mut before);
+    let mut after = Vec::new();
+    wire::bytes(3, b"", &mut after);
+    wire::bytes(4, b"", &mut after);
+    (before, after)
+}
+
 /// Takes a message out of its envelope.
 pub fn open(body: &[u8]) -> Result<Envelope<'_>, Error> {
     let Some(rest) = body.strip_prefix(&MAGIC) else {
@@ -90,4 +104,29 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, Error> {
         }
     }
     Ok(envelope)
+}
+
+#[cfg(test)]
+mod piecewise {
+    use super::*;
+
+    #[test]
+    fn a_list_sent_in_pieces_is_the_same_list() {
+        let meta = TypeMeta { api_version: "v1".into(), kind: "PodList".into() };
+        let items: [&[u8]; 3] = [b"one", &[7; 300], b""];
+        let mut message = Vec::new();
+        encode_list(b"meta", items, &mut message);
+        let mut whole = Vec::new();
+        seal(&meta, &message, &mut whole);
+        let mut head = Vec::new();
+        encode_list(b"meta", [], &mut head);
+        let length = head.len() + items.iter().map(|item| item_len(item.len())).sum::<usize>();
+        let (before, after) = envelope(&meta, length);
+        let mut pieces = [before, head].concat();
+        for item in items {
+            encode_item(item, &mut pieces);
+        }
+        pieces.extend_from_slice(&after);
+        assert_eq!(pieces, whole);
+    }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use api::Table;
 use bytes::Bytes;
 use machinery::json::TypeMeta;
-use machinery::{Reason, Status};
+use machinery::{Reason, Status, protobuf};
 
 use super::objects::{Look, message_of, write_metadata};
 use super::table::{self, Rows};
-use super::{document, json_text, respond, sealed};
+use super::{document, json_text, respond};
 use crate::cache::Entry;
 use crate::document::internal_package;
 use crate::http::accept::{Media, MetaVersion, Shape};
@@ -65,11 +65,11 @@ enum ItemForm {
 }
 
 /// Answers with a list.
-pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
+pub async fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
     let Look { table: kinds, form, rows } = look;
     let metadata = ListMeta::of(&listing);
     if form.media == Media::Protobuf && form.shape == Shape::Whole {
-        return messages(kinds, served, listing, &metadata);
+        return messages(kinds, served, listing, &metadata).await;
     }
     let mut head = Vec::with_capacity(PIECE + PIECE / 8);
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
@@ -104,8 +104,12 @@ pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Re
     }
 }
 
-/// A list of protobuf messages.
-fn messages(
+/// How many messages are made before other work gets a turn.
+const TURN: usize = 64;
+
+/// A list of protobuf messages. Its length stands before it, so all of them are made before the first is sent; they are
+/// kept beside their objects for the next time.
+async fn messages(
     kinds: &Table,
     served: &Served,
     listing: Listing,
@@ -120,13 +124,41 @@ fn messages(
     metadata.write(&mut json);
     let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
     let mut encoded = Vec::new();
-    machinery::protobuf::encode(&metadata, metadata_type, &mut encoded);
-    let items: Vec<Bytes> =
-        listing.items.map(|entry| message_of(served, &entry)).collect::<Result<_, Status>>()?;
-    let mut message = Vec::with_capacity(items.iter().map(|item| item.len() + 6).sum::<usize>() + 64);
-    machinery::protobuf::encode_list(&encoded, items.iter().map(AsRef::as_ref), &mut message);
+    protobuf::encode(&metadata, metadata_type, &mut encoded);
+    let mut head = Vec::new();
+    protobuf::encode_list(&encoded, [], &mut head);
+    let mut items = Vec::new();
+    let mut length = head.len();
+    for (position, entry) in listing.items.enumerate() {
+        let message = message_of(served, &entry)?;
+        length += protobuf::item_len(message.len());
+        items.push(message);
+        if position % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
     let meta = TypeMeta { api_version: served.api_version.clone(), kind: kind.into() };
-    Ok(respond(200, Media::Protobuf.name(), sealed(&meta, &message)))
+    let (mut first, last) = protobuf::envelope(&meta, length);
+    first.extend_from_slice(&head);
+    Ok(respond(200, Media::Protobuf.name(), message_pieces(first, items, last)))
+}
+
+/// Messages, joined while they are sent.
+fn message_pieces(first: Vec<u8>, items: Vec<Bytes>, last: Vec<u8>) -> Body {
+    let state = Some((first, items.into_iter(), last));
+    let pieces = futures_util::stream::unfold(state, |state| async {
+        let (mut piece, mut items, last) = state?;
+        piece.reserve(PIECE + PIECE / 8);
+        while piece.len() < PIECE {
+            let Some(item) = items.next() else {
+                piece.extend_from_slice(&last);
+                return Some((Bytes::from(piece), None));
+            };
+            protobuf::encode_item(&item, &mut piece);
+        }
+        Some((Bytes::from(piece), Some((Vec::new(), items, last))))
+    });
+    Body::Pieces(Box::pin(pieces))
 }
 
 fn begin_metadata(head: &mut Vec<u8>, version: MetaVersion, metadata: &ListMeta) {

@@ -144,7 +144,7 @@ impl Call<'_> {
         let look = self.look(request)?;
         let options = list::Options::read(&request.query, false)?;
         let listing = list::list(self.core, self.served, &request.route.namespace, &options).await?;
-        lists::list(self.served, listing, look)
+        lists::list(self.served, listing, look).await
     }
 
     async fn watch(&self, request: &Arrived) -> Result<Response, Status> {
@@ -260,7 +260,7 @@ impl Call<'_> {
         let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
         let request = Request { name: "", ..self.request(&route, &writing) };
         let listing = deletecollection::delete_collection(request, &selection, &options).await?;
-        lists::list(self.served, listing, look)
+        lists::list(self.served, listing, look).await
     }
 
     async fn delete_options(&self, request: Arrived) -> Result<(Route, delete::Options), Status> {

@@ -21,6 +21,18 @@ pub fn encode_list<'m>(metadata: &[u8], items: impl IntoIterator<Item = &'m [u8]
     }
 }
 
+/// Appends one item of a list, for lists that are sent piece by piece after their metadata.
+pub fn encode_item(item: &[u8], out: &mut Vec<u8>) {
+    wire::bytes(2, item, out);
+}
+
+/// The length of what [`encode_item`] appends for an item of `length` bytes.
+pub fn item_len(length: usize) -> usize {
+    let mut head = Vec::new();
+    wire::head(2, length, &mut head);
+    head.len() + length
+}
+
 /// Appends the frame of a watch: its length and an event about an object, which is a body in its envelope.
 pub fn encode_event(kind: &str, object: &[u8], out: &mut Vec<u8>) {
     let at = out.len();

@@ -122,9 +122,14 @@ pub(super) fn fixed64(number: u32, value: u64, out: &mut Vec<u8>) {
 
 /// Bytes or text.
 pub(super) fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
-    put_varint(u64::from(number) << 3 | 2, out);
-    put_varint(value.len() as u64, out);
+    head(number, value.len(), out);
     out.extend_from_slice(value);
+}
+
+/// What stands before bytes, text or a message.
+pub(super) fn head(number: u32, length: usize, out: &mut Vec<u8>) {
+    put_varint(u64::from(number) << 3 | 2, out);
+    put_varint(length as u64, out);
 }
 
 /// A message that `write` appends. Most are shorter than 128 bytes; for others the length is made room for afterwards.
