@@ -10,6 +10,6 @@ equal "input of exec" "typed" "$(echo typed | k exec -i client -- cat)"
 contains "a terminal" "/dev/pts/" "$(script -qec "$KUBECTL exec -it client -- tty" /dev/null </dev/null)"
 contains "a shell in the demo image" "hello-" "$(k exec "$pod" -- sh -c 'hostname')"
 described=$(k describe pod "$pod")
-contains "describe" "Started container hello" "$described"
+contains "describe" "Started" "$described"
 contains "describe" "Successfully assigned" "$described"
 contains "a command that is not there" "executable file not found" "$(k exec client -- nothing-like-this 2>&1 || true)"

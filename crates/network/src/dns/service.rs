@@ -18,6 +18,10 @@ const RETRY: Duration = Duration::from_millis(500);
 pub async fn ensure(transport: SharedTransport, addresses: Vec<IpAddr>, env: Env) {
     let body = Bytes::from(document(&addresses).to_string());
     loop {
+        // Made at an earlier start: asked first, because its address would be refused as taken.
+        if transport.get(resources::SERVICES, Call::object(NAMESPACE, NAME)).await.is_ok() {
+            return;
+        }
         let call = Call { namespace: NAMESPACE.to_owned(), ..Call::default() };
         let Err(status) = transport.write(resources::SERVICES, call, Write::Create(body.clone())).await
         else {
