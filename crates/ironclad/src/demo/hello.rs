@@ -50,7 +50,7 @@ async fn accept(listener: TcpListener, tasks: &env::Tasks) -> anyhow::Result<()>
         let Ok((stream, peer)) = accepted else { continue };
         tasks.spawn_until_done("demo connection", async move {
             if let Some(Ok(request)) = env::Clock::real().timeout(PATIENCE, answer(stream)).await {
-                println!("{} {request}", peer.ip());
+                println!("{} {request}", peer.ip().to_canonical());
             }
             drop(place);
         });
