@@ -1,8 +1,11 @@
 //! The objects that every cluster has from the start: made if they are missing, left alone otherwise.
 
+mod flow;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use machinery::time::Timestamp;
 use machinery::{Map, Reason, Status, Value};
 
 use crate::core::Core;
@@ -21,8 +24,10 @@ struct Wanted {
     plural: &'static str,
     namespace: &'static str,
     name: String,
-    /// Everything but kind, version and name.
+    /// Everything but kind, version, name and status.
     document: Value,
+    /// What its status is to be; null for what has none, or has one that others write.
+    status: Value,
     /// Whether it follows the configuration: then it is brought back to what it should be.
     keep: bool,
 }
@@ -32,8 +37,7 @@ pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
     for wanted in all(core) {
         ensure(core, wanted).await?;
     }
-    crate::authz::bootstrap::run(core).await?;
-    set_range_ready(core).await
+    crate::authz::bootstrap::run(core).await
 }
 
 fn all(core: &Core) -> Vec<Wanted> {
@@ -46,6 +50,7 @@ fn all(core: &Core) -> Vec<Wanted> {
             namespace: "",
             name: (*name).to_owned(),
             document: Value::object(),
+            status: Value::Null,
             keep: false,
         })
         .collect();
@@ -57,6 +62,10 @@ fn all(core: &Core) -> Vec<Wanted> {
         all.push(endpoint_slice(core));
     }
     all.extend(priority_classes());
+    all.push(authentication(core));
+    all.extend(flow::priority_levels());
+    all.extend(flow::schemas(core.env.clock.now().secs()));
+    all.extend(api_services(core));
     all
 }
 
@@ -90,11 +99,29 @@ async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {
         return update::change(request, &Replace(merged)).await.map(|_| ());
     }
     match create::create(Request { name: "", ..request }, document).await {
-        Ok(_) => Ok(()),
+        Ok(_) if wanted.status.is_null() => Ok(()),
+        Ok(created) => {
+            let mut object = created.entry.object().to_whole_value()?;
+            object.set("status", wanted.status);
+            let request = Request { subresource: "status", ..request };
+            update::change(request, &Replace(object)).await.map(|_| ())
+        }
         // Another server was faster.
         Err(status) if status.is(Reason::AlreadyExists) => Ok(()),
         Err(status) => Err(status),
     }
+}
+
+/// A status that holds one condition: its type and status, its reason and message.
+fn condition(now: i64, (kind, status): (&str, &str), (reason, message): (&str, &str)) -> Value {
+    let condition = Value::from([
+        ("type", Value::from(kind)),
+        ("status", Value::from(status)),
+        ("lastTransitionTime", Value::from(Timestamp::from_secs(now).to_rfc3339())),
+        ("reason", Value::from(reason)),
+        ("message", Value::from(message)),
+    ]);
+    Value::from([("conditions", Value::from(vec![condition]))])
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Value {
@@ -112,39 +139,13 @@ fn service_range(core: &Core) -> Wanted {
         namespace: "",
         name: "kubernetes".to_owned(),
         document: Value::from([("spec", Value::from([("cidrs", Value::from(ranges))]))]),
+        status: condition(
+            core.env.clock.now().secs(),
+            ("Ready", "True"),
+            ("", "Kubernetes default Service CIDR is ready"),
+        ),
         keep: false,
     }
-}
-
-/// The range of Service addresses is told to be ready.
-async fn set_range_ready(core: &Arc<Core>) -> Result<(), Status> {
-    let registry = core.registry.load_full();
-    let Some(served) = registry.find("networking.k8s.io", "v1", "servicecidrs") else { return Ok(()) };
-    let identity = Identity::server();
-    let options = Options { manager: "kube-apiserver".to_owned(), ..Options::default() };
-    let request = Request {
-        core,
-        identity: &identity,
-        served,
-        namespace: "",
-        name: "kubernetes",
-        subresource: "status",
-        options: &options,
-    };
-    let mut range = request.current()?.object().to_whole_value()?;
-    if !range.at(&["status", "conditions"]).items().is_empty() {
-        return Ok(());
-    }
-    let now = machinery::time::Timestamp::from_secs(core.env.clock.now().secs()).to_rfc3339();
-    let ready = Value::from([
-        ("type", Value::from("Ready")),
-        ("status", Value::from("True")),
-        ("lastTransitionTime", Value::from(now)),
-        ("reason", Value::from("")),
-        ("message", Value::from("Kubernetes default Service CIDR is ready")),
-    ]);
-    range.entry("status").set("conditions", vec![ready]);
-    update::change(request, &Replace(range)).await.map(|_| ())
 }
 
 /// The Service under which pods reach this server: the first address of the range.
@@ -173,6 +174,7 @@ fn service(core: &Core) -> Wanted {
             ("metadata", labels(&[("component", "apiserver"), ("provider", "kubernetes")])),
             ("spec", spec),
         ]),
+        status: Value::Null,
         keep: false,
     }
 }
@@ -195,6 +197,7 @@ fn endpoints(core: &Core) -> Wanted {
             ("metadata", labels(&[("endpointslice.kubernetes.io/skip-mirror", "true")])),
             ("subsets", Value::from(vec![subset])),
         ]),
+        status: Value::Null,
         keep: true,
     }
 }
@@ -226,8 +229,62 @@ fn endpoint_slice(core: &Core) -> Wanted {
             ("endpoints", Value::from(vec![endpoint])),
             ("ports", Value::from(vec![port])),
         ]),
+        status: Value::Null,
         keep: true,
     }
+}
+
+/// What servers behind this one need to know to trust those it has authenticated.
+fn authentication(core: &Core) -> Wanted {
+    let authority = String::from_utf8_lossy(&core.config.client_ca).into_owned();
+    let mut data = Value::object();
+    if !authority.is_empty() {
+        data.set("client-ca-file", authority);
+    }
+    Wanted {
+        group: "",
+        version: "v1",
+        plural: "configmaps",
+        namespace: "kube-system",
+        name: "extension-apiserver-authentication".to_owned(),
+        document: Value::from([("data", data)]),
+        status: Value::Null,
+        keep: true,
+    }
+}
+
+/// One object for each group and version that this server serves itself.
+fn api_services(core: &Core) -> Vec<Wanted> {
+    let registry = core.registry.load();
+    let now = core.env.clock.now().secs();
+    let versions = registry.table().group_versions().iter();
+    let versions = versions.map(|known| {
+        let mut spec = Value::object();
+        if !known.group.is_empty() {
+            spec.set("group", known.group);
+        }
+        spec.set("version", known.version);
+        spec.set("groupPriorityMinimum", i64::from(known.group_priority));
+        spec.set("versionPriority", i64::from(known.version_priority));
+        Wanted {
+            group: "apiregistration.k8s.io",
+            version: "v1",
+            plural: "apiservices",
+            namespace: "",
+            name: format!("{}.{}", known.version, known.group),
+            document: Value::from([
+                ("metadata", labels(&[("kube-aggregator.kubernetes.io/automanaged", "onstart")])),
+                ("spec", spec),
+            ]),
+            status: condition(
+                now,
+                ("Available", "True"),
+                ("Local", "Local APIServices are always available"),
+            ),
+            keep: false,
+        }
+    });
+    versions.collect()
 }
 
 fn priority_classes() -> [Wanted; 2] {
@@ -242,6 +299,7 @@ fn priority_classes() -> [Wanted; 2] {
             ("description", Value::from(description)),
             ("preemptionPolicy", Value::from("PreemptLowerPriority")),
         ]),
+        status: Value::Null,
         keep: false,
     };
     [

@@ -41,13 +41,7 @@ fn ignored(served: &Served, subresource: &str) -> &'static [&'static str] {
 pub fn track_update(request: Request<'_>, old: &Value, object: &mut Value) {
     let time = now(request);
     let write = write(request, &time);
-    let empty;
-    let live = if old.is_null() {
-        empty = apply::empty(write.ty, write.api_version, &request.served.kind);
-        &empty
-    } else {
-        old
-    };
+    let live = if old.is_null() { request.served.empty() } else { old };
     let fields = apply::track_update(live, object, write);
     set(object, fields);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::{Table, Verb};
 use bytes::Bytes;
@@ -63,6 +63,7 @@ pub struct Served {
     pub type_prefix: String,
     /// Requests about its objects.
     pub counters: Counters,
+    empty: OnceLock<Value>,
     collection: Option<Arc<Collection>>,
     conversion: Option<Conversion>,
 }
@@ -151,6 +152,7 @@ impl Served {
             conversion: convert::of(table, &api_version, resource.kind),
             api_version: api_version.into(),
             counters: Counters::default(),
+            empty: OnceLock::new(),
             collection,
         }
     }
@@ -163,6 +165,11 @@ impl Served {
     /// The objects.
     pub fn collection(&self) -> Result<Arc<Collection>, Status> {
         self.collection.clone().ok_or_else(method_not_allowed)
+    }
+
+    /// The object that a created one is compared with.
+    pub fn empty(&self) -> &Value {
+        self.empty.get_or_init(|| machinery::apply::empty(self.schema.root(), &self.api_version, &self.kind))
     }
 
     /// Whether its objects are stored in another version.

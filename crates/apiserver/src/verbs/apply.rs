@@ -38,9 +38,7 @@ pub async fn apply(request: Request<'_>, body: Bytes) -> Result<Outcome, Status>
         );
         return Err(Status::conflict(request.served.resource(), request.name, &why));
     }
-    let served = request.served;
-    let empty = apply::empty(served.schema.root(), &served.api_version, &served.kind);
-    let mut object = change.apply(&empty)?;
+    let mut object = change.apply(request.served.empty())?;
     object.entry("metadata").remove("resourceVersion");
     create::create_managed(request, object).await
 }

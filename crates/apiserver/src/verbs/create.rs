@@ -42,8 +42,9 @@ async fn make(request: Request<'_>, mut object: Value, track: bool) -> Result<Ou
     let generated = generated_name(&object);
     let mut attempt = 1;
     loop {
-        // Kept for the next attempt, should there be one.
-        let mut fresh = object.clone();
+        // Kept for the next attempt, where there can be one.
+        let again = generated.is_some() || request.served.is("", "services");
+        let mut fresh = if again { object.clone() } else { std::mem::take(&mut object) };
         if let Some(base) = &generated {
             let name = draw_name(request, base);
             *fresh.at_mut(&["metadata", "name"]) = Value::from(name);
