@@ -17,6 +17,15 @@ use rustix::process::{Pid, Signal};
 
 use crate::config::Instance;
 
+/// How long a killed process may take to let go of its lock: large memory is freed first.
+const LEAVING_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked at meanwhile.
+const LEAVING_STEP: Duration = Duration::from_millis(10);
+/// The kernel's mark of a process that is ending.
+const PF_EXITING: u64 = 0x4;
+/// SIGKILL in a mask of signals.
+const SIGKILL_BIT: u64 = 1 << 8;
+
 /// Held as long as the process that runs an instance lives; the kernel lets go of it, whatever happens.
 #[derive(Debug)]
 pub struct Lock {
@@ -73,6 +82,36 @@ fn read_pid(file: &mut File) -> anyhow::Result<Pid> {
     file.read_to_string(&mut text)?;
     let number: i32 = text.trim().parse().context("the lock file holds no process id")?;
     Pid::from_raw(number).context("the lock file holds no process id")
+}
+
+/// The process that runs the instance and goes on running it: one that was killed and is just ending is waited for.
+pub fn running_for_good(instance: &Instance) -> anyhow::Result<Option<Pid>> {
+    let mut left = LEAVING_LIMIT;
+    loop {
+        match running(instance)? {
+            Some(pid) if is_ending(pid) && !left.is_zero() => {
+                std::thread::sleep(LEAVING_STEP);
+                left = left.saturating_sub(LEAVING_STEP);
+            }
+            found => return Ok(found),
+        }
+    }
+}
+
+/// Whether a process has been killed, or is gone already: it may hold its lock a moment longer.
+fn is_ending(pid: Pid) -> bool {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", pid.as_raw_nonzero()));
+    let (Ok(stat), Ok(status)) = (read("stat"), read("status")) else { return true };
+    // The name, in brackets, may hold anything; the state and, six fields on, the kernel's flags follow it.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let is_dead = fields.first().is_none_or(|state| *state == "Z" || *state == "X");
+    let flags: u64 = fields.get(6).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    let pending =
+        status.lines().filter_map(|line| line.strip_prefix("ShdPnd:").or(line.strip_prefix("SigPnd:")));
+    let is_killed = pending
+        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .any(|mask| mask & SIGKILL_BIT != 0);
+    is_dead || is_killed || flags & PF_EXITING != 0
 }
 
 /// Starts the same command again in the background and waits for its report.
@@ -183,6 +222,18 @@ mod tests {
         drop(lock);
         assert!(running(&instance).expect("readable").is_none());
         std::fs::remove_dir_all(&dir).expect("ours");
+    }
+
+    #[test]
+    fn a_killed_process_is_ending_and_a_living_one_is_not() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let pid = Pid::from_child(&child);
+        assert!(!is_ending(pid));
+        child.kill().expect("ours");
+        // Not reaped yet: it is killed, ending or a zombie, and each of them counts.
+        assert!(is_ending(pid));
+        child.wait().expect("ours");
+        assert!(is_ending(pid));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn run(flags: &Up) -> anyhow::Result<()> {
     if flags.report_start {
         return in_background(flags, &cluster);
     }
-    if let Some(pid) = background::running(&cluster.instance)? {
+    if let Some(pid) = background::running_for_good(&cluster.instance)? {
         println!(
             "The cluster in {} runs already (process {}).",
             cluster.instance.data_dir.display(),
