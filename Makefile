@@ -44,5 +44,6 @@ compat: build ## Replay recorded conversations with the reference API server, if
 	@scripts/compat
 
 .PHONY: bench
-bench: build ## Run the benchmarks: one line each, with figure and bound
-	@cargo run --quiet --release --package bench -- all
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
+	@set -e; for what in startup idle store network objects; do \
+	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done
