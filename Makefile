@@ -5,7 +5,7 @@ BINARY := target/release/ironclad
 
 .PHONY: help
 help: ## List the commands
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
 .PHONY: up
 up: setup build ## Install what is missing, build, start a cluster, and show it working
