@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::admission::pod_security;
 use crate::identity::Identity;
 
 /// A certificate chain and its private key, as PEM.
@@ -106,6 +107,8 @@ pub struct Config {
     pub kubelet_client: KeyPair,
     /// The CA of the kubelets' serving certificates, as PEM.
     pub kubelet_ca: Vec<u8>,
+    /// Which pod security standards hold where namespaces say nothing.
+    pub pod_security: pod_security::Settings,
     /// The limits.
     pub limits: Limits,
 }
@@ -128,6 +131,7 @@ impl Config {
             advertise: listen.ip(),
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
+            pod_security: pod_security::Settings::default(),
             limits: Limits::default(),
         }
     }

@@ -10,7 +10,7 @@ use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
 use crate::authn::Authenticator;
-use crate::authz::Authorizer;
+use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
 use crate::health::Health;
@@ -38,7 +38,7 @@ pub struct Core {
     /// The keys of service-account tokens.
     pub tokens: Keys,
     /// What they may do.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
     /// The way to the nodes.

@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
 use crate::answer;
-use crate::authz::{self, Attributes};
+use crate::authz::{Attributes, Selectors};
 use crate::core::Core;
 use crate::http::accept::{self, DOCUMENTS, Form};
 use crate::http::listener::{Handler, Peer};
@@ -95,7 +95,7 @@ impl Requests {
             }
             Err(()) => return Err(Status::unauthorized()),
         };
-        impersonate::impersonate(self.core.authorizer.as_ref(), identity, &request.headers)
+        impersonate::impersonate(&self.core.authorizer, identity, &request.headers).await
     }
 
     /// How long the request may take.
@@ -111,7 +111,7 @@ impl Requests {
     }
 
     async fn dispatch(&self, identity: Arc<Identity>, request: Arrived, form: Form) -> Response {
-        if let Err(status) = self.authorize(&identity, &request.route) {
+        if let Err(status) = self.authorize(&identity, &request).await {
             return self.failure(&status, form);
         }
         if request.route.is_resource {
@@ -128,7 +128,13 @@ impl Requests {
         answer::failure(self.core.registry.load().table(), status, form)
     }
 
-    fn authorize(&self, identity: &Identity, route: &Route) -> Result<(), Status> {
+    async fn authorize(&self, identity: &Identity, request: &Arrived) -> Result<(), Status> {
+        let Arrived { route, query, .. } = request;
+        let selectors = if matches!(route.verb.as_str(), "list" | "watch" | "deletecollection") {
+            Selectors::read(query.text("fieldSelector"), query.text("labelSelector"))
+        } else {
+            None
+        };
         let attributes = Attributes {
             identity,
             verb: &route.verb,
@@ -139,8 +145,9 @@ impl Requests {
             subresource: &route.subresource,
             namespace: &route.namespace,
             name: &route.name,
+            selectors: selectors.as_ref(),
         };
-        authz::check(self.core.authorizer.as_ref(), &attributes)
+        self.core.authorizer.check(&attributes).await
     }
 }
 

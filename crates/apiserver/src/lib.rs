@@ -4,7 +4,7 @@
 //! who are you, may you, document, defaults, admission, the kind's rules, encoded once, store, watch cache, everyone who
 //! watches. A read never goes past the watch cache.
 
-mod admission;
+pub mod admission;
 mod answer;
 mod authn;
 mod authz;
@@ -101,7 +101,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let addr = listener.local_addr().map_err(unavailable)?;
     let limits = config.limits;
+    let pod_security = config.pod_security.clone();
     let policy = authz::rbac::Rbac::new(&caches);
+    let authorizer = Arc::new(authz::Union::new(&caches, &policy));
     let core = Arc::new(Core {
         address: addr,
         config,
@@ -112,8 +114,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         kubelets,
         tokens,
         openapi: openapi::Documents::default(),
-        authorizer: Arc::new(authz::Union::new(&caches, &policy)),
-        admission: admission::Chain::new(&policy),
+        admission: admission::Chain::new(&policy, &authorizer, pod_security),
+        authorizer,
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });

@@ -129,8 +129,7 @@ fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
 }
 
 async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> anyhow::Result<Node> {
-    let user =
-        Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes", "system:masters"]);
+    let user = Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes"]);
     let transport = server.transport(user);
     let network_config = network_config(cluster)?;
     let pod_net = network_config.pod_net(env.child("pod network"))?;
