@@ -55,6 +55,8 @@ impl std::fmt::Debug for KnownToken {
 pub struct Limits {
     /// Connections at one time: beyond it new ones wait to be accepted.
     pub connections: usize,
+    /// Requests carried out at one time; beyond it they wait for their turn. Watches count while they begin.
+    pub requests: u32,
     /// Bytes of a request's body: 413 beyond it.
     pub body: usize,
     /// Bytes of a request's headers.
@@ -71,6 +73,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 20_000,
+            requests: 600,
             body: 3 << 20,
             headers: 1 << 20,
             request: Duration::from_secs(60),

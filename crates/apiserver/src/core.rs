@@ -13,6 +13,7 @@ use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
@@ -41,6 +42,8 @@ pub struct Core {
     pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// When it is their turn.
+    pub flow: Arc<FlowControl>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
     /// What can be called, in OpenAPI's words.

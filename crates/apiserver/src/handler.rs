@@ -16,6 +16,7 @@ use machinery::{Reason, Status};
 use crate::answer;
 use crate::authz::{Attributes, Selectors};
 use crate::core::Core;
+use crate::flow::{self, Seat};
 use crate::http::accept::{self, DOCUMENTS, Form};
 use crate::http::listener::{Handler, Peer};
 use crate::http::{Response, compress};
@@ -69,10 +70,15 @@ impl Requests {
             Ok(limit) => limit,
             Err(status) => return self.failure(&status, form),
         };
+        let streams = objects::is_stream(&request.route);
+        let seat = match self.enter(&identity, &request, limit / flow::WAITING_PART).await {
+            Ok(seat) => seat,
+            Err(response) => return response,
+        };
         let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
-        let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
+        let lasting = request.route.verb == "watch" || streams;
         let answered = self.dispatch(identity, request, form);
-        let response = if lasting {
+        let mut response = if lasting {
             answered.await
         } else {
             match self.core.env.clock.timeout(limit, answered).await {
@@ -80,7 +86,32 @@ impl Requests {
                 None => return self.failure(&timed_out(limit), form),
             }
         };
+        if let Some(seat) = seat {
+            seat.headers.add_to(response.headers_mut());
+        }
         if zipped && !lasting { compress::compress(response) } else { response }
+    }
+
+    /// Waits until it is the request's turn; 429 if that takes too long or too many wait already.
+    async fn enter(
+        &self,
+        identity: &Identity,
+        request: &Arrived,
+        patience: Duration,
+    ) -> Result<Option<Seat>, Response> {
+        // What lasts as long as its sender likes would never give its seat back.
+        if objects::is_stream(&request.route) {
+            return Ok(None);
+        }
+        let asked = (&request.route, &request.query);
+        match self.core.flow.enter(&self.core, identity, asked, patience).await {
+            Ok(seat) => Ok(Some(seat)),
+            Err(headers) => {
+                let mut response = answer::too_many_requests();
+                headers.add_to(response.headers_mut());
+                Err(response)
+            }
+        }
     }
 
     async fn identify(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, Status> {

@@ -15,6 +15,7 @@ mod convert;
 mod core;
 mod discovery;
 mod document;
+mod flow;
 mod handler;
 mod health;
 mod http;
@@ -116,10 +117,12 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         openapi: openapi::Documents::default(),
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
+        flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
     core.health.reached(Phase::Cached);
+    flow::start(&core);
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);

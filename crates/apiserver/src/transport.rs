@@ -50,10 +50,13 @@ impl InProcess {
 
     async fn authorize(&self, served: &Served, call: &Call, verb: &str) -> Result<(), Status> {
         let selectors = Selectors::read(&call.fields, &call.labels);
+        // Who selects one object by its name means that one.
+        let selected = selectors.as_ref().and_then(|selectors| selectors.fields.exact("metadata.name"));
+        let name = if call.name.is_empty() { selected.unwrap_or_default() } else { &call.name };
         let attributes = Attributes {
             subresource: call.subresource,
             namespace: &call.namespace,
-            name: &call.name,
+            name,
             selectors: selectors.as_ref(),
             ..Attributes::of_resource(&self.identity, verb, served.resource())
         };
