@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -112,6 +113,8 @@ pub struct Config {
     pub kubelet_ca: Vec<u8>,
     /// Which pod security standards hold where namespaces say nothing.
     pub pod_security: pod_security::Settings,
+    /// The file that says what is sealed in the store, and how; nothing is without it.
+    pub encryption: Option<PathBuf>,
     /// The limits.
     pub limits: Limits,
 }
@@ -135,6 +138,7 @@ impl Config {
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
             pod_security: pod_security::Settings::default(),
+            encryption: None,
             limits: Limits::default(),
         }
     }

@@ -13,6 +13,7 @@ use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::encryption::Seals;
 use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
@@ -44,6 +45,8 @@ pub struct Core {
     pub admission: Chain,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
+    /// How values are sealed in the store.
+    pub seals: Arc<Seals>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
     /// What can be called, in OpenAPI's words.

@@ -15,6 +15,7 @@ mod convert;
 mod core;
 mod discovery;
 mod document;
+pub mod encryption;
 mod flow;
 mod handler;
 mod health;
@@ -71,6 +72,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The encryption configuration cannot be used.
+    #[error("the encryption configuration cannot be used")]
+    Encryption(#[from] encryption::config::ConfigError),
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[from] store::StoreError),
@@ -96,6 +100,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
+    let seals = encryption::Seals::new(encryption::read(&env, config.encryption.as_deref()).await?);
+    let store = encryption::Sealing::new(store, &seals);
     let caches = registry::open_caches(&env, store, &table).await?;
     let registry = registry::Registry::built_in(table, &caches);
     let unavailable = |source| StartError::Listen { address: config.listen, source };
@@ -117,12 +123,16 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         openapi: openapi::Documents::default(),
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
+        seals: seals.clone(),
         flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
     core.health.reached(Phase::Cached);
     flow::start(&core);
+    if let Some(file) = core.config.encryption.clone() {
+        env.tasks.spawn("encryption configuration", encryption::follow(env.clone(), file, seals));
+    }
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);
