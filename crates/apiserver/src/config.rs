@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::admission::pod_security;
+use crate::audit;
 use crate::identity::Identity;
 
 /// A certificate chain and its private key, as PEM.
@@ -113,6 +114,8 @@ pub struct Config {
     pub kubelet_ca: Vec<u8>,
     /// Which pod security standards hold where namespaces say nothing.
     pub pod_security: pod_security::Settings,
+    /// How requests are written down; none are without it.
+    pub audit: Option<audit::Settings>,
     /// The file that says what is sealed in the store, and how; nothing is without it.
     pub encryption: Option<PathBuf>,
     /// The limits.
@@ -138,6 +141,7 @@ impl Config {
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
             pod_security: pod_security::Settings::default(),
+            audit: None,
             encryption: None,
             limits: Limits::default(),
         }

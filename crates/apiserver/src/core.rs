@@ -9,6 +9,7 @@ use machinery::Status;
 use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
+use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
@@ -45,6 +46,8 @@ pub struct Core {
     pub admission: Chain,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
+    /// Writes requests down, if anybody wants that.
+    pub audit: Option<Arc<Audit>>,
     /// How values are sealed in the store.
     pub seals: Arc<Seals>,
     /// The way to the nodes.

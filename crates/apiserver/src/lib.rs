@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod answer;
+pub mod audit;
 mod authn;
 mod authz;
 mod bootstrap;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// The encryption configuration cannot be used.
     #[error("the encryption configuration cannot be used")]
     Encryption(#[from] encryption::config::ConfigError),
+    /// Requests cannot be written down.
+    #[error("the audit log cannot be kept")]
+    Audit(#[from] audit::AuditError),
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[from] store::StoreError),
@@ -96,6 +100,7 @@ const BOOTSTRAP_RETRY: Duration = Duration::from_millis(500);
 pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Server, StartError> {
     let env = env.child("apiserver");
     let tls = http::tls::server_config(&config.serving)?;
+    let audit = config.audit.as_ref().map(|settings| audit::Audit::open(&env, settings)).transpose()?;
     let authenticator = authn::Authenticator::new(&config)?;
     let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
@@ -124,6 +129,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
         seals: seals.clone(),
+        audit,
         flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),

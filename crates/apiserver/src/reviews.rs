@@ -57,7 +57,8 @@ pub async fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Res
     Ok(review)
 }
 
-fn user_info(identity: &Identity) -> Value {
+/// Who somebody is, as documents tell it.
+pub fn user_info(identity: &Identity) -> Value {
     let list = |texts: &[String]| {
         Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
     };

@@ -201,7 +201,6 @@ async fn prepare(
     mut object: Value,
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
-    let core = request.core;
     let rules = request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
@@ -209,7 +208,7 @@ async fn prepare(
     // What was posted to a subresource was admitted as such.
     let is_admitted = change.is_ruled();
     if is_admitted {
-        core.admission.mutate(&mut review, core.surroundings()).await?;
+        request.admit(&mut review).await?;
     }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
@@ -228,7 +227,7 @@ async fn prepare(
     request.canonical(&mut object);
     review.object = object;
     if is_admitted {
-        core.admission.validate(&mut review, core.surroundings()).await?;
+        request.confirm(&mut review).await?;
     }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
