@@ -15,6 +15,7 @@ use machinery::{Reason, Status};
 
 use crate::answer;
 use crate::audit::{self, About, Record};
+use crate::authn;
 use crate::authz::{self, Attributes, Decision, Selectors};
 use crate::core::Core;
 use crate::flow::{self, Seat};
@@ -37,6 +38,8 @@ pub struct Requests {
 pub struct Connection {
     /// Who its certificate says it is; an error if the certificate was refused.
     certified: Result<Option<Arc<Identity>>, ()>,
+    /// Whether it may speak for others.
+    is_front_proxy: bool,
     /// Who is at the other end.
     peer: Peer,
 }
@@ -75,7 +78,10 @@ impl Requests {
             Arrived { method: head.method, route, query, headers: head.headers, body, upgrade, record: None };
         let own = self.authenticate(connection, &request).await;
         let acting = match &own {
-            Ok(own) => impersonate::impersonate(&self.core.authorizer, own.clone(), &request.headers).await,
+            Ok(own) => {
+                let asked = (&request.headers, &request.route);
+                impersonate::impersonate(&self.core.authorizer, own.clone(), asked).await
+            }
             Err(()) => Err(Status::unauthorized()),
         };
         let Some(audit) = &self.core.audit else { return self.proceed(acting, request).await };
@@ -156,6 +162,11 @@ impl Requests {
     /// Who sent a request: by its certificate, else by its token. A certificate that proves nothing is no harm to whom a
     /// token speaks for.
     async fn authenticate(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, ()> {
+        if connection.is_front_proxy
+            && let Some(identity) = authn::front_proxy::spoken_for(&request.headers)
+        {
+            return Ok(Arc::new(identity));
+        }
         if let Ok(Some(identity)) = &connection.certified {
             return Ok(identity.clone());
         }
@@ -163,7 +174,8 @@ impl Requests {
         if connection.certified.is_err() && !has_token {
             return Err(());
         }
-        let identified = self.core.authenticator.identify(&self.core, &request.headers).await;
+        let (headers, path) = (&request.headers, request.route.path.as_str());
+        let identified = self.core.authenticator.identify(&self.core, headers, path).await;
         identified.map(Arc::new).map_err(|error| tracing::debug!(%error, "credentials were refused"))
     }
 
@@ -294,7 +306,8 @@ impl Handler for Requests {
         let certified = certified.map(|identity| identity.map(Arc::new)).map_err(|error| {
             tracing::debug!(address = %peer.address, %error, "a client certificate was refused");
         });
-        Connection { certified, peer }
+        let is_front_proxy = self.core.authenticator.is_front_proxy(&peer, self.core.env.clock.now());
+        Connection { certified, is_front_proxy, peer }
     }
 
     async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {

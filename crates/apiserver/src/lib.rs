@@ -7,8 +7,8 @@
 pub mod admission;
 mod answer;
 pub mod audit;
-mod authn;
-mod authz;
+pub mod authn;
+pub mod authz;
 mod bootstrap;
 mod cache;
 pub mod config;
@@ -25,11 +25,13 @@ pub mod identity;
 mod impersonate;
 mod kubelet;
 mod managed;
+mod memo;
 mod metrics;
 mod openapi;
 mod owners;
 mod query;
 mod registry;
+mod remote;
 mod reviews;
 mod route;
 mod selection;
@@ -76,6 +78,12 @@ pub enum StartError {
     /// The encryption configuration cannot be used.
     #[error("the encryption configuration cannot be used")]
     Encryption(#[from] encryption::config::ConfigError),
+    /// Nobody can be identified as configured.
+    #[error("authentication cannot be set up")]
+    Authentication(#[from] authn::SetupError),
+    /// Nobody can be asked as configured.
+    #[error("authorization cannot be set up: {0}")]
+    Authorization(String),
     /// Requests cannot be written down.
     #[error("the audit log cannot be kept")]
     Audit(#[from] audit::AuditError),
@@ -101,7 +109,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let env = env.child("apiserver");
     let tls = http::tls::server_config(&config.serving)?;
     let audit = config.audit.as_ref().map(|settings| audit::Audit::open(&env, settings)).transpose()?;
-    let authenticator = authn::Authenticator::new(&config)?;
+    let authenticator = authn::Authenticator::new(&config, &env)?;
     let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
@@ -115,7 +123,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let limits = config.limits;
     let pod_security = config.pod_security.clone();
     let policy = authz::rbac::Rbac::new(&caches);
-    let authorizer = Arc::new(authz::Union::new(&caches, &policy));
+    let authorizer = authz::Union::new(&caches, &policy, (&config.authorization, &env));
+    let authorizer = Arc::new(authorizer.map_err(StartError::Authorization)?);
     let core = Arc::new(Core {
         address: addr,
         config,
