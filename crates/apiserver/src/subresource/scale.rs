@@ -36,7 +36,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
         Verb::Get => {
             let key = (request.route.namespace.as_str(), request.route.name.as_str());
             let entry = get::get(call.core, call.served, key, "").await?;
-            show(look, &entry.object().to_whole_value()?, &schema)
+            show(look, &entry.object().to_value()?, &schema)
         }
         Verb::Update => {
             let options = call.write_options(&request, "UpdateOptions")?;
@@ -51,7 +51,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
             let request = call.request(&route, &options);
             update::check_name(request, &scale)?;
             let outcome = update::change(request, &Rescale { request, scale: &scale }).await?;
-            show(look, &outcome.entry.object().to_whole_value()?, &schema)
+            show(look, &outcome.entry.object().to_value()?, &schema)
         }
         Verb::Patch => {
             let options = call.write_options(&request, "PatchOptions")?;
@@ -72,7 +72,7 @@ pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes)
     let kind = table.kind("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
     let outcome = update::change(request, &Repatch { request, patch, body, schema: &schema }).await?;
-    let mut scale = scale_of(&outcome.entry.object().to_whole_value()?)?;
+    let mut scale = scale_of(&outcome.entry.object().to_value()?)?;
     machinery::json::canonicalize(&mut scale, schema.root());
     Ok(scale)
 }
@@ -102,11 +102,6 @@ pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
             metadata.set(name, from.get(name).clone());
         }
     }
-    let managers: Vec<Value> =
-        from.get("managedFields").items().iter().filter_map(manager_of_replicas).collect();
-    if !managers.is_empty() {
-        metadata.set("managedFields", managers);
-    }
     let mut spec = Value::object();
     let replicas = object.at(&["spec", "replicas"]).as_int().unwrap_or(0);
     if replicas != 0 {
@@ -131,6 +126,17 @@ pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
         ("spec", spec),
         ("status", status),
     ]))
+}
+
+/// The scale of an object as it is patched: with its managers, which answers leave out.
+fn managed_scale_of(object: &Value) -> Result<Value, Status> {
+    let mut scale = scale_of(object)?;
+    let entries = object.at(&["metadata", "managedFields"]).items();
+    let managers: Vec<Value> = entries.iter().filter_map(manager_of_replicas).collect();
+    if !managers.is_empty() {
+        scale.entry("metadata").set("managedFields", managers);
+    }
+    Ok(scale)
 }
 
 /// Who manages the number of replicas of an object manages that of its scale; nothing else of it is shown there.
@@ -202,7 +208,7 @@ struct Repatch<'a> {
 
 impl Change for Repatch<'_> {
     fn apply(&self, current: &Value) -> Result<Value, Status> {
-        let scale = scale_of(current)?;
+        let scale = managed_scale_of(current)?;
         let mut report = Report::ignoring();
         let root = self.schema.root();
         let (patched, shown) = match self.patch {

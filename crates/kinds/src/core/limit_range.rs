@@ -40,15 +40,6 @@ impl Kind for LimitRange {
         }
     }
 
-    /// One without a name gets a unique one, made from its identity but not equal to it.
-    fn prepare_create(&self, object: &mut Value) {
-        let metadata = object.entry("metadata");
-        if metadata.get("name").is_empty() && metadata.get("generateName").is_empty() {
-            let name = unique_name(metadata.get("uid").str_or_empty());
-            metadata.set("name", name);
-        }
-    }
-
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
         let mut seen = BTreeSet::new();
@@ -60,17 +51,6 @@ impl Kind for LimitRange {
             }
             check_limit(limit, kind.text());
         }
-    }
-}
-
-/// A name as unique as the identifier it is made of: the same groups of digits, first and last parts swapped.
-fn unique_name(uid: &str) -> String {
-    match (uid.split_once('-'), uid.rsplit_once('-')) {
-        (Some((first, _)), Some((middle, last))) if last.len() > first.len() => {
-            let (head, tail) = last.split_at(first.len());
-            format!("{head}{}-{first}{tail}", &middle[first.len()..])
-        }
-        _ => uid.to_owned(),
     }
 }
 
