@@ -128,8 +128,7 @@ async fn start_node(
     env: &Env,
     (server, opened): (&Arc<Server>, Opened),
 ) -> anyhow::Result<Node> {
-    let user =
-        Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes", "system:masters"]);
+    let user = Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes"]);
     let transport = server.transport(user);
     let network_config = network_config(cluster)?;
     let pod_net = network_config.pod_net(env.child("pod network"))?;
