@@ -13,9 +13,10 @@ use apiserver::{Identity, KeyPair, Server};
 use client::Client;
 use env::Env;
 use store::Store;
-use store::embedded::Embedded;
 
 use crate::config::{CLUSTER_DOMAIN, Cluster};
+use crate::control::{self, Doors};
+use crate::datastore::Opened;
 use crate::join::{admit, roles};
 use crate::nodes::Nodes;
 use crate::pki::Pki;
@@ -33,9 +34,11 @@ pub struct Running {
 impl Running {
     /// Starts everything. It is begun, not yet ready, when this answers.
     pub async fn start(cluster: &Cluster, pki: &Pki, env: Env) -> anyhow::Result<Running> {
-        let store = open_store(cluster, &env).await?;
-        let server = start_server(cluster, pki, &env, store).await?;
+        let opened = cluster.datastore.open(&cluster.instance, &env).await?;
+        let server = start_server(cluster, pki, &env, opened.store()).await?;
         if cluster.control_plane_only {
+            let doors = Doors { engine: None, objects: Some(opened) };
+            control::serve(&cluster.instance.control_socket(), doors, &env)?;
             return Ok(Running { env, server, node: None, others: Nodes::default() });
         }
         start_controllers(cluster, pki, &env, &server);
@@ -43,7 +46,8 @@ impl Running {
             server.transport(Identity::new("system:kube-scheduler", &["system:masters"])),
             env.child("scheduler"),
         );
-        let node = start_node(cluster, pki, &env, &server).await.context("the node did not start")?;
+        let node =
+            start_node(cluster, pki, &env, (&server, opened)).await.context("the node did not start")?;
         let admin = Client::new(server.transport(Identity::new("ironclad", &["system:masters"])));
         let prepare = roles::ensure(admin.clone(), cluster.addresses.clone(), env.child("roles"));
         env.tasks.spawn("what joining nodes need", prepare);
@@ -71,14 +75,6 @@ impl Running {
             tracing::warn!(left, "some tasks did not end in time");
         }
     }
-}
-
-async fn open_store(cluster: &Cluster, env: &Env) -> anyhow::Result<Arc<dyn Store>> {
-    let directory = cluster.instance.store_dir();
-    let store = Embedded::open(&directory, store::Options::default(), env.child("store"))
-        .await
-        .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
-    Ok(store)
 }
 
 async fn start_server(
@@ -127,14 +123,19 @@ fn start_controllers(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Serve
     controllers::start(transport_for, config, env.child("controllers"));
 }
 
-async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> anyhow::Result<Node> {
-    let user =
-        Identity::new(&format!("{}{}", admit::NODE, cluster.node_name), &[admit::NODES, "system:masters"]);
+async fn start_node(
+    cluster: &Cluster,
+    pki: &Pki,
+    env: &Env,
+    (server, opened): (&Arc<Server>, Opened),
+) -> anyhow::Result<Node> {
+    let user = Identity::new(&format!("{}{}", admit::NODE, cluster.node_name), &[admit::NODES]);
     let ways = Ways {
         node: server.transport(user),
         network: server.transport(Identity::new("system:kube-proxy", &["system:masters"])),
         serving: pki.kubelet_server.clone(),
         ca: pki.ca.certificate.clone(),
+        objects: Some(opened),
     };
     NodeParts::of_server(cluster).start(ways, env).await
 }

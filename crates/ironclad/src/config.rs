@@ -11,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Up;
+use crate::datastore::Datastore;
 use crate::settings::Settings;
 pub use instance::Instance;
 
@@ -59,6 +60,8 @@ pub struct Cluster {
     pub api_service_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Where the objects are kept.
+    pub datastore: Datastore,
     /// Where the administrator's kubeconfig goes.
     pub kubeconfig: PathBuf,
 }
@@ -84,6 +87,8 @@ pub struct Parts {
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Where the objects are kept.
+    pub datastore: Datastore,
 }
 
 impl Cluster {
@@ -135,6 +140,7 @@ impl Cluster {
             pod_cidrs,
             kubeconfig,
             control_plane_only: flags.control_plane_only,
+            datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
         };
         Cluster::new(instance, parts)
     }
@@ -165,6 +171,7 @@ impl Cluster {
                 pods: parts.pod_cidrs,
             },
             control_plane_only: parts.control_plane_only,
+            datastore: parts.datastore,
             kubeconfig: parts.kubeconfig,
             instance,
         })

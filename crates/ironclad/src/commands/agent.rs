@@ -166,6 +166,7 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
         network: network.transport().clone(),
         serving: papers.serving,
         ca: papers.ca,
+        objects: None,
     };
     joined.parts(instance.clone(), flags.kubelet_port).start(ways, env).await
 }

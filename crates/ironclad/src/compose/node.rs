@@ -10,7 +10,8 @@ use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
 
 use crate::config::{Addresses, CLUSTER_DOMAIN, Cluster, Instance, resolvers};
-use crate::control;
+use crate::control::{self, Doors};
+use crate::datastore::Opened;
 use crate::demo::shell::TOOLS;
 use crate::pki::Pair;
 
@@ -49,6 +50,8 @@ pub struct Ways {
     pub serving: Pair,
     /// Who vouches for those who ask it, as PEM.
     pub ca: String,
+    /// The objects, if this process keeps them.
+    pub objects: Option<Opened>,
 }
 
 /// The parts of a node that live as long as it does.
@@ -82,7 +85,8 @@ impl NodeParts {
         let engine = runtime::Engine::start(self.runtime_config(), pod_net.clone(), env.child("runtime"))
             .await
             .context("the container runtime did not start")?;
-        control::serve(&self.instance.control_socket(), engine.clone(), env)?;
+        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone() };
+        control::serve(&self.instance.control_socket(), doors, env)?;
         let network = network::start(network_config, pod_net, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
