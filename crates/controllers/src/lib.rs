@@ -7,6 +7,7 @@ mod claim;
 mod context;
 mod hash;
 mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -15,6 +16,7 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -57,6 +59,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
