@@ -5,6 +5,7 @@
 //! [`crate::schema::Schema`] that [`Structural::schema`] makes of it, as they do for built-in kinds.
 
 mod default;
+mod embedded;
 mod format;
 mod lists;
 mod parse;
@@ -155,6 +156,11 @@ pub struct Rules {
     pub one_of: Box<[Structural]>,
     /// `not`
     pub not: Option<Box<Structural>>,
+}
+
+/// What is wrong with a pattern, if anything is.
+pub fn pattern(text: &str) -> Result<(), String> {
+    parse::regex(text).map(|_| ())
 }
 
 /// Members that every object has, whatever its schema says.
