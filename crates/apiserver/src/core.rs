@@ -13,6 +13,7 @@ use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Core {
     pub admission: Chain,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.

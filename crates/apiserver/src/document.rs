@@ -4,6 +4,7 @@ use machinery::json::{self, Report, TypeMeta};
 use machinery::schema::Schema;
 use machinery::{Reason, Status, Value, protobuf, yaml};
 
+use crate::custom::{self, Custom};
 use crate::http::accept::Media;
 use crate::registry::{Registry, Served};
 
@@ -44,6 +45,8 @@ pub struct Expected<'a> {
     pub kind: &'a str,
     /// What it looks like.
     pub schema: &'a Schema,
+    /// What only custom resources have.
+    pub custom: Option<&'a Custom>,
 }
 
 impl<'a> Expected<'a> {
@@ -54,6 +57,7 @@ impl<'a> Expected<'a> {
             version: &served.version,
             kind: &served.kind,
             schema: &served.schema,
+            custom: served.custom.as_ref(),
         }
     }
 
@@ -125,7 +129,34 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// A custom resource: it says itself what it is, and its definition says what of it stays.
+    fn custom(&self, json: &[u8], custom: &Custom, report: &mut Report) -> Result<Value, Status> {
+        let found = json::type_meta(json).map_err(|error| {
+            self.unrecognized(&format!("couldn't get version/kind; json parse error: {error}"))
+        })?;
+        for (value, name) in [(&found.kind, "Kind"), (&found.api_version, "apiVersion")] {
+            if value.is_empty() {
+                let body = String::from_utf8_lossy(json);
+                return Err(self.unrecognized(&format!("Object '{name}' is missing in '{body}'")));
+            }
+        }
+        let (kind, version) = self.named(&found);
+        let read = json::parse_reporting(json, report).map_err(|error| error.to_string());
+        let value = read
+            .and_then(|value| custom::settle(custom, value, report))
+            .map_err(|why| self.cannot_be_handled(&kind, &version, &why))?;
+        self.check_version(&found)?;
+        if found.kind != self.expected.kind {
+            let name = value.at(&["metadata", "name"]).str_or_empty();
+            return Err(custom::other_kind(self.expected.group, &found.kind, name, self.expected.kind));
+        }
+        Ok(value)
+    }
+
     fn json(&self, json: &[u8], report: &mut Report) -> Result<Value, Status> {
+        if let Some(custom) = self.expected.custom {
+            return self.custom(json, custom, report);
+        }
         let found = json::type_meta(json).map_err(|error| {
             self.unrecognized(&format!("couldn't get version/kind; json parse error: {error}"))
         })?;
@@ -184,6 +215,11 @@ impl Reader<'_> {
             let (kind, version) = self.named(found);
             return Err(self.cannot_be_handled(&kind, &version, &not_convertible(&version, &kind, expected)));
         }
+        self.check_version(found)
+    }
+
+    fn check_version(&self, found: &TypeMeta) -> Result<(), Status> {
+        let expected = self.expected;
         if !found.api_version.is_empty() && found.api_version != expected.api_version() {
             return Err(Status::bad_request(format!(
                 "the API version in the data ({}) does not match the expected API version ({})",

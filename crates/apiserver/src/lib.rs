@@ -13,6 +13,8 @@ mod cache;
 pub mod config;
 mod convert;
 mod core;
+mod custom;
+mod definitions;
 mod discovery;
 mod document;
 mod handler;
@@ -111,12 +113,16 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         authenticator,
         kubelets,
         tokens,
+        cleaning: definitions::Cleaning::default(),
         openapi: openapi::Documents::default(),
         authorizer: Arc::new(authz::Union::new(&caches, &policy)),
         admission: admission::Chain::new(&policy),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
+    if let Some(definitions) = definitions::Definitions::begin(&core).await {
+        env.tasks.spawn("definitions", definitions.run());
+    }
     core.health.reached(Phase::Cached);
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);

@@ -31,6 +31,11 @@ struct Document {
 }
 
 impl Documents {
+    /// Forgets all of them, for what is served has changed.
+    pub fn forget(&self) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn get(&self, registry: &Registry, path: &str) -> Option<Arc<Document>> {
         let lock = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(document) = lock().get(path) {

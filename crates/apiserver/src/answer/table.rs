@@ -1,5 +1,6 @@
 //! Tables: what `kubectl get` prints.
 
+use kinds::Column;
 use machinery::field::go_quote;
 use machinery::json::{encode, encode_string};
 use machinery::{Status, Value};
@@ -76,27 +77,50 @@ pub const END: &[u8] = b"]}";
 
 fn write_columns(out: &mut Vec<u8>, served: &Served) {
     out.push(b'[');
+    if let Some(custom) = &served.custom {
+        // The first column is that of every resource: the name.
+        for name in served.rules.columns().iter().take(1) {
+            write_column(out, name);
+        }
+        for column in &custom.columns {
+            out.push(b',');
+            column.write(out);
+        }
+        out.push(b']');
+        return;
+    }
     for (position, column) in served.rules.columns().iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(b"{\"name\":");
-        encode_string(column.name, out);
-        out.extend_from_slice(b",\"type\":");
-        encode_string(column.kind, out);
-        out.extend_from_slice(b",\"format\":");
-        encode_string(column.format, out);
-        out.extend_from_slice(b",\"description\":");
-        encode_string(column.description, out);
-        out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+        write_column(out, column);
     }
     out.push(b']');
+}
+
+fn write_column(out: &mut Vec<u8>, column: &Column) {
+    out.extend_from_slice(b"{\"name\":");
+    encode_string(column.name, out);
+    out.extend_from_slice(b",\"type\":");
+    encode_string(column.kind, out);
+    out.extend_from_slice(b",\"format\":");
+    encode_string(column.format, out);
+    out.extend_from_slice(b",\"description\":");
+    encode_string(column.description, out);
+    out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+}
+
+fn cells(served: &Served, document: &Value, now_secs: i64) -> Vec<Value> {
+    let Some(custom) = &served.custom else { return served.rules.row(document, now_secs) };
+    let mut cells = vec![document.at(&["metadata", "name"]).clone()];
+    cells.extend(custom.columns.iter().map(|column| column.cell(document, now_secs)));
+    cells
 }
 
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
     let document = entry.object().to_value()?;
-    let cells = served.rules.row(&document, rows.now_secs);
+    let cells = cells(served, &document, rows.now_secs);
     out.extend_from_slice(b"{\"cells\":[");
     for (position, cell) in cells.iter().enumerate() {
         if position > 0 {
