@@ -10,6 +10,8 @@ use crate::registry::{Registry, Served};
 
 /// Where upstream registers built-in kinds; its error texts say so.
 const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
+/// The group whose kinds upstream registers apart from all others, and where.
+const APART: (&str, &str) = ("apiextensions.k8s.io", "pkg/apiserver/apiserver.go:55");
 /// How much of a body an error shows.
 const SUMMARY: usize = 30;
 
@@ -198,12 +200,17 @@ impl Reader<'_> {
         }
         let table = self.registry.table();
         match table.kind_of(&of, kind) {
+            Some(known) if expected.group == APART.0 && known.group != APART.0 => {
+                let version = of.rsplit('/').next().unwrap_or_default();
+                Err(self.cannot_be_handled(kind, version, &not_registered_in(APART.1, kind, &of)))
+            }
             Some(known) => Ok(table.schema_of(known)),
             // Versions that are long gone are still known by name upstream.
             None if kind == expected.kind && of == "extensions/v1beta1" => Ok(expected.schema.clone()),
             None => {
                 let version = of.rsplit('/').next().unwrap_or_default();
-                Err(self.cannot_be_handled(kind, version, &not_registered(kind, &of)))
+                let scheme = if expected.group == APART.0 { APART.1 } else { SCHEME };
+                Err(self.cannot_be_handled(kind, version, &not_registered_in(scheme, kind, &of)))
             }
         }
     }
@@ -291,8 +298,12 @@ fn summary(body: &[u8]) -> String {
 }
 
 fn not_registered(kind: &str, api_version: &str) -> String {
+    not_registered_in(SCHEME, kind, api_version)
+}
+
+fn not_registered_in(scheme: &str, kind: &str, api_version: &str) -> String {
     let (kind, api_version) = (machinery::field::go_quote(kind), machinery::field::go_quote(api_version));
-    format!("no kind {kind} is registered for version {api_version} in scheme \"{SCHEME}\"")
+    format!("no kind {kind} is registered for version {api_version} in scheme \"{scheme}\"")
 }
 
 fn not_convertible(version: &str, kind: &str, expected: Expected<'_>) -> String {

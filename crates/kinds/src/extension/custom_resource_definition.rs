@@ -20,7 +20,7 @@ const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string
 
 impl Kind for CustomResourceDefinition {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation().bare_status().any_finalizer()
+        Policy::cluster(NameRule::Subdomain).generation().bare_status().any_finalizer().conditional_update()
     }
 
     fn default(&self, object: &mut Value) {
@@ -382,26 +382,25 @@ fn check_stored(object: Place<'_>) {
     if stored.is_empty() {
         return stored.invalid_as(&Value::Null, "must have at least one stored version");
     }
-    let known = |name: &str| versions.iter().any(|version| version.get("name").str_or_empty() == name);
-    for (position, name) in stored.value().items().iter().enumerate() {
-        if !known(name.str_or_empty()) {
-            let name = name.str_or_empty();
-            let why = format!(
-                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
-                 until a storage migration ensures no data remains persisted in {name} and removes {name} from \
-                 status.storedVersions"
-            );
-            stored.at_index(position).invalid_as(name, why);
+    let mut left: Vec<(usize, &str)> =
+        stored.value().items().iter().map(Value::str_or_empty).enumerate().collect();
+    for version in versions {
+        // A name that comes twice is found once.
+        let name = version.get("name").str_or_empty();
+        let found = left.iter().position(|(_, stored)| *stored == name);
+        if version.get("storage").is_true() && found.is_none() {
+            stored.invalid(format!("must have the storage version {name}"));
+        }
+        if let Some(found) = found {
+            left.remove(found);
         }
     }
-    let storage: Vec<&str> = versions
-        .iter()
-        .filter(|version| version.get("storage").is_true())
-        .map(|version| version.get("name").str_or_empty())
-        .collect();
-    if let Some(storage) = storage.first()
-        && !stored.value().items().iter().any(|name| name.str_or_empty() == *storage)
-    {
-        stored.invalid(format!("must have the storage version {storage}"));
+    for (position, name) in left {
+        let why = format!(
+            "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+             until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+             status.storedVersions"
+        );
+        stored.at_index(position).invalid_as(name, why);
     }
 }
