@@ -146,7 +146,6 @@ impl Definitions {
             let all = self.served.values().flat_map(|live| live.versions.iter().cloned()).collect();
             let registry = self.core.registry.load().with_custom(all);
             self.core.registry.store(Arc::new(registry));
-            self.core.openapi.forget();
         }
         // Nobody comes to it any more; whoever followed it is told that it ended.
         for name in closed {

@@ -49,6 +49,8 @@ pub struct Expected<'a> {
     pub schema: &'a Schema,
     /// What only custom resources have.
     pub custom: Option<&'a Custom>,
+    /// Older names of the group and version under which the same documents are still taken.
+    pub aliases: &'a [&'a str],
 }
 
 impl<'a> Expected<'a> {
@@ -60,6 +62,7 @@ impl<'a> Expected<'a> {
             kind: &served.kind,
             schema: &served.schema,
             custom: served.custom.as_ref(),
+            aliases: &[],
         }
     }
 
@@ -195,7 +198,8 @@ impl Reader<'_> {
         let kind = if found.kind.is_empty() { expected.kind } else { &found.kind };
         let of =
             if found.api_version.is_empty() { expected.api_version() } else { found.api_version.to_string() };
-        if kind == expected.kind && of == expected.api_version() {
+        let is_alias = || expected.aliases.contains(&of.as_str());
+        if kind == expected.kind && (of == expected.api_version() || is_alias()) {
             return Ok(expected.schema.clone());
         }
         let table = self.registry.table();
@@ -227,11 +231,12 @@ impl Reader<'_> {
 
     fn check_version(&self, found: &TypeMeta) -> Result<(), Status> {
         let expected = self.expected;
-        if !found.api_version.is_empty() && found.api_version != expected.api_version() {
+        let own = expected.api_version();
+        let known = found.api_version == own || expected.aliases.contains(&found.api_version.as_str());
+        if !found.api_version.is_empty() && !known {
             return Err(Status::bad_request(format!(
                 "the API version in the data ({}) does not match the expected API version ({})",
-                found.api_version,
-                expected.api_version()
+                found.api_version, own
             )));
         }
         Ok(())

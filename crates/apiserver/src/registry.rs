@@ -394,6 +394,8 @@ pub struct Registry {
     by_path: HashMap<String, usize>,
     /// How many of them are built in; they come first, but for those that extend a built-in group.
     built_in: Vec<Arc<Served>>,
+    /// Counts what came to be served and went.
+    generation: u64,
 }
 
 /// The name of a resource's collection: `core/pods`.
@@ -427,6 +429,7 @@ impl Registry {
             all: Vec::new(),
             by_path: HashMap::new(),
             built_in: Vec::new(),
+            generation: 0,
         };
         for resource in table.resources() {
             let served = if VIRTUAL.contains(&(resource.group, resource.plural)) {
@@ -450,6 +453,7 @@ impl Registry {
             all: Vec::new(),
             by_path: HashMap::new(),
             built_in: self.built_in.clone(),
+            generation: self.generation + 1,
         };
         let mut position: HashMap<&str, usize> = HashMap::new();
         for served in &self.built_in {
@@ -481,6 +485,11 @@ impl Registry {
         let path = format!("{}/{}", served.api_version, served.plural);
         self.by_path.insert(path, self.all.len());
         self.all.push(served);
+    }
+
+    /// Counts what came to be served and went.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Whether a group exists because of custom resources alone.

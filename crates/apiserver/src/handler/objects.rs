@@ -143,7 +143,7 @@ impl Call<'_> {
     /// The form of an answer that is no object of the resource.
     pub fn form(&self, request: &Arrived) -> Result<Form, Status> {
         let streams = matches!(request.route.verb.as_str(), "list" | "watch");
-        if self.served.custom.is_some() {
+        if self.served.custom.is_some() && request.route.subresource != "scale" {
             return accept::negotiate_custom(&request.headers, &request.query, streams);
         }
         accept::check_route(&request.headers, streams)?;

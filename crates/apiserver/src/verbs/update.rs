@@ -118,6 +118,18 @@ pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome
     Err(modified(request))
 }
 
+/// Under which name upstream stores a resource: some have kept their first one.
+fn upstream_folder(plural: &str) -> &str {
+    match plural {
+        "replicationcontrollers" => "controllers",
+        "nodes" => "minions",
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        "ingresses" => "ingress",
+        other => other,
+    }
+}
+
 /// What a change is based on.
 enum Basis {
     Current,
@@ -138,7 +150,7 @@ fn check_preconditions(
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
              Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            request.served.plural,
+            upstream_folder(&request.served.plural),
             current.key(),
             header.uid
         );
