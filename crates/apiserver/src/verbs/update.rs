@@ -218,7 +218,11 @@ async fn prepare(
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
+    // What was posted to a subresource was admitted as such.
+    let is_admitted = change.is_ruled();
+    if is_admitted {
+        core.admission.mutate(&mut review, core.surroundings()).await?;
+    }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
     let also = services::allocate(request, &mut object, Some(old))?;
@@ -235,7 +239,9 @@ async fn prepare(
     managed::settle(old, &mut object);
     request.canonical(&mut object);
     review.object = object;
-    core.admission.validate(&mut review, core.surroundings()).await?;
+    if is_admitted {
+        core.admission.validate(&mut review, core.surroundings()).await?;
+    }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
 }
