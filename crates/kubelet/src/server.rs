@@ -9,10 +9,14 @@ mod logs;
 mod metrics;
 mod pods;
 mod socket;
+mod spdy;
 mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

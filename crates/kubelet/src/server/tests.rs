@@ -1,5 +1,7 @@
 //! The server over real connections on loopback, with certificates made for the test.
 
+mod spdy;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
