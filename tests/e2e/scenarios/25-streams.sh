@@ -16,7 +16,7 @@ for websockets in true false; do
   k cp streams:/tmp/blob "$E2E_WORK/back"
   cmp "$E2E_WORK/blob" "$E2E_WORK/back" || fail "a copy is not the same ($websockets)"
   rm -f "$E2E_WORK/back"
-  k port-forward pod/streams 18080:8080 >"$E2E_WORK/forward" 2>&1 &
+  "$KUBECTL" port-forward pod/streams 18080:8080 >"$E2E_WORK/forward" 2>&1 &
   forward=$!
   eventually 20 grep -q "Forwarding from 127.0.0.1:18080" "$E2E_WORK/forward"
   for _ in 1 2 3; do equal "a page ($websockets)" "a page" "$(page http://127.0.0.1:18080/)"; done
