@@ -14,6 +14,7 @@ use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
 use crate::encryption::Seals;
 use crate::flow::FlowControl;
 use crate::health::Health;
@@ -52,6 +53,8 @@ pub struct Core {
     pub seals: Arc<Seals>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod field;
 pub mod json;
+pub mod jsonpath;
 pub mod names;
 pub mod object;
 mod object_codec;
@@ -12,6 +13,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod time;
 pub mod value;
 pub mod yaml;

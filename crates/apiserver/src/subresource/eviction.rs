@@ -30,7 +30,14 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = registry.table();
     let kind = table.kind("policy", "v1", "Eviction").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected = Expected { group: "policy", version: "v1", kind: "Eviction", schema: &schema };
+    let expected = Expected {
+        group: "policy",
+        version: "v1",
+        kind: "Eviction",
+        schema: &schema,
+        custom: None,
+        aliases: &["policy/v1beta1"],
+    };
     let (route, eviction) = call.read(request, expected, &options).await?;
     let own = eviction.at(&["metadata", "name"]).str_or_empty();
     if !own.is_empty() && own != route.name {

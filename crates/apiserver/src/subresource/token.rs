@@ -32,8 +32,14 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = call.registry.table();
     let kind = table.kind("authentication.k8s.io", "v1", "TokenRequest").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected =
-        Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", schema: &schema };
+    let expected = Expected {
+        group: "authentication.k8s.io",
+        version: "v1",
+        kind: "TokenRequest",
+        schema: &schema,
+        custom: None,
+        aliases: &[],
+    };
     let (route, wanted) = call.read(request, expected, &options).await?;
     let (mut answered, warnings) = create(call.request(&route, &options), wanted).await?;
     call.warnings().extend(warnings);

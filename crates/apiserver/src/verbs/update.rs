@@ -118,6 +118,18 @@ pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome
     Err(modified(request))
 }
 
+/// Under which name upstream stores a resource: some have kept their first one.
+fn upstream_folder(plural: &str) -> &str {
+    match plural {
+        "replicationcontrollers" => "controllers",
+        "nodes" => "minions",
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        "ingresses" => "ingress",
+        other => other,
+    }
+}
+
 /// What a change is based on.
 enum Basis {
     Current,
@@ -138,7 +150,7 @@ fn check_preconditions(
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
              Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            request.served.plural,
+            upstream_folder(&request.served.plural),
             current.key(),
             header.uid
         );
@@ -201,7 +213,7 @@ async fn prepare(
     mut object: Value,
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
@@ -233,6 +245,14 @@ async fn prepare(
     Ok((review.object, also, warnings))
 }
 
+/// Whether the object is stored in a version that nothing should be stored in any more: then a write that changes
+/// nothing changes that.
+fn is_outdated(request: Request<'_>) -> Result<bool, Status> {
+    let key = request.served.key(request.namespace, request.name);
+    let stored = request.served.collection()?.get(&key);
+    Ok(stored.is_some_and(|stored| request.served.is_outdated(&stored)))
+}
+
 /// Writes the result; `None` if somebody was faster.
 async fn conclude(
     request: Request<'_>,
@@ -242,8 +262,9 @@ async fn conclude(
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
     let key = request.store_key(request.name)?;
+    let changes = value != request.served.encode(old);
     // What another key sealed is written again, so that keys can be retired.
-    if value == request.served.encode(old) && !request.core.seals.is_stale(&key) {
+    if !changes && !is_outdated(request)? && !request.core.seals.is_stale(&key) {
         return Ok(Some(current.clone()));
     }
     if request.options.dry_run {
