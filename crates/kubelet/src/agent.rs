@@ -41,14 +41,7 @@ impl Agent {
         let selector = format!("spec.nodeName={}", kit.config.node_name);
         let pods: Cache =
             Cache::of(resources::PODS).fields(&selector).start(kit.client.transport().clone(), &kit.env);
-        Agent {
-            kit,
-            node,
-            pods,
-            workers: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            ends: mpsc::channel(ENDS),
-        }
+        Agent { kit, node, pods, workers: BTreeMap::new(), ended: BTreeMap::new(), ends: mpsc::channel(ENDS) }
     }
 
     /// The pods as the API has them.
