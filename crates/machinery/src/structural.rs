@@ -6,6 +6,7 @@
 
 mod default;
 mod embedded;
+mod expressions;
 mod format;
 mod lists;
 mod parse;
@@ -18,6 +19,7 @@ use regex::Regex;
 use smol_str::SmolStr;
 
 pub use default::drop_nulls;
+pub use expressions::{Compiled, Expressions, Rule, Scope, Verdicts};
 pub use format::Format;
 pub use path::{FieldPath, PathFault};
 
@@ -50,6 +52,8 @@ pub struct Structural {
     pub items: Option<Box<Structural>>,
     /// What the value must be like.
     pub rules: Rules,
+    /// `x-kubernetes-validations`
+    pub validations: Box<[Rule]>,
     /// Whether anything at or below this schema fills something in.
     pub(crate) fills: bool,
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use kinds::custom::{Custom as Rules, Scale};
 use machinery::Value;
 use machinery::schema::Schema;
-use machinery::structural::{FieldPath, Structural};
+use machinery::structural::{Expressions, FieldPath, Structural};
 use smol_str::SmolStr;
 
 use crate::cache::Collection;
@@ -79,6 +79,7 @@ fn one(source: Source<'_>, version: &Value, shared: Shared) -> Served {
         namespaced,
         status: !subresources.get("status").is_null(),
         scale: Scale::read(subresources.get("scale")),
+        rules: Expressions::compile(&schema).map(Arc::new),
         schema,
     });
     let text = |name: &str| SmolStr::new(accepted.get(name).str_or_empty());
