@@ -6,6 +6,8 @@
 mod claim;
 mod context;
 mod hash;
+mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -14,6 +16,7 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -27,6 +30,7 @@ mod replicaset;
 mod replicationcontroller;
 mod rootca;
 mod serviceaccount;
+mod statefulset;
 mod tainteviction;
 
 use std::collections::BTreeMap;
@@ -55,6 +59,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
@@ -67,6 +72,7 @@ const CONTROLLERS: &[Entry] = &[
     ("replicationcontroller", replicationcontroller::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
+    ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
 ];

@@ -26,6 +26,13 @@ pub struct Cli {
 pub enum Command {
     /// Start a cluster on this machine, and wait until it is ready
     Up(Up),
+    /// Start a cluster that other machines are to join, and say how they do
+    Server(Up),
+    /// Make this machine a node of a cluster elsewhere
+    Agent(Agent),
+    /// Work with the tokens that machines join with
+    #[command(subcommand)]
+    Token(Token),
     /// Stop the cluster: its containers, networks, mounts and processes; the data stays
     Down(Down),
     /// Say whether the cluster runs, how it is, and what it costs
@@ -33,6 +40,13 @@ pub enum Command {
     /// Work with the images of this machine's node
     #[command(subcommand)]
     Image(Image),
+    /// Write a backup of all objects, while the cluster runs or not
+    Backup(Backup),
+    /// Take a backup into a data directory that has no objects yet
+    Restore(Restore),
+    /// Move the objects between this machine and etcd, or look them over
+    #[command(subcommand)]
+    Datastore(Datastore),
     /// Talk to the cluster as kubectl does
     #[command(disable_help_flag = true)]
     Kubectl(Kubectl),
@@ -62,18 +76,26 @@ pub struct Up {
     /// The address the API server listens on
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub bind: IpAddr,
-    /// The node's address [default: that of the interface that leads to the internet, else 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS")]
-    pub node_ip: Option<IpAddr>,
-    /// The node's name [default: the host's name]
+    /// How many nodes this machine is: itself, and others in network namespaces of their own [default: as before, else 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<u8>,
+    /// The machine's address as a node [default: that of the interface that leads to the internet, else 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// The node's name; the others of this machine have a number behind it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
-    /// The addresses of Services [default: 10.96.0.0/16]
-    #[arg(long, value_name = "CIDR")]
-    pub service_cidr: Option<IpNet>,
-    /// The addresses of pods [default: 10.244.0.0/16]
-    #[arg(long, value_name = "CIDR")]
-    pub pod_cidr: Option<IpNet>,
+    /// The addresses of the other nodes of this machine [default: a free part of 198.18.0.0/15]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub node_cidr: Vec<IpNet>,
+    /// The addresses of Services; one range of IPv4 and one of IPv6 for both [default: 10.96.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub service_cidr: Vec<IpNet>,
+    /// The addresses of pods; one range of IPv4 and one of IPv6 for both [default: 10.244.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub pod_cidr: Vec<IpNet>,
+    #[command(flatten)]
+    pub datastore: DatastoreFlags,
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
@@ -91,11 +113,150 @@ pub struct Up {
     pub report_start: bool,
 }
 
+/// `ironclad agent`
+#[derive(Args, Clone, Debug)]
+pub struct Agent {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The API server of the cluster: https://ADDRESS:PORT [default: the one that was joined before]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// What `ironclad token create` printed on the server; needed once
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// A file that holds the token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The node's address [default: that of the interface that leads to the internet]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// The node's name [default: as before, else the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// The port of the node's own server
+    #[arg(long, default_value_t = 10250)]
+    pub kubelet_port: u16,
+    /// Stay in the foreground and print the log; end with Ctrl-C
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long to wait for the node to be ready, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+    /// Print more: info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// This is the process in the background: report the start on standard output
+    #[arg(long, hide = true)]
+    pub report_start: bool,
+    /// The node lives in a space of its own on the machine of the server
+    #[arg(long, hide = true)]
+    pub in_space: bool,
+}
+
+/// `ironclad token …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print how a machine joins with it
+    Create(TokenCreate),
+}
+
+/// `ironclad token create`
+#[derive(Args, Clone, Debug)]
+pub struct TokenCreate {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// For how many hours machines can join with it
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub hours: u32,
+}
+
+/// Where the objects are kept.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DatastoreFlags {
+    /// Where the objects are kept: `embedded`, or `etcd://HOST:PORT,HOST:PORT/PREFIX` (`etcds://` for TLS) [default: as
+    /// at the last start, and at the first `embedded`]
+    #[arg(long, value_name = "ADDRESS")]
+    pub datastore: Option<String>,
+    #[command(flatten)]
+    pub certificates: EtcdCertificates,
+}
+
+/// What is trusted and shown where etcd is reached by TLS.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EtcdCertificates {
+    /// Who signed the certificates of etcd
+    #[arg(long, value_name = "FILE")]
+    pub datastore_ca: Option<PathBuf>,
+    /// Our own certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "datastore_key")]
+    pub datastore_cert: Option<PathBuf>,
+    /// The key of our certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "datastore_cert")]
+    pub datastore_key: Option<PathBuf>,
+}
+
+/// `ironclad backup`
+#[derive(Args, Clone, Debug)]
+pub struct Backup {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The file to write, which must not exist
+    pub file: PathBuf,
+}
+
+/// `ironclad restore`
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The backup
+    pub file: PathBuf,
+}
+
+/// `ironclad datastore …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Datastore {
+    /// Move all objects from one place to another, while no server runs; the old place stays as it is
+    Migrate(DatastoreMigrate),
+    /// Read everything that is stored and say what is wrong with it, while no server runs
+    Check(DatastoreCheck),
+}
+
+/// `ironclad datastore migrate`
+#[derive(Args, Clone, Debug)]
+pub struct DatastoreMigrate {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// Where the objects are: `embedded` or `etcd://…`
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// Where they shall be, which must have none: `embedded` or `etcd://…`
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: String,
+    #[command(flatten)]
+    pub certificates: EtcdCertificates,
+}
+
+/// `ironclad datastore check`
+#[derive(Args, Clone, Debug)]
+pub struct DatastoreCheck {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// A backup to look over, instead of the cluster's own objects
+    #[arg(long, value_name = "FILE")]
+    pub backup: Option<PathBuf>,
+    #[command(flatten)]
+    pub datastore: DatastoreFlags,
+}
+
 /// `ironclad down`
 #[derive(Args, Clone, Debug)]
 pub struct Down {
     #[command(flatten)]
     pub instance: Instance,
+    /// The node lives in a space of its own: only what is in it is freed
+    #[arg(long, hide = true)]
+    pub in_space: bool,
     /// Delete the data too
     #[arg(long)]
     pub purge: bool,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use client::{Call, Write, resources};
 use env::WallTime;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
 use machinery::{Object, Status};
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ use serde_json::{Value, json};
 use super::facts::Facts;
 use crate::kit::Kit;
 use crate::status::api_time;
+
+/// What an API server must know that this node can do before it lets pods be changed so.
+const DECLARED: [&str; 1] = ["GuaranteedQoSPodCPUResize"];
 
 /// How often it is looked whether anything changed.
 const LOOK: Duration = Duration::from_secs(10);
@@ -102,9 +106,23 @@ async fn shape(kit: &Kit, facts: &Facts, port: u16) -> Value {
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
         images: Some(images(kit).await),
         node_info: Some(facts.info.clone()),
+        declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
+        features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
+        runtime_handlers: Some(handlers(kit)),
         ..NodeStatus::default()
     };
     serde_json::to_value(status).unwrap_or_default()
+}
+
+fn handlers(kit: &Kit) -> Vec<NodeRuntimeHandler> {
+    let describe = |handler: cri::Handler| NodeRuntimeHandler {
+        name: Some(handler.name),
+        features: Some(NodeRuntimeHandlerFeatures {
+            recursive_read_only_mounts: Some(handler.recursive_readonly_mounts),
+            user_namespaces: Some(handler.user_namespaces),
+        }),
+    };
+    kit.runtime.handlers().into_iter().map(describe).collect()
 }
 
 async fn images(kit: &Kit) -> Vec<ContainerImage> {
