@@ -8,6 +8,7 @@ mod context;
 mod custom;
 mod hash;
 mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -16,6 +17,7 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -58,6 +60,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),

@@ -8,8 +8,8 @@ use cri::PodId;
 use machinery::{Object, Status, Value};
 use tokio::sync::mpsc;
 
-use crate::admission::{self, Node};
 use crate::kit::{Kit, about};
+use crate::node::view::NodeView;
 use crate::pod::PodView;
 use crate::worker::{Desired, Inbox, Worker};
 
@@ -26,7 +26,7 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Agent {
     kit: Arc<Kit>,
-    labels: Arc<BTreeMap<String, String>>,
+    node: NodeView,
     pods: Cache,
     workers: BTreeMap<String, Running>,
     /// Pods that have ended here but that the API has not yet let go of in our view.
@@ -35,14 +35,15 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Begins to watch the node's pods.
+    /// Begins to watch the node's pods. `labels` are the node's until the API has said more.
     pub fn new(kit: Arc<Kit>, labels: Arc<BTreeMap<String, String>>) -> Agent {
+        let node = NodeView::start(&kit, labels);
         let selector = format!("spec.nodeName={}", kit.config.node_name);
         let pods: Cache =
             Cache::of(resources::PODS).fields(&selector).start(kit.client.transport().clone(), &kit.env);
         Agent {
             kit,
-            labels,
+            node,
             pods,
             workers: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -63,21 +64,21 @@ impl Agent {
         let mut entries = self.pods.list();
         entries.sort_by_cached_key(|entry| born(&entry.object));
         for entry in entries {
-            self.update(&Key::of(&entry.object));
+            self.update(&Key::of(&entry.object)).await;
         }
         self.adopt_orphans();
         let mut changes = self.pods.changes();
         loop {
             tokio::select! {
                 biased;
-                Some(uid) = self.ends.1.recv() => self.worker_ended(&uid),
-                key = changes.next() => self.update(&key),
+                Some(uid) = self.ends.1.recv() => self.worker_ended(&uid).await,
+                key = changes.next() => self.update(&key).await,
             }
         }
     }
 
     /// The pod of this name has changed, come, or gone.
-    fn update(&mut self, key: &Key) {
+    async fn update(&mut self, key: &Key) {
         let entry = self.pods.get(key);
         let uid = entry.as_ref().map(|entry| entry.object.header().uid.to_string());
         let mut busy = false;
@@ -97,11 +98,11 @@ impl Agent {
         }
         // A pod waits until the one that had its name before has left nothing behind.
         if let Some(entry) = entry.filter(|_| !busy && !self.ended.contains_key(key)) {
-            self.begin(&entry.object);
+            self.begin(&entry.object).await;
         }
     }
 
-    fn begin(&mut self, object: &Object) {
+    async fn begin(&mut self, object: &Object) {
         let pod = match PodView::new(object) {
             Ok(pod) => pod,
             Err(error) => {
@@ -109,12 +110,12 @@ impl Agent {
                 return;
             }
         };
-        let refused = self.refuse(&pod);
+        let refused = self.refuse(&pod).await;
         self.spawn(Desired { object: object.clone(), gone: false, refused });
     }
 
     /// Whether the pod may not run here. One that already does is not asked again.
-    fn refuse(&self, pod: &PodView) -> Option<(String, String)> {
+    async fn refuse(&self, pod: &PodView) -> Option<(String, String)> {
         let ended = matches!(pod.status().phase.as_deref(), Some("Succeeded" | "Failed"));
         let known = !self.kit.observer.pod(pod.uid()).is_empty();
         if ended || known || pod.object.header().deleting {
@@ -130,13 +131,12 @@ impl Agent {
             })
             .filter(|other| !matches!(other.status().phase.as_deref(), Some("Succeeded" | "Failed")))
             .collect();
-        let node = Node {
-            name: &self.kit.config.node_name,
-            labels: &self.labels,
-            allocatable: &self.kit.machine.allocatable,
-            sysctls: &self.kit.config.allowed_unsafe_sysctls,
-        };
-        let refusal = admission::admit(pod, &others, &node).err()?;
+        let mut refusal = self.node.admit(pod, &others)?;
+        if refusal.reason == "NodeAffinity" {
+            // Labels may be newer than what was seen of them.
+            self.node.look().await;
+            refusal = self.node.admit(pod, &others)?;
+        }
         let reason = KNOWN_REASONS.into_iter().find(|known| *known == refusal.reason).unwrap_or("Rejected");
         self.kit.recorder.warning(&about(pod), reason, refusal.message.clone());
         Some((refusal.reason, refusal.message))
@@ -156,13 +156,13 @@ impl Agent {
         });
     }
 
-    fn worker_ended(&mut self, uid: &str) {
+    async fn worker_ended(&mut self, uid: &str) {
         let Some(running) = self.workers.remove(uid) else { return };
         let listed = self.pods.get(&running.key);
         if listed.is_some_and(|entry| entry.object.header().uid == uid) {
             self.ended.insert(running.key, uid.to_owned());
         } else {
-            self.update(&running.key);
+            self.update(&running.key).await;
         }
     }
 
@@ -189,14 +189,16 @@ impl Agent {
 }
 
 /// Reasons of refusal, which events need to know beforehand.
-const KNOWN_REASONS: [&str; 7] = [
+const KNOWN_REASONS: [&str; 9] = [
     "OutOfpods",
     "OutOfcpu",
     "OutOfmemory",
     "OutOfephemeral-storage",
     "NodeAffinity",
     "NodePorts",
+    "PodOSNotSupported",
     "SysctlForbidden",
+    "TaintToleration",
 ];
 
 fn born(object: &Object) -> (String, String) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use client::{Call, Write, resources};
 use env::WallTime;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
 use machinery::{Object, Status};
 use serde_json::{Value, json};
@@ -106,9 +107,22 @@ async fn shape(kit: &Kit, facts: &Facts, port: u16) -> Value {
         images: Some(images(kit).await),
         node_info: Some(facts.info.clone()),
         declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
+        features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
+        runtime_handlers: Some(handlers(kit)),
         ..NodeStatus::default()
     };
     serde_json::to_value(status).unwrap_or_default()
+}
+
+fn handlers(kit: &Kit) -> Vec<NodeRuntimeHandler> {
+    let describe = |handler: cri::Handler| NodeRuntimeHandler {
+        name: Some(handler.name),
+        features: Some(NodeRuntimeHandlerFeatures {
+            recursive_read_only_mounts: Some(handler.recursive_readonly_mounts),
+            user_namespaces: Some(handler.user_namespaces),
+        }),
+    };
+    kit.runtime.handlers().into_iter().map(describe).collect()
 }
 
 async fn images(kit: &Kit) -> Vec<ContainerImage> {
