@@ -1,6 +1,8 @@
 //! What controllers ask of pods again and again, worked out once per revision. A pod as a typed struct would cost
 //! a hundred times the memory and be decoded for every look.
 
+pub mod ending;
+
 use client::cache::Facts;
 use client::{Entry, time};
 use env::WallTime;
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ending::Ending;
 
 /// A pod in the cache.
 pub type Pod = Arc<Entry<PodFacts>>;
@@ -83,6 +87,8 @@ pub struct PodFacts {
     pub reason: SmolStr,
     /// `spec.restartPolicy` is `Never` or `OnFailure`.
     pub may_end: bool,
+    /// What is asked of pods that may end.
+    pub ending: Option<Box<Ending>>,
 }
 
 impl PodFacts {
@@ -213,7 +219,11 @@ impl Facts for PodFacts {
     fn of(object: &Object) -> Result<PodFacts, Status> {
         let slim: Slim = serde_json::from_slice(object.body())
             .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
-        Ok(slim.into_facts())
+        let mut facts = slim.into_facts();
+        if facts.may_end {
+            facts.ending = Some(Box::new(Ending::of(object)?));
+        }
+        Ok(facts)
     }
 }
 
@@ -257,6 +267,7 @@ impl Slim {
             ports: named.collect(),
             reason: status.reason.0,
             may_end: matches!(spec.restart_policy.0.as_str(), "Never" | "OnFailure"),
+            ending: None,
         }
     }
 }

@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("client", &["api", "env", "machinery"]),
     ("cri", &[]),
     ("apiserver", &["api", "client", "env", "kinds", "machinery", "store"]),
-    ("controllers", &["api", "client", "env", "machinery"]),
+    ("controllers", &["api", "client", "env", "kinds", "machinery"]),
     ("scheduler", &["api", "client", "env", "machinery"]),
     ("kubelet", &["api", "client", "cri", "env", "machinery"]),
     ("runtime", &["cri", "env"]),
