@@ -16,12 +16,14 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
 mod finished;
 mod garbage;
+mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -59,11 +61,13 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("cronjob", cronjob::start),
     ("daemonset", daemonset::start),
     ("deployment", deployment::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
+    ("job", job::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),
