@@ -5,6 +5,7 @@
 
 mod claim;
 mod context;
+mod custom;
 mod hash;
 mod history;
 mod node;
