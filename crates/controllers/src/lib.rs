@@ -18,6 +18,7 @@ mod tests;
 mod aggregation;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod finished;
@@ -61,6 +62,8 @@ const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
     ("daemonset", daemonset::start),
     ("deployment", deployment::start),
+    ("disruption", disruption::start),
+    ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
