@@ -20,6 +20,7 @@ mod aggregation;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod finished;
@@ -65,6 +66,8 @@ const CONTROLLERS: &[Entry] = &[
     ("cronjob", cronjob::start),
     ("daemonset", daemonset::start),
     ("deployment", deployment::start),
+    ("disruption", disruption::start),
+    ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
