@@ -6,6 +6,7 @@
 mod claim;
 mod context;
 mod hash;
+mod history;
 mod pod;
 mod scaled;
 mod service;
@@ -27,6 +28,7 @@ mod replicaset;
 mod replicationcontroller;
 mod rootca;
 mod serviceaccount;
+mod statefulset;
 mod tainteviction;
 
 use std::collections::BTreeMap;
@@ -67,6 +69,7 @@ const CONTROLLERS: &[Entry] = &[
     ("replicationcontroller", replicationcontroller::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
+    ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
 ];

@@ -100,8 +100,9 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     metadata.set("creationTimestamp", created.as_str());
     let name = if name.is_empty() && request.served.is("", "limitranges") {
         // The one kind that names itself.
-        metadata.set("name", uid.as_str());
-        uid
+        let own = core.env.entropy.uuid().to_string();
+        metadata.set("name", own.as_str());
+        own
     } else {
         name
     };
