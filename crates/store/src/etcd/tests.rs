@@ -2,6 +2,8 @@
 
 mod faults;
 mod members;
+mod moves;
+mod partitions;
 
 use std::sync::{Mutex, PoisonError};
 
