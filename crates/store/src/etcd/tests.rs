@@ -4,6 +4,7 @@ mod faults;
 mod members;
 mod moves;
 mod partitions;
+mod secure;
 
 use std::sync::{Mutex, PoisonError};
 
