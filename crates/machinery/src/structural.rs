@@ -1,8 +1,9 @@
 //! Structural schemas: what a custom resource looks like, compiled from the `openAPIV3Schema` of its definition.
 //!
 //! A [`Structural`] says three things of a document: which members stay ([`Structural::prune`]), which are filled in
-//! ([`Structural::fill`]), and what is wrong with the rest ([`Structural::check`]). Codecs, patches and apply work on the
-//! [`crate::schema::Schema`] that [`Structural::schema`] makes of it, as they do for built-in kinds.
+//! ([`Structural::fill`]), and what is wrong with the rest ([`Structural::check`]); its [`Expressions`] say what rules in
+//! CEL find wrong. Codecs, patches and apply work on the [`crate::schema::Schema`] that [`Structural::schema`] makes of
+//! it, as they do for built-in kinds.
 
 mod default;
 mod embedded;

@@ -43,7 +43,8 @@ pub fn compile(table: &Table, source: Source<'_>, first: u64) -> Vec<Served> {
     let storage =
         all.iter().find(|version| version.get("storage").is_true()).map(name_of).unwrap_or_default();
     let group = SmolStr::new(spec.get("group").str_or_empty());
-    let versions = Arc::new(Versions { group, storage, schemas });
+    let by_webhook = spec.at(&["conversion", "strategy"]).as_str() == Some("Webhook");
+    let versions = Arc::new(Versions { group, storage, schemas, by_webhook });
     let Some(metadata) = metadata_schema(table) else { return Vec::new() };
     let served = all.iter().filter(|version| version.get("served").is_true());
     served

@@ -293,6 +293,8 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
             metadata.set("deletionTimestamp", Timestamp::from_secs(ends).to_rfc3339());
             metadata.set("deletionGracePeriodSeconds", grace);
         }
+        // Marked by others than deletions: those of definitions and namespaces.
+        (true, _) if already.is_none() => metadata.set("deletionGracePeriodSeconds", 0),
         (true, _) => {}
     }
     if request.served.is("", "namespaces") {

@@ -372,3 +372,6 @@ pub(super) fn selectable(schema: &Structural, path: &str) -> Result<String, Stri
     }
     Ok(found.path.as_str().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

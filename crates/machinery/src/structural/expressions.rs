@@ -81,3 +81,5 @@ impl Expressions {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn node(&mut self, expressions: &Expressions, schema: &Structural, path: &Path, pair: Pair<'_>) -> Outcome {
+    fn node(
+        &mut self,
+        expressions: &Expressions,
+        schema: &Structural,
+        path: &Path,
+        pair: Pair<'_>,
+    ) -> Outcome {
         if pair.value.is_null() {
             return Outcome::Next;
         }
@@ -103,7 +109,8 @@ impl Walk {
         path: &Path,
         (items, pair): (&[Value], Pair<'_>),
     ) -> Outcome {
-        let (Some(below), Some(schema_of_item)) = (expressions.items.as_deref(), schema.items.as_deref()) else {
+        let (Some(below), Some(schema_of_item)) = (expressions.items.as_deref(), schema.items.as_deref())
+        else {
             return Outcome::Next;
         };
         for (position, item) in items.iter().enumerate() {
@@ -116,7 +123,13 @@ impl Walk {
         Outcome::Next
     }
 
-    fn rules(&mut self, expressions: &Expressions, schema: &Structural, path: &Path, pair: Pair<'_>) -> Outcome {
+    fn rules(
+        &mut self,
+        expressions: &Expressions,
+        schema: &Structural,
+        path: &Path,
+        pair: Pair<'_>,
+    ) -> Outcome {
         if expressions.rules.is_empty() {
             return Outcome::Next;
         }
@@ -190,7 +203,9 @@ impl Trial<'_, '_> {
         };
         let failure = match self.run(program, activation) {
             None => {
-                self.wrong("validation failed due to running out of cost budget, no further validation rules will be run");
+                self.wrong(
+                    "validation failed due to running out of cost budget, no further validation rules will be run",
+                );
                 return Outcome::Stop;
             }
             Some(Ok(value)) if value.is_true() => return Outcome::Next,
@@ -214,7 +229,11 @@ impl Trial<'_, '_> {
     }
 
     /// Evaluates; `None` if it costs more than there is.
-    fn run<'v>(&mut self, program: &Program, activation: &Activation<'v>) -> Option<Result<Val<'v>, Failure>> {
+    fn run<'v>(
+        &mut self,
+        program: &Program,
+        activation: &Activation<'v>,
+    ) -> Option<Result<Val<'v>, Failure>> {
         let evaluation = program.evaluate(activation, CALL_LIMIT);
         self.walk.budget = self.walk.budget.checked_sub(evaluation.cost)?;
         Some(evaluation.outcome)

@@ -78,7 +78,9 @@ fn object(schema: &Structural, whole: bool, name: &str) -> Option<Declared> {
         if whole && field == "metadata" {
             continue;
         }
-        let Some(declared) = declare(property, property.embedded, &format!("{name}.{field}")) else { continue };
+        let Some(declared) = declare(property, property.embedded, &format!("{name}.{field}")) else {
+            continue;
+        };
         if schema.rules.required.contains(field) && property.default.is_none() {
             min_size += field.len() as u64 + declared.min_size + 4;
         }

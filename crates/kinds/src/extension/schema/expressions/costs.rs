@@ -58,7 +58,8 @@ impl Costs {
             return;
         }
         for (_, path) in &self.worst {
-            let why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+            let why =
+                "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
             schema.report(machinery::field::Error::forbidden(path, why));
         }
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
