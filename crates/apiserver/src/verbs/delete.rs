@@ -221,10 +221,9 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
 }
 
 async fn admit(request: Request<'_>, old: &Value) -> Result<(), Status> {
-    let core = request.core;
     let mut review = request.review(Operation::Delete, Value::Null, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
-    core.admission.validate(&mut review, core.surroundings()).await
+    request.admit(&mut review).await?;
+    request.confirm(&mut review).await
 }
 
 fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
