@@ -118,9 +118,9 @@ async fn shape(kit: &Kit, facts: &Facts, port: u16) -> Value {
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
         images: Some(images(kit).await),
         node_info: Some(facts.info.clone()),
+        declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
         features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
         runtime_handlers: Some(handlers(kit)),
-        declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
         ..NodeStatus::default()
     };
     serde_json::to_value(status).unwrap_or_default()
