@@ -3,11 +3,12 @@
 pub(crate) mod objects;
 mod paths;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -34,6 +35,8 @@ pub struct Requests {
 /// What is known about a connection.
 #[derive(Debug)]
 pub struct Connection {
+    /// The other end.
+    peer: SocketAddr,
     /// Who its certificate says it is; an error if the certificate was refused.
     certified: Result<Option<Arc<Identity>>, ()>,
 }
@@ -47,6 +50,17 @@ pub(crate) struct Arrived {
     pub body: Incoming,
     /// The connection itself, should the request ask to switch protocols.
     pub upgrade: Option<OnUpgrade>,
+    /// What the request was before it was read.
+    pub raw: Raw,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// Its path and query, still encoded.
+    pub target: Uri,
+    /// Who sent it.
+    pub peer: SocketAddr,
 }
 
 impl Requests {
@@ -60,7 +74,9 @@ impl Requests {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let route = Route::read(&head.method, head.uri.path(), &query);
         let upgrade = head.extensions.remove::<OnUpgrade>();
-        let request = Arrived { method: head.method, route, query, headers: head.headers, body, upgrade };
+        let raw = Raw { target: head.uri, peer: connection.peer };
+        let request =
+            Arrived { method: head.method, route, query, headers: head.headers, body, upgrade, raw };
         let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS).unwrap_or_default();
         let identity = match self.identify(connection, &request).await {
             Ok(identity) => identity,
@@ -132,6 +148,10 @@ impl Requests {
     /// How long the request may take.
     fn limit(&self, request: &Arrived) -> Result<Duration, Status> {
         let most = self.core.config.limits.request;
+        // What is passed on has parameters of its own.
+        if objects::is_stream(&request.route) {
+            return Ok(most);
+        }
         let Some(text) = request.query.get("timeout").filter(|text| !text.is_empty()) else {
             return Ok(most);
         };
@@ -247,7 +267,7 @@ impl Handler for Requests {
         let certified = certified.map(|identity| identity.map(Arc::new)).map_err(|error| {
             tracing::debug!(address = %peer.address, %error, "a client certificate was refused");
         });
-        Connection { certified }
+        Connection { peer: peer.address, certified }
     }
 
     async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {

@@ -26,6 +26,7 @@ mod managed;
 mod metrics;
 mod openapi;
 mod owners;
+mod proxy;
 mod query;
 mod registry;
 mod reviews;

@@ -35,6 +35,9 @@ pub(crate) async fn create(request: Request<'_>, body: &Bytes) -> Result<Value, 
 pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
     let name = request.route.subresource.clone();
     let sub = call.served.sub(&name).ok_or_else(no_such_resource)?;
+    if name == "proxy" {
+        return crate::proxy::answer(call, request).await;
+    }
     let verb = match request.method.as_str() {
         "GET" | "HEAD" => Verb::Get,
         "POST" => Verb::Create,
