@@ -13,6 +13,7 @@ use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
 use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
@@ -46,6 +47,8 @@ pub struct Core {
     pub flow: Arc<FlowControl>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.

@@ -13,6 +13,8 @@ mod cache;
 pub mod config;
 mod convert;
 mod core;
+mod custom;
+mod definitions;
 mod discovery;
 mod document;
 mod flow;
@@ -115,6 +117,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         authenticator,
         kubelets,
         tokens,
+        cleaning: definitions::Cleaning::default(),
         openapi: openapi::Documents::default(),
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
@@ -122,6 +125,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
+    if let Some(definitions) = definitions::Definitions::begin(&core).await {
+        env.tasks.spawn("definitions", definitions.run());
+    }
     core.health.reached(Phase::Cached);
     flow::start(&core);
     let handler = Arc::new(handler::Requests::new(core.clone()));

@@ -5,8 +5,10 @@
 
 mod claim;
 mod context;
+mod custom;
 mod hash;
 mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -15,11 +17,15 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod finished;
 mod garbage;
+mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -57,10 +63,15 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("cronjob", cronjob::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
+    ("disruption", disruption::start),
+    ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
+    ("job", job::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),

@@ -109,7 +109,7 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     let mut review = request.review(Operation::Create, object, &Value::Null, &name);
     core.admission.mutate(&mut review, core.surroundings()).await?;
     let mut object = std::mem::take(&mut review.object);
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     rules.default(&mut object);
     check_version(&object)?;
     let also = services::allocate(request, &mut object, None)?;

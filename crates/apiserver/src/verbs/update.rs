@@ -214,7 +214,7 @@ async fn prepare(
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
     let core = request.core;
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
@@ -246,6 +246,14 @@ async fn prepare(
     Ok((review.object, also, warnings))
 }
 
+/// Whether the object is stored in a version that nothing should be stored in any more: then a write that changes
+/// nothing changes that.
+fn is_outdated(request: Request<'_>) -> Result<bool, Status> {
+    let key = request.served.key(request.namespace, request.name);
+    let stored = request.served.collection()?.get(&key);
+    Ok(stored.is_some_and(|stored| request.served.is_outdated(&stored)))
+}
+
 /// Writes the result; `None` if somebody was faster.
 async fn conclude(
     request: Request<'_>,
@@ -254,7 +262,7 @@ async fn conclude(
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
-    if value == request.served.encode(old) {
+    if value == request.served.encode(old) && !is_outdated(request)? {
         return Ok(Some(current.clone()));
     }
     if request.options.dry_run {
