@@ -31,6 +31,7 @@ mod memo;
 mod metrics;
 mod openapi;
 mod owners;
+mod proxy;
 mod query;
 mod registry;
 mod remote;
