@@ -10,9 +10,11 @@ use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
 use crate::authn::Authenticator;
-use crate::authz::Authorizer;
+use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
+use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
@@ -38,11 +40,15 @@ pub struct Core {
     /// The keys of service-account tokens.
     pub tokens: Keys,
     /// What they may do.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// When it is their turn.
+    pub flow: Arc<FlowControl>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.

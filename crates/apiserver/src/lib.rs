@@ -4,7 +4,7 @@
 //! who are you, may you, document, defaults, admission, the kind's rules, encoded once, store, watch cache, everyone who
 //! watches. A read never goes past the watch cache.
 
-mod admission;
+pub mod admission;
 mod answer;
 mod authn;
 mod authz;
@@ -13,8 +13,11 @@ mod cache;
 pub mod config;
 mod convert;
 mod core;
+mod custom;
+mod definitions;
 mod discovery;
 mod document;
+mod flow;
 mod handler;
 mod health;
 mod http;
@@ -101,7 +104,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let addr = listener.local_addr().map_err(unavailable)?;
     let limits = config.limits;
+    let pod_security = config.pod_security.clone();
     let policy = authz::rbac::Rbac::new(&caches);
+    let authorizer = Arc::new(authz::Union::new(&caches, &policy));
     let core = Arc::new(Core {
         address: addr,
         config,
@@ -111,13 +116,19 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         authenticator,
         kubelets,
         tokens,
+        cleaning: definitions::Cleaning::default(),
         openapi: openapi::Documents::default(),
-        authorizer: Arc::new(authz::Union::new(&caches, &policy)),
-        admission: admission::Chain::new(&policy),
+        admission: admission::Chain::new(&policy, &authorizer, pod_security),
+        authorizer,
+        flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
+    if let Some(definitions) = definitions::Definitions::begin(&core).await {
+        env.tasks.spawn("definitions", definitions.run());
+    }
     core.health.reached(Phase::Cached);
+    flow::start(&core);
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);

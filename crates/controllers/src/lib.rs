@@ -5,7 +5,10 @@
 
 mod claim;
 mod context;
+mod custom;
 mod hash;
+mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -14,11 +17,15 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod finished;
 mod garbage;
+mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -27,6 +34,7 @@ mod replicaset;
 mod replicationcontroller;
 mod rootca;
 mod serviceaccount;
+mod statefulset;
 mod tainteviction;
 
 use std::collections::BTreeMap;
@@ -55,10 +63,15 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("cronjob", cronjob::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
+    ("disruption", disruption::start),
+    ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
+    ("job", job::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),
@@ -67,6 +80,7 @@ const CONTROLLERS: &[Entry] = &[
     ("replicationcontroller", replicationcontroller::start),
     ("root-ca-certificate-publisher", rootca::start),
     ("serviceaccount", serviceaccount::start),
+    ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
 ];

@@ -1,6 +1,8 @@
 //! What controllers ask of pods again and again, worked out once per revision. A pod as a typed struct would cost
 //! a hundred times the memory and be decoded for every look.
 
+pub mod ending;
+
 use client::cache::Facts;
 use client::{Entry, time};
 use env::WallTime;
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ending::Ending;
 
 /// A pod in the cache.
 pub type Pod = Arc<Entry<PodFacts>>;
@@ -83,6 +87,14 @@ pub struct PodFacts {
     pub reason: SmolStr,
     /// `spec.restartPolicy` is `Never` or `OnFailure`.
     pub may_end: bool,
+    /// The names of its volumes that are claims, and of their claims.
+    pub claims: Box<[(SmolStr, SmolStr)]>,
+    /// The only node its affinity lets it be on; empty if there are others.
+    pub only_node: SmolStr,
+    /// Since when it is said that something is about to end it, other than its node.
+    pub disrupted: Option<WallTime>,
+    /// What is asked of pods that may end.
+    pub ending: Option<Box<Ending>>,
 }
 
 impl PodFacts {
@@ -147,6 +159,69 @@ struct Spec {
     restart_policy: SmolString,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    volumes: Vec<Volume>,
+    affinity: Option<Box<Affinity>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Volume {
+    name: SmolString,
+    persistent_volume_claim: Option<ClaimSource>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ClaimSource {
+    claim_name: SmolString,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Affinity {
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<Terms>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Terms {
+    node_selector_terms: Vec<Term>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Term {
+    match_fields: Vec<FieldMatch>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct FieldMatch {
+    key: SmolString,
+    operator: SmolString,
+    values: Vec<SmolString>,
+}
+
+impl Affinity {
+    /// The node that every term names, as pods of DaemonSets have it.
+    fn only_node(&self) -> Option<SmolStr> {
+        let terms = &self.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms;
+        let named = |term: &Term| {
+            let named = term.match_fields.iter().find(|field| {
+                field.key.0 == "metadata.name" && field.operator.0 == "In" && field.values.len() == 1
+            });
+            named.map(|field| field.values[0].0.clone())
+        };
+        let first = named(terms.first()?)?;
+        terms.iter().all(|term| named(term).as_ref() == Some(&first)).then_some(first)
+    }
 }
 
 /// Text that is small most of the time.
@@ -200,6 +275,7 @@ struct PodIp {
 struct Condition {
     r#type: SmolString,
     status: SmolString,
+    reason: SmolString,
     last_transition_time: Option<String>,
 }
 
@@ -213,7 +289,11 @@ impl Facts for PodFacts {
     fn of(object: &Object) -> Result<PodFacts, Status> {
         let slim: Slim = serde_json::from_slice(object.body())
             .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
-        Ok(slim.into_facts())
+        let mut facts = slim.into_facts();
+        if facts.may_end {
+            facts.ending = Some(Box::new(Ending::of(object)?));
+        }
+        Ok(facts)
     }
 }
 
@@ -221,6 +301,17 @@ impl Slim {
     fn into_facts(self) -> PodFacts {
         let Slim { metadata, spec, status } = self;
         let instant = |text: Option<String>| text.and_then(|text| time::parse(&text));
+        let disrupted = status.conditions.iter().find(|condition| condition.r#type.0 == "DisruptionTarget");
+        let disrupted = disrupted
+            .filter(|condition| condition.status.0 == "True" && condition.reason.0 != "TerminationByKubelet");
+        let disrupted = disrupted.map(|condition| {
+            condition.last_transition_time.as_deref().and_then(time::parse).unwrap_or_default()
+        });
+        let claims = spec
+            .volumes
+            .into_iter()
+            .filter_map(|volume| Some((volume.name.0, volume.persistent_volume_claim?.claim_name.0)));
+        let only_node = spec.affinity.as_deref().and_then(Affinity::only_node).unwrap_or_default();
         let ready = status.conditions.into_iter().find(|condition| condition.r#type.0 == "Ready");
         let is_ready = ready.as_ref().is_some_and(|condition| condition.status.0 == "True");
         let sidecars = spec.init_containers.into_iter().filter(|init| init.restart_policy.0 == "Always");
@@ -257,6 +348,10 @@ impl Slim {
             ports: named.collect(),
             reason: status.reason.0,
             may_end: matches!(spec.restart_policy.0.as_str(), "Never" | "OnFailure"),
+            claims: claims.collect(),
+            only_node,
+            disrupted,
+            ending: None,
         }
     }
 }

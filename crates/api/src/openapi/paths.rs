@@ -44,6 +44,8 @@ pub(super) enum Body {
         required: bool,
     },
     Patch,
+    /// A patch that needs no merge keys: custom resources have none.
+    PlainPatch,
 }
 
 /// What is answered.
@@ -63,11 +65,17 @@ pub(super) enum Media {
     Texts,
     /// Connections, which may carry anything.
     Anything,
+    /// What is never but JSON.
+    Json,
+    /// Public keys.
+    Keys,
+    /// Custom resources, which have no protobuf.
+    Custom,
 }
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-const LIST_OPTIONS: [(&str, &str); 11] = [
+pub(super) const LIST_OPTIONS: [(&str, &str); 11] = [
     ("allowWatchBookmarks", "boolean"),
     ("continue", "string"),
     ("fieldSelector", "string"),
@@ -81,7 +89,7 @@ const LIST_OPTIONS: [(&str, &str); 11] = [
     ("watch", "boolean"),
 ];
 
-const DELETE_OPTIONS: [(&str, &str); 5] = [
+pub(super) const DELETE_OPTIONS: [(&str, &str); 5] = [
     ("dryRun", "string"),
     ("gracePeriodSeconds", "integer"),
     ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
@@ -89,7 +97,7 @@ const DELETE_OPTIONS: [(&str, &str); 5] = [
     ("propagationPolicy", "string"),
 ];
 
-const WRITE_OPTIONS: [(&str, &str); 3] =
+pub(super) const WRITE_OPTIONS: [(&str, &str); 3] =
     [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
 
 /// Methods that connections are opened with, each with its verb.
@@ -139,7 +147,7 @@ pub(super) fn camel(group: &str) -> String {
     group.trim_end_matches(".k8s.io").split('.').map(capital).collect()
 }
 
-fn capital(word: &str) -> String {
+pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
@@ -179,6 +187,32 @@ pub(super) fn discovery<'t>(id: String, description: &str, kind: &str) -> Operat
         body: Body::None,
         answers: vec![(200, Answer::Document(format!("{META}.{kind}")))],
         media: Media::Documents,
+    }
+}
+
+/// Where the versions of a group are told, and how that is asked.
+pub(super) fn group<'t>(group: &str) -> (String, Operation<'t>) {
+    if group.is_empty() {
+        let id = "getCoreAPIVersions".to_owned();
+        return ("/api/".to_owned(), discovery(id, "get available API versions", "APIVersions"));
+    }
+    let id = format!("get{}APIGroup", camel(group));
+    (format!("/apis/{group}/"), discovery(id, "get information of a group", "APIGroup"))
+}
+
+/// The parameters that all operations of a path have.
+pub(super) fn shared_parameters<'t>(operations: &[Operation<'t>]) -> Vec<Parameter<'t>> {
+    let Some((first, others)) = operations.split_first() else { return Vec::new() };
+    let in_all = |parameter: &&Parameter<'t>| others.iter().all(|other| other.parameters.contains(parameter));
+    first.parameters.iter().filter(in_all).cloned().collect()
+}
+
+/// What a code of a good answer is called.
+pub(super) fn word(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        201 => "Created",
+        _ => "Accepted",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tables: what `kubectl get` prints.
 
+use kinds::Column;
 use machinery::field::go_quote;
 use machinery::json::{encode, encode_string};
 use machinery::{Status, Value};
@@ -7,6 +8,7 @@ use machinery::{Status, Value};
 use super::lists::ListMeta;
 use super::objects::write_metadata;
 use crate::cache::Entry;
+use crate::custom;
 use crate::http::accept::MetaVersion;
 use crate::query::Query;
 use crate::registry::Served;
@@ -58,15 +60,31 @@ pub fn begin(
     metadata: &ListMeta,
     with_columns: bool,
 ) {
+    let all = served.rules.columns();
+    let columns = match &served.custom {
+        // The first column is that of every resource: the name.
+        Some(custom) => Columns { plain: &all[..all.len().min(1)], custom: &custom.columns },
+        None => Columns { plain: all, custom: &[] },
+    };
+    begin_with(out, with_columns.then_some(columns), version, metadata);
+}
+
+/// The columns of a table.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    plain: &'a [Column],
+    custom: &'a [custom::Column],
+}
+
+fn begin_with(out: &mut Vec<u8>, columns: Option<Columns<'_>>, version: MetaVersion, metadata: &ListMeta) {
     out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
     metadata.write(out);
     out.extend_from_slice(b",\"columnDefinitions\":");
-    if with_columns {
-        write_columns(out, served);
-    } else {
-        out.extend_from_slice(b"null");
+    match columns {
+        Some(columns) => write_columns(out, columns),
+        None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"rows\":[");
 }
@@ -74,37 +92,44 @@ pub fn begin(
 /// What follows the last row.
 pub const END: &[u8] = b"]}";
 
-fn write_columns(out: &mut Vec<u8>, served: &Served) {
+fn write_columns(out: &mut Vec<u8>, columns: Columns<'_>) {
     out.push(b'[');
-    for (position, column) in served.rules.columns().iter().enumerate() {
+    for (position, column) in columns.plain.iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(b"{\"name\":");
-        encode_string(column.name, out);
-        out.extend_from_slice(b",\"type\":");
-        encode_string(column.kind, out);
-        out.extend_from_slice(b",\"format\":");
-        encode_string(column.format, out);
-        out.extend_from_slice(b",\"description\":");
-        encode_string(column.description, out);
-        out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+        write_column(out, column);
+    }
+    for column in columns.custom {
+        out.push(b',');
+        column.write(out);
     }
     out.push(b']');
+}
+
+fn write_column(out: &mut Vec<u8>, column: &Column) {
+    out.extend_from_slice(b"{\"name\":");
+    encode_string(column.name, out);
+    out.extend_from_slice(b",\"type\":");
+    encode_string(column.kind, out);
+    out.extend_from_slice(b",\"format\":");
+    encode_string(column.format, out);
+    out.extend_from_slice(b",\"description\":");
+    encode_string(column.description, out);
+    out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+}
+
+fn cells(served: &Served, document: &Value, now_secs: i64) -> Vec<Value> {
+    let Some(custom) = &served.custom else { return served.rules.row(document, now_secs) };
+    let mut cells = vec![document.at(&["metadata", "name"]).clone()];
+    cells.extend(custom.columns.iter().map(|column| column.cell(document, now_secs)));
+    cells
 }
 
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
     let document = entry.object().to_value()?;
-    let cells = served.rules.row(&document, rows.now_secs);
-    out.extend_from_slice(b"{\"cells\":[");
-    for (position, cell) in cells.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        encode(cell, out);
-    }
-    out.push(b']');
+    write_cells(out, &cells(served, &document, rows.now_secs));
     if let Some(condition) = completion(served, &document) {
         out.extend_from_slice(b",\"conditions\":[");
         encode(&condition, out);
@@ -118,6 +143,17 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
     }
     out.push(b'}');
     Ok(())
+}
+
+fn write_cells(out: &mut Vec<u8>, cells: &[Value]) {
+    out.extend_from_slice(b"{\"cells\":[");
+    for (position, cell) in cells.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        encode(cell, out);
+    }
+    out.push(b']');
 }
 
 /// What tells clients that a pod has ended, so that they can leave it out.
@@ -145,4 +181,27 @@ pub fn of_one(served: &Served, entry: &Entry, version: MetaVersion, rows: Rows) 
     row(&mut out, served, entry, rows)?;
     out.extend_from_slice(END);
     Ok(out)
+}
+
+/// A table of one document that is shown through a subresource and stored nowhere by itself.
+pub fn of_document(kind: &dyn kinds::Kind, document: &Value, version: MetaVersion, rows: Rows) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4_096);
+    let revision = document.at(&["metadata", "resourceVersion"]).str_or_empty().parse().unwrap_or_default();
+    let columns = Columns { plain: kind.columns(), custom: &[] };
+    begin_with(&mut out, Some(columns), version, &ListMeta::at(revision));
+    write_cells(&mut out, &kind.row(document, rows.now_secs));
+    out.extend_from_slice(b",\"object\":");
+    let shown = match rows.include {
+        Include::None => Value::Null,
+        Include::Object => document.clone(),
+        Include::Metadata => Value::from([
+            ("kind", Value::from("PartialObjectMetadata")),
+            ("apiVersion", Value::from(MetaVersion::V1.api_version())),
+            ("metadata", document.get("metadata").clone()),
+        ]),
+    };
+    encode(&shown, &mut out);
+    out.push(b'}');
+    out.extend_from_slice(END);
+    out
 }

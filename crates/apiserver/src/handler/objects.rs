@@ -36,13 +36,18 @@ pub(super) async fn answer(
     let registry = core.registry.load_full();
     let route = &request.route;
     let Some(served) = registry.find(&route.group, &route.version, &route.resource) else {
-        return if crate::discovery::is_known_version(&registry, &route.group, &route.version) {
+        return if registry.is_custom_group(&route.group) {
+            answer::page_not_found()
+        } else if crate::discovery::is_known_version(&registry, &route.group, &route.version) {
             answer::failure(registry.table(), &no_such_resource(), plain)
         } else {
             crate::discovery::nowhere(&registry, &route.group, plain)
         };
     };
     let call = Call { core, identity, registry: &registry, served, warnings: Mutex::default() };
+    if served.custom.is_some() && !leads_to_custom(served, route) {
+        return answer::page_not_found();
+    }
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
@@ -52,6 +57,16 @@ pub(super) async fn answer(
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);
     counters.count(&verb, response.status().as_u16());
     response
+}
+
+/// Whether a path leads to custom resources: below a namespace if that is where they live, and only lists and watches
+/// go across namespaces.
+fn leads_to_custom(served: &Served, route: &Route) -> bool {
+    match (served.namespaced, route.namespace.is_empty()) {
+        (false, in_cluster) => in_cluster,
+        (true, false) => true,
+        (true, true) => matches!(route.verb.as_str(), "list" | "watch"),
+    }
 }
 
 /// A resource of the cluster has no path below a namespace, but for namespaces themselves.
@@ -128,6 +143,9 @@ impl Call<'_> {
     /// The form of an answer that is no object of the resource.
     pub fn form(&self, request: &Arrived) -> Result<Form, Status> {
         let streams = matches!(request.route.verb.as_str(), "list" | "watch");
+        if self.served.custom.is_some() && request.route.subresource != "scale" {
+            return accept::negotiate_custom(&request.headers, &request.query, streams);
+        }
         accept::check_route(&request.headers, streams)?;
         accept::negotiate(&request.headers, &request.query, OBJECTS)
     }
@@ -186,12 +204,15 @@ impl Call<'_> {
 
     async fn create(&self, request: Arrived) -> Result<Response, Status> {
         let look = self.look(&request)?;
+        if let Some(custom) = &self.served.custom {
+            custom.check_not_terminating(self.served.resource(), "create")?;
+        }
         let options = self.write_options(&request, "CreateOptions")?;
         let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
         if reviews::is_review(self.served) {
             let asker =
                 reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
-            let answered = reviews::answer(asker, self.served, document)?;
+            let answered = reviews::answer(asker, self.served, document).await?;
             return Ok(answer::document(look.table, 201, &answered, look.form));
         }
         let outcome = verbs::create::create(self.request(&route, &options), document).await?;
@@ -211,7 +232,7 @@ impl Call<'_> {
         let content_type = request.header(CONTENT_TYPE).to_owned();
         let options = self.write_options(&request, "PatchOptions")?;
         let Arrived { route, body, .. } = request;
-        let patch = verbs::patch::Patch::of(&content_type)?;
+        let patch = verbs::patch::Patch::for_resource(self.served, &content_type)?;
         let body = read_body(body, self.core.config.limits.body).await?;
         let outcome = verbs::patch::patch(self.request(&route, &options), patch, body).await?;
         self.written(outcome, look)
@@ -225,6 +246,9 @@ impl Call<'_> {
         options: &write::Options,
     ) -> Result<(Route, Value), Status> {
         let media = document::media_of(Some(request.header(CONTENT_TYPE)))?;
+        if media == Media::Protobuf && expected.custom.is_some() {
+            return Err(document::unsupported(&["application/json", "application/yaml"]));
+        }
         let Arrived { route, body, .. } = request;
         let body = read_body(body, self.core.config.limits.body).await?;
         let document = document::read(self.registry, &body, media, expected, options.validation)?;

@@ -100,15 +100,16 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     metadata.set("creationTimestamp", created.as_str());
     let name = if name.is_empty() && request.served.is("", "limitranges") {
         // The one kind that names itself.
-        metadata.set("name", uid.as_str());
-        uid
+        let own = core.env.entropy.uuid().to_string();
+        metadata.set("name", own.as_str());
+        own
     } else {
         name
     };
     let mut review = request.review(Operation::Create, object, &Value::Null, &name);
     core.admission.mutate(&mut review, core.surroundings()).await?;
     let mut object = std::mem::take(&mut review.object);
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     rules.default(&mut object);
     check_version(&object)?;
     let also = services::allocate(request, &mut object, None)?;

@@ -118,6 +118,18 @@ pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome
     Err(modified(request))
 }
 
+/// Under which name upstream stores a resource: some have kept their first one.
+fn upstream_folder(plural: &str) -> &str {
+    match plural {
+        "replicationcontrollers" => "controllers",
+        "nodes" => "minions",
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        "ingresses" => "ingress",
+        other => other,
+    }
+}
+
 /// What a change is based on.
 enum Basis {
     Current,
@@ -138,7 +150,7 @@ fn check_preconditions(
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
              Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            request.served.plural,
+            upstream_folder(&request.served.plural),
             current.key(),
             header.uid
         );
@@ -202,11 +214,15 @@ async fn prepare(
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
     let core = request.core;
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
+    // What was posted to a subresource was admitted as such.
+    let is_admitted = change.is_ruled();
+    if is_admitted {
+        core.admission.mutate(&mut review, core.surroundings()).await?;
+    }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
     let also = services::allocate(request, &mut object, Some(old))?;
@@ -223,9 +239,19 @@ async fn prepare(
     managed::settle(old, &mut object);
     request.canonical(&mut object);
     review.object = object;
-    core.admission.validate(&mut review, core.surroundings()).await?;
+    if is_admitted {
+        core.admission.validate(&mut review, core.surroundings()).await?;
+    }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
+}
+
+/// Whether the object is stored in a version that nothing should be stored in any more: then a write that changes
+/// nothing changes that.
+fn is_outdated(request: Request<'_>) -> Result<bool, Status> {
+    let key = request.served.key(request.namespace, request.name);
+    let stored = request.served.collection()?.get(&key);
+    Ok(stored.is_some_and(|stored| request.served.is_outdated(&stored)))
 }
 
 /// Writes the result; `None` if somebody was faster.
@@ -236,7 +262,7 @@ async fn conclude(
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
-    if value == request.served.encode(old) {
+    if value == request.served.encode(old) && !is_outdated(request)? {
         return Ok(Some(current.clone()));
     }
     if request.options.dry_run {
