@@ -60,7 +60,8 @@ impl Definitions {
     /// Serves what is defined already, before anybody asks. `None` if there are no definitions at all.
     pub async fn begin(core: &Arc<Core>) -> Option<Definitions> {
         let collection = core.caches.collection(COLLECTION)?;
-        let mut task = Definitions { core: core.clone(), collection, served: BTreeMap::new(), next_number: 1 };
+        let mut task =
+            Definitions { core: core.clone(), collection, served: BTreeMap::new(), next_number: 1 };
         let snapshot = task.collection.snapshot();
         task.settle(&snapshot).await;
         Some(task)

@@ -51,7 +51,9 @@ impl Documents {
             if made.generation < registry.generation() {
                 *made = Made { generation: registry.generation(), ..Made::default() };
             }
-            if let Some(document) = made.documents.get(path).filter(|_| made.generation == registry.generation()) {
+            if let Some(document) =
+                made.documents.get(path).filter(|_| made.generation == registry.generation())
+            {
                 return Some(document.clone());
             }
         }

@@ -294,7 +294,9 @@ impl Served {
     /// Whether an entry of the collection is stored in a version that nothing is stored in any more.
     pub fn is_outdated(&self, stored: &Entry) -> bool {
         let custom = self.custom.as_ref();
-        custom.is_some_and(|custom| stored.object().header().api_version != custom.versions.stored_api_version())
+        custom.is_some_and(|custom| {
+            stored.object().header().api_version != custom.versions.stored_api_version()
+        })
     }
 
     /// Where an object stands in its collection.

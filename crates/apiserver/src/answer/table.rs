@@ -76,12 +76,7 @@ struct Columns<'a> {
     custom: &'a [custom::Column],
 }
 
-fn begin_with(
-    out: &mut Vec<u8>,
-    columns: Option<Columns<'_>>,
-    version: MetaVersion,
-    metadata: &ListMeta,
-) {
+fn begin_with(out: &mut Vec<u8>, columns: Option<Columns<'_>>, version: MetaVersion, metadata: &ListMeta) {
     out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");

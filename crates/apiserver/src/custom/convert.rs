@@ -72,7 +72,12 @@ mod tests {
             group: "g".into(),
             storage: "v2".into(),
             schemas: BTreeMap::from([
-                ("v1".into(), schema(r#"{"properties":{"spec":{"type":"object","properties":{"a":{"type":"integer"}}}}}"#)),
+                (
+                    "v1".into(),
+                    schema(
+                        r#"{"properties":{"spec":{"type":"object","properties":{"a":{"type":"integer"}}}}}"#,
+                    ),
+                ),
                 (
                     "v2".into(),
                     schema(

@@ -53,9 +53,8 @@ pub fn start(core: &Arc<Core>, name: &str) {
 
 async fn clean(core: &Arc<Core>, name: &str) -> Result<(), Status> {
     let registry = core.registry.load_full();
-    let of_definition = |served: &&Arc<Served>| {
-        served.custom.as_ref().is_some_and(|custom| custom.definition.0 == name)
-    };
+    let of_definition =
+        |served: &&Arc<Served>| served.custom.as_ref().is_some_and(|custom| custom.definition.0 == name);
     if let Some(served) = registry.all().iter().find(of_definition) {
         let told = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress");
         note(core, name, told).await?;
@@ -81,8 +80,15 @@ async fn note(core: &Arc<Core>, name: &str, told: (&str, &str, &str)) -> Result<
 async fn remove_objects(core: &Arc<Core>, served: &Arc<Served>) -> Result<(), Status> {
     let identity = Identity::server();
     let options = Options { manager: "kube-apiserver".to_owned(), ..Options::default() };
-    let request =
-        Request { core, identity: &identity, served, namespace: "", name: "", subresource: "", options: &options };
+    let request = Request {
+        core,
+        identity: &identity,
+        served,
+        namespace: "",
+        name: "",
+        subresource: "",
+        options: &options,
+    };
     let everything = list::Options::default();
     deletecollection::delete_collection(request, &everything, &delete::Options::default()).await?;
     core.catch_up().await?;
@@ -100,8 +106,15 @@ async fn release(core: &Arc<Core>, name: &str) -> Result<(), Status> {
     };
     let identity = Identity::server();
     let options = Options { manager: "kube-apiserver".to_owned(), ..Options::default() };
-    let request =
-        Request { core, identity: &identity, served, namespace: "", name, subresource: "", options: &options };
+    let request = Request {
+        core,
+        identity: &identity,
+        served,
+        namespace: "",
+        name,
+        subresource: "",
+        options: &options,
+    };
     gone_is_fine(update::change(request, &Release).await.map(|_| ()))
 }
 

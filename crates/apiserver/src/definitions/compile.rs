@@ -40,7 +40,8 @@ pub fn compile(table: &Table, source: Source<'_>, first: u64) -> Vec<Served> {
             (name_of(version), Arc::new(schema))
         })
         .collect();
-    let storage = all.iter().find(|version| version.get("storage").is_true()).map(name_of).unwrap_or_default();
+    let storage =
+        all.iter().find(|version| version.get("storage").is_true()).map(name_of).unwrap_or_default();
     let group = SmolStr::new(spec.get("group").str_or_empty());
     let versions = Arc::new(Versions { group, storage, schemas });
     let Some(metadata) = metadata_schema(table) else { return Vec::new() };

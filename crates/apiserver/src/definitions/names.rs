@@ -111,13 +111,21 @@ mod tests {
         taken.add(&first);
         let cases = [
             (names("others", &["o"], "Other"), Value::Null, None),
-            (names("things", &[], "Other"), Value::Null, Some(("PluralConflict", "\"things\" is already in use"))),
+            (
+                names("things", &[], "Other"),
+                Value::Null,
+                Some(("PluralConflict", "\"things\" is already in use")),
+            ),
             (
                 names("others", &["tg", "thing"], "Other"),
                 Value::Null,
                 Some(("ShortNamesConflict", "[\"tg\" is already in use, \"thing\" is already in use]")),
             ),
-            (names("others", &[], "Thing"), Value::Null, Some(("ListKindConflict", "\"ThingList\" is already in use"))),
+            (
+                names("others", &[], "Thing"),
+                Value::Null,
+                Some(("ListKindConflict", "\"ThingList\" is already in use")),
+            ),
             (first.clone(), first.clone(), None),
         ];
         for (asked, own, expected) in cases {

@@ -41,12 +41,35 @@ mod tests {
 
     #[test]
     fn stable_versions_come_first_and_odd_ones_last() {
-        let mut versions =
-            vec!["foo1", "v1alpha1", "v10", "v1beta1", "v2", "v11beta2", "v1", "v3beta1", "bar", "v12alpha1", "v10beta3"];
+        let mut versions = vec![
+            "foo1",
+            "v1alpha1",
+            "v10",
+            "v1beta1",
+            "v2",
+            "v11beta2",
+            "v1",
+            "v3beta1",
+            "bar",
+            "v12alpha1",
+            "v10beta3",
+        ];
         versions.sort_by_key(|version| precedence(version));
         assert_eq!(
             versions,
-            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v1beta1", "v12alpha1", "v1alpha1", "bar", "foo1"]
+            [
+                "v10",
+                "v2",
+                "v1",
+                "v11beta2",
+                "v10beta3",
+                "v3beta1",
+                "v1beta1",
+                "v12alpha1",
+                "v1alpha1",
+                "bar",
+                "foo1"
+            ]
         );
     }
 }

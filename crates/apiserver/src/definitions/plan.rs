@@ -32,7 +32,8 @@ pub struct Plan {
 /// Plans for all definitions, which come by name.
 pub fn plan(definitions: &[Value], now_secs: i64) -> Vec<Plan> {
     let mut taken: BTreeMap<&str, Taken> = BTreeMap::new();
-    let group_of = |definition: &'_ Value| -> SmolStr { definition.at(&["spec", "group"]).str_or_empty().into() };
+    let group_of =
+        |definition: &'_ Value| -> SmolStr { definition.at(&["spec", "group"]).str_or_empty().into() };
     for definition in definitions {
         let group = definition.at(&["spec", "group"]).str_or_empty();
         taken.entry(group).or_default().add(definition.at(&["status", "acceptedNames"]));
@@ -169,10 +170,14 @@ mod tests {
     fn free_names_are_accepted_and_served() {
         let plans = plan(&[definition("things", "Thing")], 60);
         let status = plans[0].status.as_ref().expect("there is news");
-        let told = |kind: &str, state: &str, reason: &str| (kind.to_owned(), state.to_owned(), reason.to_owned());
+        let told =
+            |kind: &str, state: &str, reason: &str| (kind.to_owned(), state.to_owned(), reason.to_owned());
         assert_eq!(
             conditions(status),
-            [told("NamesAccepted", "True", "NoConflicts"), told("Established", "True", "InitialNamesAccepted")]
+            [
+                told("NamesAccepted", "True", "NoConflicts"),
+                told("Established", "True", "InitialNamesAccepted")
+            ]
         );
         assert!(plans[0].serve);
         let mut settled = definition("things", "Thing");

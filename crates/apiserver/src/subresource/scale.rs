@@ -13,11 +13,11 @@ use machinery::{Status, Value};
 
 use crate::answer::objects::{Look, in_form};
 use crate::answer::{self, table};
+use crate::custom::Custom;
 use crate::document::Expected;
 use crate::handler::objects::Call;
 use crate::handler::{Arrived, read_body};
 use crate::http::Response;
-use crate::custom::Custom;
 use crate::http::accept::Shape;
 use crate::managed;
 use crate::registry::{Served, method_not_allowed, no_such_resource};
