@@ -43,6 +43,16 @@ e2e: build ## Only the end-to-end run: a real cluster, real containers, the real
 compat: build ## Replay recorded conversations with the reference API server, if they are here (COMPAT=folder)
 	@scripts/compat
 
+.PHONY: conformance
+conformance: build ## Run the official conformance suite, if it is given (E2E=file IMAGES=folder FOCUS= SKIP=)
+	@scripts/setup test
+	@E2E="$(E2E)" IMAGES="$(IMAGES)" FOCUS="$(FOCUS)" SKIP="$(SKIP)" tests/conformance/run
+
+.PHONY: test-images
+test-images: ## Make those images of the conformance suite that Debian packages can make (E2E=file)
+	@scripts/setup test
+	@E2E="$(E2E)" OUT="$(OUT)" tests/images/suite
+
 .PHONY: bench
 bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
 	@set -e; for what in startup idle store network objects; do \

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Writes an image archive (docker save's form) that holds Debian's static busybox: busybox.py FILE NAME:TAG"""
+"""Writes an image archive (docker save's form) that holds Debian's static busybox.
+
+busybox.py FILE NAME:TAG [--command WORD ...] [--user ID]
+"""
+import argparse
 import hashlib
 import io
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 
 
@@ -31,12 +34,18 @@ def layer(busybox):
 
 
 def main():
-    path, name = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file")
+    parser.add_argument("name")
+    parser.add_argument("--command", action="append", default=[])
+    parser.add_argument("--user", default="")
+    options = parser.parse_args()
+    path, name = options.file, options.name
     content = layer(shutil.which("busybox") or "/bin/busybox")
     config = json.dumps({
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+        "config": {"Env": ["PATH=/bin"], "Cmd": options.command or ["sh"], "User": options.user},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]},
         "history": [{}],
     }).encode()

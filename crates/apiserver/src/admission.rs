@@ -2,16 +2,24 @@
 //!
 //! Every plugin that changes objects runs before any that only checks them, as upstream's do.
 
+mod certificates;
 mod default_class;
 mod escalation;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
+mod pod_resize;
+pub mod pod_security;
+mod pod_topology;
 mod priority;
 mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
 mod tolerations;
+mod volume_resize;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +27,7 @@ use std::sync::Arc;
 
 use machinery::{Status, Value};
 
+use crate::authz::Union;
 use crate::authz::rbac::Rbac;
 use crate::cache::Caches;
 use crate::identity::Identity;
@@ -33,6 +42,17 @@ pub enum Operation {
     Update,
     /// A deletion.
     Delete,
+}
+
+impl Operation {
+    /// Its name, as configuration and error texts know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+        }
+    }
 }
 
 /// A write that is to be admitted.
@@ -56,6 +76,15 @@ pub struct Review<'a> {
     pub old: &'a Value,
     /// What the writer will be told beside the answer.
     pub warnings: Vec<String>,
+    /// What the audit log will say of it.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Review<'_> {
+    /// Notes something for the audit log.
+    pub fn note(&mut self, key: &str, text: impl Into<String>) {
+        self.annotations.insert(key.to_owned(), text.into());
+    }
 }
 
 /// What plugins may look at.
@@ -101,19 +130,30 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Those that are on by default.
-    pub fn new(roles: &Arc<Rbac>) -> Chain {
+    /// Those that are on by default, and NodeRestriction, without which every node could do everything.
+    pub fn new(roles: &Arc<Rbac>, authorizer: &Arc<Union>, pods: pod_security::Settings) -> Chain {
+        let authorizer = || authorizer.clone();
         Chain {
             plugins: vec![
                 Box::new(namespace_lifecycle::NamespaceLifecycle),
+                Box::new(limit_ranger::LimitRanger),
                 Box::new(service_account::ServiceAccount),
+                Box::new(node_restriction::NodeRestriction { authorizer: authorizer() }),
                 Box::new(taint_nodes::TaintNodes),
+                Box::new(pod_security::PodSecurity::new(pods)),
                 Box::new(priority::Priority),
                 Box::new(tolerations::DefaultTolerations),
-                Box::new(storage_protection::StorageProtection),
-                Box::new(runtime_class::RuntimeClass),
                 Box::new(default_class::DefaultStorageClass),
+                Box::new(storage_protection::StorageProtection),
+                Box::new(volume_resize::PersistentVolumeClaimResize),
+                Box::new(runtime_class::RuntimeClass),
+                Box::new(certificates::CertificateApproval { authorizer: authorizer() }),
+                Box::new(certificates::CertificateSigning { authorizer: authorizer() }),
+                Box::new(certificates::CertificateSubjectRestriction),
                 Box::new(default_class::DefaultIngressClass),
+                Box::new(pod_topology::PodTopologyLabels),
+                Box::new(pod_resize::NodeDeclaredFeatureValidator),
+                Box::new(pod_resize::PodResizeValidator),
                 Box::new(escalation::Escalation::new(roles)),
             ],
         }
@@ -143,3 +183,6 @@ impl Chain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

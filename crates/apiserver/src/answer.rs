@@ -52,6 +52,13 @@ pub fn failure(table: &Table, status: &Status, form: Form) -> Response {
     response
 }
 
+/// 429 in upstream's words: plain text, for it is said before anything is known of the request's form.
+pub fn too_many_requests() -> Response {
+    let mut response = text(429, "Too many requests, please try again later.\n");
+    response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(1));
+    response
+}
+
 /// A document that is no object of a resource: a `Status`, a review, discovery.
 pub fn document(table: &Table, code: u16, document: &Value, form: Form) -> Response {
     match encode(table, document, form) {

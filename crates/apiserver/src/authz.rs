@@ -7,6 +7,7 @@ pub(crate) mod rules;
 
 use std::sync::Arc;
 
+use machinery::selector::{FieldSelector, LabelSelector};
 use machinery::status::GroupName;
 use machinery::{Reason, Status};
 
@@ -35,6 +36,48 @@ pub struct Attributes<'a> {
     pub namespace: &'a str,
     /// The object's name.
     pub name: &'a str,
+    /// What a list, a watch or a mass deletion is narrowed to.
+    pub selectors: Option<&'a Selectors>,
+}
+
+/// Which objects of a collection somebody means. What is malformed narrows nothing.
+#[derive(Clone, Debug)]
+pub struct Selectors {
+    /// By their fields.
+    pub fields: FieldSelector,
+    /// By their labels.
+    pub labels: LabelSelector,
+}
+
+impl Selectors {
+    /// From the texts of a request; `None` if they are empty.
+    pub fn read(fields: &str, labels: &str) -> Option<Selectors> {
+        if fields.is_empty() && labels.is_empty() {
+            return None;
+        }
+        Some(Selectors {
+            fields: FieldSelector::parse(fields).unwrap_or_default(),
+            labels: LabelSelector::parse(labels).unwrap_or_else(|_| LabelSelector::everything()),
+        })
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// Something done to a resource of the cluster: whatever else is known of it is set afterwards.
+    pub fn of_resource(identity: &'a Identity, verb: &'a str, resource: GroupName<'a>) -> Attributes<'a> {
+        Attributes {
+            identity,
+            verb,
+            is_resource: true,
+            path: "",
+            group: resource.group,
+            resource: resource.name,
+            subresource: "",
+            namespace: "",
+            name: "",
+            selectors: None,
+        }
+    }
 }
 
 /// What an authorizer says.
@@ -42,6 +85,8 @@ pub struct Attributes<'a> {
 pub enum Decision {
     /// Yes; the reason may be empty.
     Allow(String),
+    /// No, whatever others say; the reason may be empty.
+    Deny(String),
     /// Not mine to decide; the reason may be empty.
     NoOpinion(String),
 }
@@ -75,32 +120,34 @@ impl Authorizer for Masters {
 #[derive(Debug, Default)]
 pub struct Union {
     /// In order.
-    pub members: Vec<Box<dyn Authorizer>>,
+    pub members: Vec<Member>,
+}
+
+/// One of several authorizers.
+#[derive(Debug)]
+pub enum Member {
+    /// It knows by itself.
+    Here(Box<dyn Authorizer>),
 }
 
 impl Union {
     /// Those of every server: masters, nodes, and then the roles.
     pub fn new(caches: &Caches, roles: &Arc<rbac::Rbac>) -> Union {
+        let here = |authorizer: Box<dyn Authorizer>| Member::Here(authorizer);
         Union {
-            members: vec![Box::new(Masters), Box::new(node::Nodes::new(caches)), Box::new(roles.clone())],
+            members: vec![
+                here(Box::new(Masters)),
+                here(Box::new(node::Nodes::new(caches))),
+                here(Box::new(roles.clone())),
+            ],
         }
     }
-}
 
-impl<T: Authorizer> Authorizer for Arc<T> {
-    fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        (**self).authorize(attributes)
-    }
-
-    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
-        (**self).rules_for(identity, namespace)
-    }
-}
-
-impl Authorizer for Union {
-    fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+    /// May this be done?
+    pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
         let mut reasons: Vec<String> = Vec::new();
         for member in &self.members {
+            let Member::Here(member) = member;
             match member.authorize(attributes) {
                 Decision::NoOpinion(reason) => {
                     if !reason.is_empty() {
@@ -113,9 +160,19 @@ impl Authorizer for Union {
         Decision::NoOpinion(reasons.join("\n"))
     }
 
-    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
+    /// Asks, and says no in upstream's words.
+    pub async fn check(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        match self.authorize(attributes).await {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(attributes, &reason)),
+        }
+    }
+
+    /// All rules that members know of and that hold for somebody in a namespace.
+    pub fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
         let mut all = Granted::default();
         for member in &self.members {
+            let Member::Here(member) = member;
             let granted = member.rules_for(identity, namespace);
             all.rules.extend(granted.rules);
             all.errors.extend(granted.errors);
@@ -124,13 +181,14 @@ impl Authorizer for Union {
     }
 }
 
-/// Asks, and says no in upstream's words.
-pub fn check(authorizer: &dyn Authorizer, attributes: &Attributes<'_>) -> Result<(), Status> {
-    let reason = match authorizer.authorize(attributes) {
-        Decision::Allow(_) => return Ok(()),
-        Decision::NoOpinion(reason) => reason,
-    };
-    Err(forbidden(attributes, &reason))
+impl<T: Authorizer> Authorizer for Arc<T> {
+    fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+        (**self).authorize(attributes)
+    }
+
+    fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
+        (**self).rules_for(identity, namespace)
+    }
 }
 
 /// 403, with who may not do what.
@@ -206,6 +264,8 @@ pub(crate) mod tests {
                 "scheduling.k8s.io/priorityclasses",
                 "storage.k8s.io/storageclasses",
                 "networking.k8s.io/ingressclasses",
+                "resource.k8s.io/resourceslices",
+                "core/limitranges",
                 "rbac.authorization.k8s.io/clusterroles",
                 "rbac.authorization.k8s.io/roles",
                 "rbac.authorization.k8s.io/clusterrolebindings",
@@ -248,28 +308,47 @@ pub(crate) mod tests {
             subresource: "",
             namespace: "",
             name: "",
+            selectors: None,
         }
     }
 
-    #[test]
-    fn who_may_not_is_told_so_in_upstreams_words() {
+    /// Masters and nobody else.
+    pub(crate) fn masters() -> Union {
+        Union { members: vec![Member::Here(Box::new(Masters))] }
+    }
+
+    #[tokio::test]
+    async fn who_may_not_is_told_so_in_upstreams_words() {
         let nobody = Identity::new("nobody", &[]);
-        let status = check(&Masters, &attributes(&nobody)).unwrap_err();
+        let status = masters().check(&attributes(&nobody)).await.unwrap_err();
         assert_eq!(
             status.message,
             "deployments.apps is forbidden: User \"nobody\" cannot list resource \"deployments\" in API group \
              \"apps\" at the cluster scope"
         );
         let path = Attributes { is_resource: false, verb: "get", path: "/metrics", ..attributes(&nobody) };
-        let status = check(&Masters, &path).unwrap_err();
+        let status = masters().check(&path).await.unwrap_err();
         assert_eq!(status.message, "forbidden: User \"nobody\" cannot get path \"/metrics\"");
     }
 
-    #[test]
-    fn the_first_opinion_counts() {
+    /// Refuses everybody.
+    #[derive(Debug)]
+    struct Refuses;
+
+    impl Authorizer for Refuses {
+        fn authorize(&self, _: &Attributes<'_>) -> Decision {
+            Decision::Deny("closed today".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_opinion_counts() {
         let admin = Identity::new("admin", &[MASTERS]);
-        let union = Union { members: vec![Box::new(Masters) as Box<dyn Authorizer>] };
-        assert!(check(&union, &attributes(&admin)).is_ok());
-        assert!(check(&Union::default(), &attributes(&admin)).is_err());
+        assert!(masters().check(&attributes(&admin)).await.is_ok());
+        assert!(Union::default().check(&attributes(&admin)).await.is_err());
+        let mut closed = masters();
+        closed.members.insert(0, Member::Here(Box::new(Refuses)));
+        let status = closed.check(&attributes(&admin)).await.unwrap_err();
+        assert!(status.message.ends_with("at the cluster scope: closed today"), "{}", status.message);
     }
 }

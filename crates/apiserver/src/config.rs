@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::admission::pod_security;
 use crate::identity::Identity;
 
 /// A certificate chain and its private key, as PEM.
@@ -54,6 +55,8 @@ impl std::fmt::Debug for KnownToken {
 pub struct Limits {
     /// Connections at one time: beyond it new ones wait to be accepted.
     pub connections: usize,
+    /// Requests carried out at one time; beyond it they wait for their turn. Watches count while they begin.
+    pub requests: u32,
     /// Bytes of a request's body: 413 beyond it.
     pub body: usize,
     /// Bytes of a request's headers.
@@ -70,6 +73,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 20_000,
+            requests: 600,
             body: 3 << 20,
             headers: 1 << 20,
             request: Duration::from_secs(60),
@@ -106,6 +110,8 @@ pub struct Config {
     pub kubelet_client: KeyPair,
     /// The CA of the kubelets' serving certificates, as PEM.
     pub kubelet_ca: Vec<u8>,
+    /// Which pod security standards hold where namespaces say nothing.
+    pub pod_security: pod_security::Settings,
     /// The limits.
     pub limits: Limits,
 }
@@ -128,6 +134,7 @@ impl Config {
             advertise: listen.ip(),
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
+            pod_security: pod_security::Settings::default(),
             limits: Limits::default(),
         }
     }

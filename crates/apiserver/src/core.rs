@@ -10,13 +10,15 @@ use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
 use crate::authn::Authenticator;
-use crate::authz::Authorizer;
+use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::openapi;
+use crate::quota::Turns;
 use crate::registry::Registry;
 use crate::tokens::Keys;
 
@@ -38,9 +40,13 @@ pub struct Core {
     /// The keys of service-account tokens.
     pub tokens: Keys,
     /// What they may do.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// Who charges a namespace's quotas.
+    pub quotas: Turns,
+    /// When it is their turn.
+    pub flow: Arc<FlowControl>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
     /// What can be called, in OpenAPI's words.

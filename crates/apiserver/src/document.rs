@@ -44,6 +44,8 @@ pub struct Expected<'a> {
     pub kind: &'a str,
     /// What it looks like.
     pub schema: &'a Schema,
+    /// Older names of the group and version under which the same documents are still taken.
+    pub aliases: &'a [&'a str],
 }
 
 impl<'a> Expected<'a> {
@@ -54,6 +56,7 @@ impl<'a> Expected<'a> {
             version: &served.version,
             kind: &served.kind,
             schema: &served.schema,
+            aliases: &[],
         }
     }
 
@@ -162,7 +165,8 @@ impl Reader<'_> {
         let kind = if found.kind.is_empty() { expected.kind } else { &found.kind };
         let of =
             if found.api_version.is_empty() { expected.api_version() } else { found.api_version.to_string() };
-        if kind == expected.kind && of == expected.api_version() {
+        let is_alias = || expected.aliases.contains(&of.as_str());
+        if kind == expected.kind && (of == expected.api_version() || is_alias()) {
             return Ok(expected.schema.clone());
         }
         let table = self.registry.table();
@@ -184,11 +188,12 @@ impl Reader<'_> {
             let (kind, version) = self.named(found);
             return Err(self.cannot_be_handled(&kind, &version, &not_convertible(&version, &kind, expected)));
         }
-        if !found.api_version.is_empty() && found.api_version != expected.api_version() {
+        let own = expected.api_version();
+        let known = found.api_version == own || expected.aliases.contains(&found.api_version.as_str());
+        if !found.api_version.is_empty() && !known {
             return Err(Status::bad_request(format!(
                 "the API version in the data ({}) does not match the expected API version ({})",
-                found.api_version,
-                expected.api_version()
+                found.api_version, own
             )));
         }
         Ok(())

@@ -14,8 +14,9 @@ use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
 use crate::answer;
-use crate::authz::{self, Attributes};
+use crate::authz::{Attributes, Selectors};
 use crate::core::Core;
+use crate::flow::{self, Seat};
 use crate::http::accept::{self, DOCUMENTS, Form};
 use crate::http::listener::{Handler, Peer};
 use crate::http::{Response, compress};
@@ -69,10 +70,15 @@ impl Requests {
             Ok(limit) => limit,
             Err(status) => return self.failure(&status, form),
         };
+        let streams = objects::is_stream(&request.route);
+        let seat = match self.enter(&identity, &request, limit / flow::WAITING_PART).await {
+            Ok(seat) => seat,
+            Err(response) => return response,
+        };
         let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
-        let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
+        let lasting = request.route.verb == "watch" || streams;
         let answered = self.dispatch(identity, request, form);
-        let response = if lasting {
+        let mut response = if lasting {
             answered.await
         } else {
             match self.core.env.clock.timeout(limit, answered).await {
@@ -80,7 +86,32 @@ impl Requests {
                 None => return self.failure(&timed_out(limit), form),
             }
         };
+        if let Some(seat) = seat {
+            seat.headers.add_to(response.headers_mut());
+        }
         if zipped && !lasting { compress::compress(response) } else { response }
+    }
+
+    /// Waits until it is the request's turn; 429 if that takes too long or too many wait already.
+    async fn enter(
+        &self,
+        identity: &Identity,
+        request: &Arrived,
+        patience: Duration,
+    ) -> Result<Option<Seat>, Response> {
+        // What lasts as long as its sender likes would never give its seat back.
+        if objects::is_stream(&request.route) {
+            return Ok(None);
+        }
+        let asked = (&request.route, &request.query);
+        match self.core.flow.enter(&self.core, identity, asked, patience).await {
+            Ok(seat) => Ok(Some(seat)),
+            Err(headers) => {
+                let mut response = answer::too_many_requests();
+                headers.add_to(response.headers_mut());
+                Err(response)
+            }
+        }
     }
 
     async fn identify(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, Status> {
@@ -95,7 +126,7 @@ impl Requests {
             }
             Err(()) => return Err(Status::unauthorized()),
         };
-        impersonate::impersonate(self.core.authorizer.as_ref(), identity, &request.headers)
+        impersonate::impersonate(&self.core.authorizer, identity, &request.headers).await
     }
 
     /// How long the request may take.
@@ -111,7 +142,7 @@ impl Requests {
     }
 
     async fn dispatch(&self, identity: Arc<Identity>, request: Arrived, form: Form) -> Response {
-        if let Err(status) = self.authorize(&identity, &request.route) {
+        if let Err(status) = self.authorize(&identity, &request).await {
             return self.failure(&status, form);
         }
         if request.route.is_resource {
@@ -128,7 +159,13 @@ impl Requests {
         answer::failure(self.core.registry.load().table(), status, form)
     }
 
-    fn authorize(&self, identity: &Identity, route: &Route) -> Result<(), Status> {
+    async fn authorize(&self, identity: &Identity, request: &Arrived) -> Result<(), Status> {
+        let Arrived { route, query, .. } = request;
+        let selectors = if matches!(route.verb.as_str(), "list" | "watch" | "deletecollection") {
+            Selectors::read(query.text("fieldSelector"), query.text("labelSelector"))
+        } else {
+            None
+        };
         let attributes = Attributes {
             identity,
             verb: &route.verb,
@@ -139,8 +176,9 @@ impl Requests {
             subresource: &route.subresource,
             namespace: &route.namespace,
             name: &route.name,
+            selectors: selectors.as_ref(),
         };
-        authz::check(self.core.authorizer.as_ref(), &attributes)
+        self.core.authorizer.check(&attributes).await
     }
 }
 

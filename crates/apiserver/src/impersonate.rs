@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use machinery::Status;
 
-use crate::authz::{self, Attributes, Authorizer};
+use crate::authz::{Attributes, Union};
 use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
 use crate::query::percent_decode;
 
@@ -17,8 +17,8 @@ const EXTRA: &str = "impersonate-extra-";
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// The identity that a request acts with: its own, or the one its headers ask for.
-pub fn impersonate(
-    authorizer: &dyn Authorizer,
+pub async fn impersonate(
+    authorizer: &Union,
     own: Arc<Identity>,
     headers: &HeaderMap,
 ) -> Result<Arc<Identity>, Status> {
@@ -36,27 +36,29 @@ pub fn impersonate(
         subresource: "",
         namespace: "",
         name: &wanted.name,
+        selectors: None,
     };
     match service_account(&wanted.name) {
         Some((namespace, name)) => {
             let account = Attributes { resource: "serviceaccounts", namespace, name, ..attributes };
-            authz::check(authorizer, &account)?;
+            authorizer.check(&account).await?;
         }
-        None => authz::check(authorizer, &attributes)?,
+        None => authorizer.check(&attributes).await?,
     }
     for group in &wanted.groups {
-        authz::check(authorizer, &Attributes { resource: "groups", name: group, ..attributes })?;
+        authorizer.check(&Attributes { resource: "groups", name: group, ..attributes }).await?;
     }
     let authentication = Attributes { group: "authentication.k8s.io", ..attributes };
     for (key, values) in &wanted.extra {
         for value in values {
             let extra =
                 Attributes { resource: "userextras", subresource: key, name: value, ..authentication };
-            authz::check(authorizer, &extra)?;
+            authorizer.check(&extra).await?;
         }
     }
     if !wanted.uid.is_empty() {
-        authz::check(authorizer, &Attributes { resource: "uids", name: &wanted.uid, ..authentication })?;
+        let uid = Attributes { resource: "uids", name: &wanted.uid, ..authentication };
+        authorizer.check(&uid).await?;
     }
     Ok(Arc::new(complete(wanted)))
 }
@@ -128,7 +130,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::authz::Masters;
+    use crate::authz::tests::masters;
     use crate::identity::MASTERS;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -139,31 +141,33 @@ mod tests {
         headers
     }
 
-    #[test]
-    fn who_may_acts_as_another() {
+    #[tokio::test]
+    async fn who_may_acts_as_another() {
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
         let asked =
             headers(&[(USER, "alice"), (GROUP, "g1"), (GROUP, "g2"), ("impersonate-extra-a%2fb", "x")]);
-        let alice = impersonate(&Masters, admin.clone(), &asked).unwrap();
+        let alice = impersonate(&masters(), admin.clone(), &asked).await.unwrap();
         assert_eq!(alice.name, "alice");
         assert_eq!(alice.groups, ["g1", "g2", AUTHENTICATED]);
         assert_eq!(alice.extra["a/b"], ["x"]);
         let account =
-            impersonate(&Masters, admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")])).unwrap();
+            impersonate(&masters(), admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")]))
+                .await
+                .unwrap();
         assert!(account.is_in("system:serviceaccounts:n"));
-        assert_eq!(impersonate(&Masters, admin.clone(), &HeaderMap::new()).unwrap(), admin);
+        assert_eq!(impersonate(&masters(), admin.clone(), &HeaderMap::new()).await.unwrap(), admin);
     }
 
-    #[test]
-    fn who_may_not_is_refused() {
+    #[tokio::test]
+    async fn who_may_not_is_refused() {
         let nobody = Arc::new(Identity::new("nobody", &[]));
-        let status = impersonate(&Masters, nobody, &headers(&[(USER, "alice")])).unwrap_err();
+        let status = impersonate(&masters(), nobody, &headers(&[(USER, "alice")])).await.unwrap_err();
         assert_eq!(
             status.message,
             "users \"alice\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at \
              the cluster scope"
         );
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
-        assert_eq!(impersonate(&Masters, admin, &headers(&[(GROUP, "g")])).unwrap_err().code, 400);
+        assert_eq!(impersonate(&masters(), admin, &headers(&[(GROUP, "g")])).await.unwrap_err().code, 400);
     }
 }

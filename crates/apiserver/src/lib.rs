@@ -4,7 +4,7 @@
 //! who are you, may you, document, defaults, admission, the kind's rules, encoded once, store, watch cache, everyone who
 //! watches. A read never goes past the watch cache.
 
-mod admission;
+pub mod admission;
 mod answer;
 mod authn;
 mod authz;
@@ -15,6 +15,7 @@ mod convert;
 mod core;
 mod discovery;
 mod document;
+mod flow;
 mod handler;
 mod health;
 mod http;
@@ -26,6 +27,7 @@ mod metrics;
 mod openapi;
 mod owners;
 mod query;
+mod quota;
 mod registry;
 mod reviews;
 mod route;
@@ -101,7 +103,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let addr = listener.local_addr().map_err(unavailable)?;
     let limits = config.limits;
+    let pod_security = config.pod_security.clone();
     let policy = authz::rbac::Rbac::new(&caches);
+    let authorizer = Arc::new(authz::Union::new(&caches, &policy));
     let core = Arc::new(Core {
         address: addr,
         config,
@@ -112,12 +116,15 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         kubelets,
         tokens,
         openapi: openapi::Documents::default(),
-        authorizer: Arc::new(authz::Union::new(&caches, &policy)),
-        admission: admission::Chain::new(&policy),
+        admission: admission::Chain::new(&policy, &authorizer, pod_security),
+        authorizer,
+        quotas: quota::Turns::default(),
+        flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
     });
     core.health.reached(Phase::Cached);
+    flow::start(&core);
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);

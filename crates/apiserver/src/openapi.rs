@@ -1,5 +1,5 @@
-//! OpenAPI v3, as the table of kinds generates it: one document for each group and version, made when it is first asked
-//! for.
+//! OpenAPI as the table of kinds generates it: version 2 in one document, version 3 in one for each group and version.
+//! Documents are made when they are first asked for.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::openapi;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, Response as HttpResponse};
 use machinery::{Status, Value};
 
@@ -17,7 +17,12 @@ use crate::handler::Arrived;
 use crate::http::{Body, Response};
 use crate::registry::Registry;
 
-/// Documents that were asked for, by path below `/openapi/v3/`.
+/// The document of version 2.
+const TWO: &str = "v2";
+/// Below this are the documents of version 3.
+const THREE: &str = "v3/";
+
+/// Documents that were asked for, by path below `/openapi/`.
 #[derive(Debug, Default)]
 pub struct Documents {
     made: Mutex<BTreeMap<String, Arc<Document>>>,
@@ -26,7 +31,8 @@ pub struct Documents {
 /// A document and what tells its versions apart.
 #[derive(Debug)]
 struct Document {
-    body: Bytes,
+    json: Bytes,
+    message: Bytes,
     hash: String,
 }
 
@@ -37,24 +43,26 @@ impl Documents {
             return Some(document.clone());
         }
         let value = make(registry, path)?;
-        let document = Arc::new(Document::new(&value));
+        let message = if path == TWO { openapi::encode_v2(&value) } else { openapi::encode_v3(&value) };
+        let document = Arc::new(Document::new(&value, message));
         lock().insert(path.to_owned(), document.clone());
         Some(document)
     }
 }
 
 impl Document {
-    fn new(value: &Value) -> Document {
-        let body = Bytes::from(machinery::json::to_vec(value));
+    fn new(value: &Value, message: Vec<u8>) -> Document {
+        let json = Bytes::from(machinery::json::to_vec(value));
         let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        Document { body, hash: format!("{:016X}", hasher.finish()) }
+        json.hash(&mut hasher);
+        Document { json, message: Bytes::from(message), hash: format!("{:016X}", hasher.finish()) }
     }
 }
 
-/// The paths that have a document: `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`…
+/// The paths that have a document of version 3: `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`…
 fn paths(registry: &Registry) -> Vec<String> {
-    let mut paths = vec!["api".to_owned(), "apis".to_owned()];
+    let fixed = ["api", "apis", "version", "openid/v1/jwks", ".well-known/openid-configuration"];
+    let mut paths: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
     for served in registry.all() {
         if served.group.is_empty() {
             paths.push(format!("api/{}", served.version));
@@ -74,33 +82,37 @@ fn make(registry: &Registry, path: &str) -> Option<Value> {
         table.group_versions().iter().find(|known| known.group == group && known.version == version)
     };
     let served = |group: &str| registry.all().iter().any(|served| served.group == group);
+    let Some(path) = path.strip_prefix(THREE) else { return Some(openapi::v2(table)) };
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api"] => Some(openapi::v3_group(table, "")),
         ["apis"] => Some(openapi::v3_groups(table)),
         ["api", version] => Some(openapi::v3(table, of("", version)?)),
         ["apis", group] if served(group) => Some(openapi::v3_group(table, group)),
         ["apis", group, version] if served(group) => Some(openapi::v3(table, of(group, version)?)),
-        _ => None,
+        _ => openapi::v3_extra(table, path),
     }
 }
 
 /// Answers a request below `/openapi`; `None` where there is nothing.
 pub fn answer(core: &Core, request: &Arrived) -> Option<Result<Response, Status>> {
     let registry = core.registry.load();
-    let path = request.route.path.trim_end_matches('/');
-    let path = path.strip_prefix("/openapi/v3")?.trim_start_matches('/');
-    if path.is_empty() {
+    let path = request.route.path.trim_end_matches('/').strip_prefix("/openapi/")?;
+    if path == "v3" {
         return Some(Ok(root(core, &registry)));
     }
-    let document = core.openapi.get(&registry, path)?;
-    Some(Ok(serve(&document, request)))
+    if path != TWO && !path.starts_with(THREE) {
+        return None;
+    }
+    // What is nowhere is answered without a word, as upstream does.
+    let document = core.openapi.get(&registry, path);
+    Some(Ok(document.map_or_else(|| bare(404), |document| serve(&document, path, request))))
 }
 
 /// The list of documents, each with the hash of what it holds.
 fn root(core: &Core, registry: &Registry) -> Response {
     let mut listed = Value::object();
     for path in paths(registry) {
-        let Some(document) = core.openapi.get(registry, &path) else { continue };
+        let Some(document) = core.openapi.get(registry, &format!("{THREE}{path}")) else { continue };
         let url = format!("/openapi/v3/{path}?hash={}", document.hash);
         listed.set(&path, Value::from([("serverRelativeURL", Value::from(url))]));
     }
@@ -108,21 +120,81 @@ fn root(core: &Core, registry: &Registry) -> Response {
     answer::respond(200, "text/plain; charset=utf-8", body)
 }
 
-fn serve(document: &Document, request: &Arrived) -> Response {
+/// An answer without a body.
+fn bare(code: u16) -> Response {
+    let mut response = answer::respond(code, "text/plain", Body::empty());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
+/// The form in which a client takes a document: its media type and whether that is protobuf; `None` if it takes neither.
+fn form(path: &str, accept: &str) -> Option<(&'static str, bool)> {
+    const JSON: (&str, bool) = ("application/json", false);
+    let (name, message) = match path {
+        TWO => {
+            ("com.github.proto-openapi.spec.v2", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+        }
+        _ => {
+            ("com.github.proto-openapi.spec.v3", "application/com.github.proto-openapi.spec.v3.v1.0+protobuf")
+        }
+    };
+    if accept.trim().is_empty() {
+        return Some(JSON);
+    }
+    accept.split(',').find_map(|range| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        let kind = range.strip_prefix("application/").and_then(|kind| kind.strip_prefix(name));
+        match (range, kind) {
+            ("*/*" | "application/*" | "application/json", _) => Some(JSON),
+            (_, Some(".v1.0+protobuf" | "@v1.0+protobuf")) => Some((message, true)),
+            _ => None,
+        }
+    })
+}
+
+fn serve(document: &Document, path: &str, request: &Arrived) -> Response {
+    let accept = request.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let Some((media, is_message)) = form(path, &accept.collect::<Vec<_>>().join(",")) else {
+        return bare(406);
+    };
     let tag = format!("\"{}\"", document.hash);
     let known = request.headers.get_all(IF_NONE_MATCH).iter().any(|value| value.as_bytes() == tag.as_bytes());
-    let mut response: HttpResponse<Body> = if known {
-        answer::respond(304, "application/json", Body::empty())
-    } else {
-        answer::respond(200, "application/json", document.body.clone())
-    };
+    let body = if is_message { &document.message } else { &document.json };
+    let mut response: HttpResponse<Body> =
+        if known { bare(304) } else { answer::respond(200, media, body.clone()) };
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
+        headers.insert(ETAG, tag);
     }
     // A document that is asked for by its hash never changes.
     if request.query.text("hash") == document.hash {
-        let ever = HeaderValue::from_static("public, immutable");
-        response.headers_mut().insert(CACHE_CONTROL, ever);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_the_form_they_take() {
+        let two = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        for (accept, media) in [
+            ("", Some("application/json")),
+            ("*/*", Some("application/json")),
+            ("application/json;q=0.9, */*", Some("application/json")),
+            (two, Some(two)),
+            ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", Some(two)),
+            (
+                "text/html, application/com.github.proto-openapi.spec.v2@v1.0+protobuf,application/json",
+                Some(two),
+            ),
+            ("application/com.github.proto-openapi.spec.v3.v1.0+protobuf", None),
+            ("text/html", None),
+        ] {
+            assert_eq!(form(TWO, accept).map(|(media, _)| media), media, "{accept}");
+        }
+    }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use machinery::field::{Error, Path};
+use machinery::selector::{FieldSelector, LabelSelector, Operator, Requirement};
 use machinery::status::GroupName;
 use machinery::time::Timestamp;
 use machinery::{Status, Value};
 
 use crate::authz::rules::Rule;
-use crate::authz::{Attributes, Decision};
+use crate::authz::{Attributes, Decision, Selectors};
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::registry::Served;
@@ -34,7 +35,7 @@ pub fn is_review(served: &Served) -> bool {
 }
 
 /// Answers a review.
-pub fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Result<Value, Status> {
+pub async fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Result<Value, Status> {
     let status = match served.plural.as_str() {
         "selfsubjectreviews" => {
             let now = Timestamp::from_secs(asker.core.env.clock.now().secs()).to_rfc3339();
@@ -47,7 +48,7 @@ pub fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Result<Va
             review.set("spec", Value::object());
             status
         }
-        plural => access_review(asker, plural, &review)?,
+        plural => access_review(asker, plural, &review).await?,
     };
     if review.get("metadata").is_null() {
         review.set("metadata", Value::object());
@@ -123,45 +124,127 @@ fn rules_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
     Ok(status)
 }
 
-fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value, Status> {
+async fn access_review(asker: Asker<'_>, plural: &str, review: &Value) -> Result<Value, Status> {
     let spec = review.get("spec");
     let own = plural == "selfsubjectaccessreviews";
     check_access_review(asker, plural, review)?;
     let identity = if own { asker.identity.clone() } else { identity_of(spec) };
     let (resource, other) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
     let text = |name: &str| resource.get(name).str_or_empty();
+    let (selectors, errors) = selectors_of(resource);
     let attributes = if resource.is_null() {
         Attributes {
-            identity: &identity,
-            verb: other.get("verb").str_or_empty(),
             is_resource: false,
             path: other.get("path").str_or_empty(),
-            group: "",
-            resource: "",
-            subresource: "",
-            namespace: "",
-            name: "",
+            ..Attributes::of_resource(&identity, other.get("verb").str_or_empty(), NOTHING)
         }
     } else {
+        let subject = GroupName { group: text("group"), name: text("resource") };
         Attributes {
-            identity: &identity,
-            verb: text("verb"),
-            is_resource: true,
-            path: "",
-            group: text("group"),
-            resource: text("resource"),
             subresource: text("subresource"),
             namespace: text("namespace"),
             name: text("name"),
+            selectors: selectors.as_ref(),
+            ..Attributes::of_resource(&identity, text("verb"), subject)
         }
     };
-    let decision = asker.core.authorizer.authorize(&attributes);
+    let decision = asker.core.authorizer.authorize(&attributes).await;
     let mut status = Value::from([("allowed", Value::from(matches!(decision, Decision::Allow(_))))]);
-    let (Decision::Allow(reason) | Decision::NoOpinion(reason)) = decision;
+    if matches!(decision, Decision::Deny(_)) {
+        status.set("denied", true);
+    }
+    let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = decision;
     if !reason.is_empty() {
         status.set("reason", reason);
     }
+    match errors.as_slice() {
+        [] => {}
+        [one] => status.set("evaluationError", one.as_str()),
+        several => status.set("evaluationError", format!("[{}]", several.join(", "))),
+    }
     Ok(status)
+}
+
+/// No resource at all.
+const NOTHING: GroupName<'static> = GroupName { group: "", name: "" };
+
+/// What a review narrows its question to, and what in it could not be understood and is left out.
+fn selectors_of(resource: &Value) -> (Option<Selectors>, Vec<String>) {
+    let (fields, labels) = (resource.get("fieldSelector"), resource.get("labelSelector"));
+    if fields.is_null() && labels.is_null() {
+        return (None, Vec::new());
+    }
+    let mut errors = Vec::new();
+    let mut note = |what: &str, is_partly: bool| {
+        let how = if is_partly { "partially ignored" } else { "ignored" };
+        errors.push(format!("spec.resourceAttributes.{what} {how} due to parse error"));
+    };
+    let fields = match field_selector(fields) {
+        (selector, true) => selector,
+        (selector, false) => {
+            note("fieldSelector", !selector.is_everything());
+            selector
+        }
+    };
+    let labels = match label_selector(labels) {
+        (selector, true) => selector,
+        (selector, false) => {
+            note("labelSelector", !selector.is_everything());
+            selector
+        }
+    };
+    (Some(Selectors { fields, labels }), errors)
+}
+
+fn operator_of(requirement: &Value) -> Option<Operator> {
+    match requirement.get("operator").str_or_empty() {
+        "In" => Some(Operator::In),
+        "NotIn" => Some(Operator::NotIn),
+        "Exists" => Some(Operator::Exists),
+        "DoesNotExist" => Some(Operator::DoesNotExist),
+        _ => None,
+    }
+}
+
+/// The selector, and whether all of it was understood.
+fn field_selector(given: &Value) -> (FieldSelector, bool) {
+    let raw = given.get("rawSelector").str_or_empty();
+    if !raw.is_empty() {
+        return FieldSelector::parse(raw).map_or((FieldSelector::default(), false), |found| (found, true));
+    }
+    let requirements = given.get("requirements").items();
+    let escape = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+    let texts = requirements.iter().filter_map(|requirement| {
+        let [value] = requirement.get("values").items() else { return None };
+        let sign = match operator_of(requirement)? {
+            Operator::In => "=",
+            Operator::NotIn => "!=",
+            _ => return None,
+        };
+        let (key, value) = (requirement.get("key").str_or_empty(), value.str_or_empty());
+        Some(format!("{key}{sign}{}", escape(value)))
+    });
+    let texts: Vec<String> = texts.collect();
+    match FieldSelector::parse(&texts.join(",")) {
+        Ok(selector) => (selector, texts.len() == requirements.len()),
+        Err(_) => (FieldSelector::default(), false),
+    }
+}
+
+fn label_selector(given: &Value) -> (LabelSelector, bool) {
+    let raw = given.get("rawSelector").str_or_empty();
+    if !raw.is_empty() {
+        return LabelSelector::parse(raw).map_or((LabelSelector::everything(), false), |found| (found, true));
+    }
+    let requirements = given.get("requirements").items();
+    let understood = requirements.iter().filter_map(|requirement| {
+        let values = requirement.get("values").items().iter();
+        let values = values.map(|value| value.str_or_empty().into()).collect();
+        Requirement::new(requirement.get("key").str_or_empty(), operator_of(requirement)?, values).ok()
+    });
+    let understood: Vec<Requirement> = understood.collect();
+    let whole = understood.len() == requirements.len();
+    (LabelSelector::from_requirements(understood), whole)
 }
 
 fn identity_of(spec: &Value) -> Identity {

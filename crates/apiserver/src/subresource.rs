@@ -14,9 +14,8 @@ use crate::answer::objects;
 use crate::handler::Arrived;
 use crate::handler::objects::Call;
 use crate::http::Response;
-use crate::query::Query;
 use crate::registry::{method_not_allowed, no_such_resource};
-use crate::verbs::{delete, get};
+use crate::verbs::get;
 use crate::write::Request;
 
 pub(crate) use scale::{patch_scale, scale_of};
@@ -25,12 +24,9 @@ pub(crate) use scale::{patch_scale, scale_of};
 pub(crate) async fn create(request: Request<'_>, body: &Bytes) -> Result<Value, Status> {
     let body = machinery::json::parse(body).map_err(|error| Status::bad_request(error.to_string()))?;
     match request.subresource {
-        "binding" => binding::bind(request, &body).await.map(|_| binding::created()),
-        "eviction" => {
-            let deletion = delete::Options::read(&Query::default(), Some(body.get("deleteOptions")))?;
-            eviction::evict(request, &deletion).await.map(|()| binding::created())
-        }
-        "token" => token::create(request, &body).await,
+        "binding" => binding::bind(request, body).await.map(|_| binding::created()),
+        "eviction" => eviction::evict(request, body).await.map(|_| binding::created()),
+        "token" => token::create(request, body).await.map(|(token, _)| token),
         _ => Err(method_not_allowed()),
     }
 }

@@ -9,7 +9,7 @@ use client::transport::BoxFuture;
 use client::{Call, ListAnswer, Resource, Transport, WatchEvent, WatchStream, Write};
 use machinery::{Object, Status, Value};
 
-use crate::authz::{self, Attributes};
+use crate::authz::{Attributes, Selectors};
 use crate::cache::SeenKind;
 use crate::core::Core;
 use crate::document::{self, Expected};
@@ -48,19 +48,19 @@ impl InProcess {
         found.cloned().ok_or_else(no_such_resource)
     }
 
-    fn authorize(&self, served: &Served, call: &Call, verb: &str) -> Result<(), Status> {
+    async fn authorize(&self, served: &Served, call: &Call, verb: &str) -> Result<(), Status> {
+        let selectors = Selectors::read(&call.fields, &call.labels);
+        // Who selects one object by its name means that one.
+        let selected = selectors.as_ref().and_then(|selectors| selectors.fields.exact("metadata.name"));
+        let name = if call.name.is_empty() { selected.unwrap_or_default() } else { &call.name };
         let attributes = Attributes {
-            identity: &self.identity,
-            verb,
-            is_resource: true,
-            path: "",
-            group: &served.group,
-            resource: &served.plural,
             subresource: call.subresource,
             namespace: &call.namespace,
-            name: &call.name,
+            name,
+            selectors: selectors.as_ref(),
+            ..Attributes::of_resource(&self.identity, verb, served.resource())
         };
-        authz::check(self.core.authorizer.as_ref(), &attributes)
+        self.core.authorizer.check(&attributes).await
     }
 
     fn request<'a>(
@@ -82,7 +82,7 @@ impl InProcess {
 
     async fn get_one(&self, resource: Resource, call: Call) -> Result<Object, Status> {
         let served = self.served(resource)?;
-        self.authorize(&served, &call, "get")?;
+        self.authorize(&served, &call, "get").await?;
         let entry = get::get(&self.core, &served, (&call.namespace, &call.name), "").await?;
         if call.subresource == "scale" {
             return Object::from_value(&subresource::scale_of(&entry.object().to_value()?)?);
@@ -92,7 +92,7 @@ impl InProcess {
 
     async fn list_all(&self, resource: Resource, call: Call) -> Result<ListAnswer, Status> {
         let served = self.served(resource)?;
-        self.authorize(&served, &call, "list")?;
+        self.authorize(&served, &call, "list").await?;
         let options = ListOptions {
             labels: call.labels.clone(),
             fields: call.fields.clone(),
@@ -110,7 +110,7 @@ impl InProcess {
         revision: u64,
     ) -> Result<Box<dyn WatchStream>, Status> {
         let served = self.served(resource)?;
-        self.authorize(&served, &call, "watch")?;
+        self.authorize(&served, &call, "watch").await?;
         let options = ListOptions {
             labels: call.labels.clone(),
             fields: call.fields.clone(),
@@ -134,11 +134,11 @@ impl InProcess {
         };
         match write {
             Write::Create(body) => {
-                self.authorize(&served, &call, "create")?;
+                self.authorize(&served, &call, "create").await?;
                 self.create(&served, &call, &options, &body).await
             }
             Write::Update(body) => {
-                self.authorize(&served, &call, "update")?;
+                self.authorize(&served, &call, "update").await?;
                 let document = self.read(&served, &body)?;
                 let outcome = update::update(self.request(&served, &call, &options), document).await?;
                 Ok(outcome.entry.object().clone())
@@ -170,7 +170,8 @@ impl InProcess {
         let request = self.request(served, call, options);
         if reviews::is_review(served) {
             let asker = Asker { core: &self.core, identity: &self.identity, namespace: &call.namespace };
-            return Object::from_value(&reviews::answer(asker, served, self.read(served, body)?)?);
+            let answered = reviews::answer(asker, served, self.read(served, body)?).await?;
+            return Object::from_value(&answered);
         }
         if call.subresource.is_empty() {
             let outcome = create::create(request, self.read(served, body)?).await?;
@@ -187,7 +188,7 @@ impl InProcess {
         options: &write::Options,
         (form, body): (Patch, Bytes),
     ) -> Result<Object, Status> {
-        self.authorize(served, call, "patch")?;
+        self.authorize(served, call, "patch").await?;
         let request = self.request(served, call, options);
         if call.subresource == "scale" {
             return Object::from_value(&subresource::patch_scale(request, form, body).await?);
@@ -219,7 +220,7 @@ impl InProcess {
         };
         let request = self.request(served, call, options);
         if call.name.is_empty() {
-            self.authorize(served, call, "deletecollection")?;
+            self.authorize(served, call, "deletecollection").await?;
             let selection = ListOptions {
                 labels: call.labels.clone(),
                 fields: call.fields.clone(),
@@ -228,7 +229,7 @@ impl InProcess {
             deletecollection::delete_collection(request, &selection, &deletion).await?;
             return Object::from_value(&delete::success(served, "", ""));
         }
-        self.authorize(served, call, "delete")?;
+        self.authorize(served, call, "delete").await?;
         match delete::delete(request, &deletion).await? {
             delete::Deleted::Gone(uid) => Object::from_value(&delete::success(served, &call.name, &uid)),
             delete::Deleted::Object(entry) => Ok(entry.object().clone()),

@@ -1,5 +1,6 @@
 //! The one way of a write: who, what and how; and how it is brought into the store and seen in the cache.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -146,7 +147,17 @@ impl<'a> Request<'a> {
             object,
             old,
             warnings: Vec::new(),
+            annotations: BTreeMap::new(),
         }
+    }
+
+    /// Lets admission change or refuse what was posted to a subresource; also what the poster is told beside the answer.
+    pub async fn admit_posted(&self, posted: Value) -> Result<(Value, Vec<String>), Status> {
+        let mut review = self.review(Operation::Create, posted, &Value::Null, self.name);
+        let around = self.core.surroundings();
+        self.core.admission.mutate(&mut review, around).await?;
+        self.core.admission.validate(&mut review, around).await?;
+        Ok((review.object, review.warnings))
     }
 
     /// Sees to it that the object is in the namespace the request names.

@@ -30,10 +30,10 @@ pub enum Claim {
 }
 
 impl Owner<'_> {
-    /// What to do with `object`.
-    pub fn claim(&self, object: &Object) -> Claim {
+    /// What to do with `object`, which must fit and be selected.
+    pub fn claim(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
         let (us, header) = (self.object.header(), object.header());
-        let is_selected = client::selector::selects(self.selector, header);
+        let is_selected = client::selector::selects(self.selector, header) && fits(object);
         match header.controller() {
             Some(controller) if controller.uid != us.uid => Claim::Ignore,
             Some(_) if is_selected => Claim::Keep,
@@ -65,11 +65,23 @@ impl Owner<'_> {
         objects: Vec<T>,
         object_of: impl Fn(&T) -> &Object,
     ) -> Vec<T> {
+        self.claim_those(plan, resource, objects, object_of, |_| true)
+    }
+
+    /// The same, of objects that must fit in yet another way.
+    pub fn claim_those<T>(
+        &self,
+        plan: &mut Plan,
+        resource: Resource,
+        objects: Vec<T>,
+        object_of: impl Fn(&T) -> &Object,
+        fits: impl Fn(&Object) -> bool,
+    ) -> Vec<T> {
         let mut ours = Vec::new();
         let (mut adoptions, mut releases) = (Vec::new(), Vec::new());
         for item in objects {
             let object = object_of(&item);
-            match self.claim(object) {
+            match self.claim(object, &fits) {
                 Claim::Ignore => {}
                 Claim::Keep => ours.push(item),
                 Claim::Adopt => {

@@ -139,3 +139,15 @@ pub fn enqueue_owner<F: client::cache::Facts>(cache: &Cache<F>, owner: Resource,
         }
     });
 }
+
+/// Adds every owner of the namespace that may want to take in an object nobody owns.
+pub fn enqueue_orphans_owners(cache: &Cache, owners: &Cache, queue: &Queue<Key>) {
+    let (owners, queue) = (owners.clone(), queue.clone());
+    cache.subscribe(move |change| {
+        let Some(entry) = change.new else { return };
+        let header = entry.object.header();
+        if header.controller().is_none() && !header.deleting {
+            owners.list_in(&header.namespace).iter().for_each(|owner| queue.add(Key::of(&owner.object)));
+        }
+    });
+}

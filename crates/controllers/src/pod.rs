@@ -89,6 +89,12 @@ pub struct PodFacts {
     pub may_end: bool,
     /// What is asked of pods that may end.
     pub ending: Option<Box<Ending>>,
+    /// The names of its volumes that are claims, and of their claims.
+    pub claims: Box<[(SmolStr, SmolStr)]>,
+    /// The only node its affinity lets it be on; empty if there are others.
+    pub only_node: SmolStr,
+    /// Since when it is said that something is about to end it, other than its node.
+    pub disrupted: Option<WallTime>,
 }
 
 impl PodFacts {
@@ -153,6 +159,69 @@ struct Spec {
     restart_policy: SmolString,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    volumes: Vec<Volume>,
+    affinity: Option<Box<Affinity>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Volume {
+    name: SmolString,
+    persistent_volume_claim: Option<ClaimSource>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ClaimSource {
+    claim_name: SmolString,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Affinity {
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<Terms>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Terms {
+    node_selector_terms: Vec<Term>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Term {
+    match_fields: Vec<FieldMatch>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct FieldMatch {
+    key: SmolString,
+    operator: SmolString,
+    values: Vec<SmolString>,
+}
+
+impl Affinity {
+    /// The node that every term names, as pods of DaemonSets have it.
+    fn only_node(&self) -> Option<SmolStr> {
+        let terms = &self.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms;
+        let named = |term: &Term| {
+            let named = term.match_fields.iter().find(|field| {
+                field.key.0 == "metadata.name" && field.operator.0 == "In" && field.values.len() == 1
+            });
+            named.map(|field| field.values[0].0.clone())
+        };
+        let first = named(terms.first()?)?;
+        terms.iter().all(|term| named(term).as_ref() == Some(&first)).then_some(first)
+    }
 }
 
 /// Text that is small most of the time.
@@ -206,6 +275,7 @@ struct PodIp {
 struct Condition {
     r#type: SmolString,
     status: SmolString,
+    reason: SmolString,
     last_transition_time: Option<String>,
 }
 
@@ -231,6 +301,17 @@ impl Slim {
     fn into_facts(self) -> PodFacts {
         let Slim { metadata, spec, status } = self;
         let instant = |text: Option<String>| text.and_then(|text| time::parse(&text));
+        let disrupted = status.conditions.iter().find(|condition| condition.r#type.0 == "DisruptionTarget");
+        let disrupted = disrupted
+            .filter(|condition| condition.status.0 == "True" && condition.reason.0 != "TerminationByKubelet");
+        let disrupted = disrupted.map(|condition| {
+            condition.last_transition_time.as_deref().and_then(time::parse).unwrap_or_default()
+        });
+        let claims = spec
+            .volumes
+            .into_iter()
+            .filter_map(|volume| Some((volume.name.0, volume.persistent_volume_claim?.claim_name.0)));
+        let only_node = spec.affinity.as_deref().and_then(Affinity::only_node).unwrap_or_default();
         let ready = status.conditions.into_iter().find(|condition| condition.r#type.0 == "Ready");
         let is_ready = ready.as_ref().is_some_and(|condition| condition.status.0 == "True");
         let sidecars = spec.init_containers.into_iter().filter(|init| init.restart_policy.0 == "Always");
@@ -268,6 +349,9 @@ impl Slim {
             reason: status.reason.0,
             may_end: matches!(spec.restart_policy.0.as_str(), "Never" | "OnFailure"),
             ending: None,
+            claims: claims.collect(),
+            only_node,
+            disrupted,
         }
     }
 }

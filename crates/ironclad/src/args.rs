@@ -33,6 +33,13 @@ pub enum Command {
     /// Work with the images of this machine's node
     #[command(subcommand)]
     Image(Image),
+    /// Write a backup of all objects, while the cluster runs or not
+    Backup(Backup),
+    /// Take a backup into a data directory that has no objects yet
+    Restore(Restore),
+    /// Move the objects between this machine and etcd, or look them over
+    #[command(subcommand)]
+    Datastore(Datastore),
     /// Talk to the cluster as kubectl does
     #[command(disable_help_flag = true)]
     Kubectl(Kubectl),
@@ -74,6 +81,8 @@ pub struct Up {
     /// The addresses of pods [default: 10.244.0.0/16]
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Option<IpNet>,
+    #[command(flatten)]
+    pub datastore: DatastoreFlags,
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
@@ -89,6 +98,85 @@ pub struct Up {
     /// This is the process in the background: report the start on standard output
     #[arg(long, hide = true)]
     pub report_start: bool,
+}
+
+/// Where the objects are kept.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DatastoreFlags {
+    /// Where the objects are kept: `embedded`, or `etcd://HOST:PORT,HOST:PORT/PREFIX` (`etcds://` for TLS) [default: as
+    /// at the last start, and at the first `embedded`]
+    #[arg(long, value_name = "ADDRESS")]
+    pub datastore: Option<String>,
+    #[command(flatten)]
+    pub certificates: EtcdCertificates,
+}
+
+/// What is trusted and shown where etcd is reached by TLS.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EtcdCertificates {
+    /// Who signed the certificates of etcd
+    #[arg(long, value_name = "FILE")]
+    pub datastore_ca: Option<PathBuf>,
+    /// Our own certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "datastore_key")]
+    pub datastore_cert: Option<PathBuf>,
+    /// The key of our certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "datastore_cert")]
+    pub datastore_key: Option<PathBuf>,
+}
+
+/// `ironclad backup`
+#[derive(Args, Clone, Debug)]
+pub struct Backup {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The file to write, which must not exist
+    pub file: PathBuf,
+}
+
+/// `ironclad restore`
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The backup
+    pub file: PathBuf,
+}
+
+/// `ironclad datastore …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Datastore {
+    /// Move all objects from one place to another, while no server runs; the old place stays as it is
+    Migrate(DatastoreMigrate),
+    /// Read everything that is stored and say what is wrong with it, while no server runs
+    Check(DatastoreCheck),
+}
+
+/// `ironclad datastore migrate`
+#[derive(Args, Clone, Debug)]
+pub struct DatastoreMigrate {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// Where the objects are: `embedded` or `etcd://…`
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// Where they shall be, which must have none: `embedded` or `etcd://…`
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: String,
+    #[command(flatten)]
+    pub certificates: EtcdCertificates,
+}
+
+/// `ironclad datastore check`
+#[derive(Args, Clone, Debug)]
+pub struct DatastoreCheck {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// A backup to look over, instead of the cluster's own objects
+    #[arg(long, value_name = "FILE")]
+    pub backup: Option<PathBuf>,
+    #[command(flatten)]
+    pub datastore: DatastoreFlags,
 }
 
 /// `ironclad down`

@@ -12,10 +12,10 @@ use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
 use ipnet::IpNet;
 use store::Store;
-use store::embedded::Embedded;
 
 use crate::config::{CLUSTER_DOMAIN, Cluster};
-use crate::control;
+use crate::control::{self, Doors};
+use crate::datastore::Opened;
 use crate::demo::shell::TOOLS;
 use crate::pki::Pki;
 
@@ -47,9 +47,10 @@ struct Node {
 impl Running {
     /// Starts everything. It is begun, not yet ready, when this answers.
     pub async fn start(cluster: &Cluster, pki: &Pki, env: Env) -> anyhow::Result<Running> {
-        let store = open_store(cluster, &env).await?;
-        let server = start_server(cluster, pki, &env, store).await?;
+        let opened = cluster.datastore.open(&cluster.instance, &env).await?;
+        let server = start_server(cluster, pki, &env, opened.store()).await?;
         if cluster.control_plane_only {
+            control::serve(&cluster.instance.control_socket(), Doors { engine: None, opened }, &env)?;
             return Ok(Running { env, server, node: None });
         }
         start_controllers(pki, &env, &server);
@@ -57,7 +58,8 @@ impl Running {
             server.transport(Identity::new("system:kube-scheduler", &["system:masters"])),
             env.child("scheduler"),
         );
-        let node = start_node(cluster, pki, &env, &server).await.context("the node did not start")?;
+        let node =
+            start_node(cluster, pki, &env, (&server, opened)).await.context("the node did not start")?;
         Ok(Running { env, server, node: Some(node) })
     }
 
@@ -77,14 +79,6 @@ impl Running {
             tracing::warn!(left, "some tasks did not end in time");
         }
     }
-}
-
-async fn open_store(cluster: &Cluster, env: &Env) -> anyhow::Result<Arc<dyn Store>> {
-    let directory = cluster.instance.store_dir();
-    let store = Embedded::open(&directory, store::Options::default(), env.child("store"))
-        .await
-        .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
-    Ok(store)
 }
 
 async fn start_server(
@@ -128,13 +122,19 @@ fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
     controllers::start(transport_for, config, env.child("controllers"));
 }
 
-async fn start_node(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> anyhow::Result<Node> {
-    let user =
-        Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes", "system:masters"]);
+async fn start_node(
+    cluster: &Cluster,
+    pki: &Pki,
+    env: &Env,
+    (server, opened): (&Arc<Server>, Opened),
+) -> anyhow::Result<Node> {
+    let user = Identity::new(&format!("system:node:{}", cluster.node_name), &["system:nodes"]);
     let transport = server.transport(user);
     let network_config = network_config(cluster)?;
     let pod_net = network_config.pod_net(env.child("pod network"))?;
     let runtime = start_runtime(cluster, env, pod_net.clone()).await?;
+    let doors = Doors { engine: Some(runtime.clone()), opened };
+    control::serve(&cluster.instance.control_socket(), doors, env)?;
     let proxy = server.transport(Identity::new("system:kube-proxy", &["system:masters"]));
     let network = network::start(network_config, pod_net, proxy, &env.child("network"))
         .context("the Service network did not start")?;
@@ -185,12 +185,10 @@ async fn start_runtime(
     cluster: &Cluster,
     env: &Env,
     pods: Arc<dyn cri::PodNetwork>,
-) -> anyhow::Result<Arc<dyn cri::Runtime>> {
-    let engine = runtime::Engine::start(runtime_config(cluster), pods, env.child("runtime"))
+) -> anyhow::Result<Arc<runtime::Engine>> {
+    runtime::Engine::start(runtime_config(cluster), pods, env.child("runtime"))
         .await
-        .context("the container runtime did not start")?;
-    control::serve(&cluster.instance.control_socket(), engine.clone(), env)?;
-    Ok(engine)
+        .context("the container runtime did not start")
 }
 
 /// The runtime of the instance.

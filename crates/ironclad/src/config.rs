@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::args::{DEFAULT_DATA_DIR, Up};
+use crate::datastore::Datastore;
 use crate::settings::Settings;
 
 /// The addresses of Services where none are chosen: kubeadm's habit.
@@ -120,6 +121,8 @@ pub struct Cluster {
     pub dns_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Where the objects are kept.
+    pub datastore: Datastore,
     /// Where the administrator's kubeconfig goes.
     pub kubeconfig: PathBuf,
 }
@@ -141,6 +144,8 @@ pub struct Parts {
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Where the objects are kept.
+    pub datastore: Datastore,
 }
 
 impl Cluster {
@@ -173,6 +178,7 @@ impl Cluster {
                 pod_cidr: flags.pod_cidr.or(before.map(|before| before.pod_cidr)).unwrap_or(PODS),
                 kubeconfig,
                 control_plane_only: flags.control_plane_only,
+                datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             },
         )
     }
@@ -197,6 +203,7 @@ impl Cluster {
             service_cidr: parts.service_cidr,
             pod_cidr: parts.pod_cidr,
             control_plane_only: parts.control_plane_only,
+            datastore: parts.datastore,
             kubeconfig: parts.kubeconfig,
             instance,
         })

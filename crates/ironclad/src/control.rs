@@ -1,5 +1,6 @@
-//! The door for this machine's administrator: a socket in the data directory through which `ironclad image …` asks the
-//! process that has the images. One question and one answer a connection, each a line of JSON.
+//! The door for this machine's administrator: a socket in the data directory through which `ironclad image …` and
+//! `ironclad backup` ask the process that has the images and the objects. One question and one answer a connection,
+//! each a line of JSON.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use env::Env;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::datastore::Opened;
 
 /// Bytes of a question: paths and names, no content.
 const QUESTION_BYTES_MAX: u64 = 64 * 1024;
@@ -24,6 +27,17 @@ pub enum Question {
     Pull(String),
     /// All images.
     List,
+    /// Write a backup to this file.
+    Backup(PathBuf),
+}
+
+/// What questions are answered from.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// The container runtime, if there is a node.
+    pub engine: Option<Arc<runtime::Engine>>,
+    /// The objects.
+    pub opened: Opened,
 }
 
 /// What is answered.
@@ -33,12 +47,14 @@ pub enum Answer {
     Names(Vec<String>),
     /// All images.
     Images(Vec<cri::Image>),
+    /// The revision of the backup that was written.
+    BackedUp(u64),
     /// It failed.
     Failed(String),
 }
 
 /// Serves questions until the tasks of `env` stop.
-pub fn serve(path: &Path, engine: Arc<runtime::Engine>, env: &Env) -> anyhow::Result<()> {
+pub fn serve(path: &Path, doors: Doors, env: &Env) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot replace {}", path.display()));
@@ -53,15 +69,15 @@ pub fn serve(path: &Path, engine: Arc<runtime::Engine>, env: &Env) -> anyhow::Re
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let engine = engine.clone();
+                    let doors = doors.clone();
                     tasks.spawn("control question", async move {
-                        if let Err(error) = converse(stream, &engine).await {
+                        if let Err(error) = converse(stream, &doors).await {
                             tracing::warn!(%error, "a question on the control socket was not answered");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the control socket is broken; `ironclad image` will not work");
+                    tracing::error!(%error, "the control socket is broken; `ironclad image` and `ironclad backup` will not work");
                     return;
                 }
             }
@@ -70,13 +86,13 @@ pub fn serve(path: &Path, engine: Arc<runtime::Engine>, env: &Env) -> anyhow::Re
     Ok(())
 }
 
-async fn converse(stream: UnixStream, engine: &runtime::Engine) -> anyhow::Result<()> {
+async fn converse(stream: UnixStream, doors: &Doors) -> anyhow::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     (&mut stream).take(QUESTION_BYTES_MAX).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
         Ok(question) => {
-            answer(question, engine).await.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+            answer(question, doors).await.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")))
         }
         Err(error) => Answer::Failed(format!("the question cannot be read: {error}")),
     };
@@ -86,11 +102,13 @@ async fn converse(stream: UnixStream, engine: &runtime::Engine) -> anyhow::Resul
     Ok(())
 }
 
-async fn answer(question: Question, engine: &runtime::Engine) -> cri::Result<Answer> {
+async fn answer(question: Question, doors: &Doors) -> anyhow::Result<Answer> {
+    let engine = || doors.engine.as_ref().context("there is no node here, and so there are no images");
     Ok(match question {
-        Question::Import(path) => Answer::Names(engine.import_archive(path).await?),
-        Question::Pull(name) => Answer::Names(vec![engine.pull_image(name, Vec::new()).await?]),
-        Question::List => Answer::Images(engine.list_images().await?),
+        Question::Import(path) => Answer::Names(engine()?.import_archive(path).await?),
+        Question::Pull(name) => Answer::Names(vec![engine()?.pull_image(name, Vec::new()).await?]),
+        Question::List => Answer::Images(engine()?.list_images().await?),
+        Question::Backup(file) => Answer::BackedUp(doors.opened.backup(&file).await?),
     })
 }
 

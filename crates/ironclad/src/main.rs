@@ -6,6 +6,7 @@ mod commands;
 mod compose;
 mod config;
 mod control;
+mod datastore;
 mod demo;
 mod kubeconfig;
 mod logging;
@@ -62,6 +63,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(flags) => commands::down::run(&flags)?,
         Command::Status(flags) => return commands::status::run(&flags),
         Command::Image(flags) => commands::image::run(&flags)?,
+        Command::Backup(flags) => commands::backup::run(&flags)?,
+        Command::Restore(flags) => commands::restore::run(&flags)?,
+        Command::Datastore(flags) => return commands::datastore::run(&flags),
         Command::Kubectl(flags) => return Ok(ExitCode::from(cli::run(flags.args, &kubectl_defaults()))),
         Command::Hello(flags) => demo::hello::serve(flags.port)?,
     }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Cluster, Instance, Parts};
+use crate::datastore::Datastore;
 use crate::pki::write_private;
 
 /// The facts kept between starts.
@@ -27,6 +28,9 @@ pub struct Settings {
     pub kubeconfig: PathBuf,
     /// No node.
     pub control_plane_only: bool,
+    /// Where the objects are kept.
+    #[serde(default)]
+    pub datastore: Datastore,
 }
 
 impl Settings {
@@ -40,6 +44,7 @@ impl Settings {
             pod_cidr: cluster.pod_cidr.to_string(),
             kubeconfig: cluster.kubeconfig.clone(),
             control_plane_only: cluster.control_plane_only,
+            datastore: cluster.datastore.clone(),
         }
     }
 
@@ -57,6 +62,7 @@ impl Settings {
                 node_name: self.node_name,
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
+                datastore: self.datastore,
             },
         )
     }
@@ -110,6 +116,7 @@ mod tests {
             pod_cidr: "10.244.0.0/16".into(),
             kubeconfig: "/k".into(),
             control_plane_only: false,
+            datastore: Datastore::default(),
         };
         settings.keep(&instance).expect("first");
         settings.listen = ([127, 0, 0, 1], 7443).into();

@@ -21,6 +21,11 @@ pub(crate) trait Backend {
 
     /// The store.
     fn store(&self) -> &dyn Store;
+
+    /// Whether a watch learns of revisions that no event of its own told about. Old versions of etcd cannot do it.
+    async fn tells_progress(&self) -> bool {
+        true
+    }
 }
 
 /// Options under which everything that can fall out of memory does so at once, and expired keys go soon.

@@ -13,7 +13,9 @@ mod check;
 mod database;
 mod disk;
 mod fault;
+pub(crate) mod import;
 mod load;
+mod partial;
 mod reader;
 mod writer;
 
@@ -99,6 +101,11 @@ impl Embedded {
     /// How many keys there are.
     pub fn keys(&self) -> usize {
         self.core.state().index.len()
+    }
+
+    /// When a key goes by itself, in seconds since the epoch; zero for never. `None` if it does not exist.
+    pub(crate) fn expires(&self, key: &[u8]) -> Option<u32> {
+        self.core.state().index.get(key).map(|slot| slot.expires)
     }
 
     async fn ask<T>(

@@ -18,9 +18,11 @@ mod checksum;
 mod conformance;
 mod core;
 pub mod embedded;
+pub mod etcd;
 mod history;
 mod index;
 pub mod memory;
+pub mod migrate;
 mod plan;
 mod retention;
 mod ring;
@@ -73,7 +75,8 @@ pub enum Write {
         key: Bytes,
         /// Its new value.
         value: Bytes,
-        /// Seconds after which the store deletes it by itself (rounded up by at most the sweep interval).
+        /// Seconds after which the store deletes it by itself: later by at most the sweep interval, and in etcd by at
+        /// most a twentieth, but not before the few seconds that etcd takes at least.
         ttl_secs: Option<u32>,
     },
     /// Removes a key. Removing a key that does not exist changes nothing.

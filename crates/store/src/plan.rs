@@ -103,7 +103,8 @@ fn guarded(guard: &Guard) -> &Bytes {
     }
 }
 
-fn validate(txn: &Txn) -> Result<(), StoreError> {
+/// Refuses what no store can carry out.
+pub(crate) fn validate(txn: &Txn) -> Result<(), StoreError> {
     let invalid = |detail: String| Err(StoreError::Invalid { detail });
     if txn.writes.len() > MAX_WRITES {
         return invalid(format!("it has {} writes; at most {MAX_WRITES} are possible", txn.writes.len()));

@@ -63,6 +63,10 @@ pub(super) enum Media {
     Texts,
     /// Connections, which may carry anything.
     Anything,
+    /// What is never but JSON.
+    Json,
+    /// Public keys.
+    Keys,
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -179,6 +183,32 @@ pub(super) fn discovery<'t>(id: String, description: &str, kind: &str) -> Operat
         body: Body::None,
         answers: vec![(200, Answer::Document(format!("{META}.{kind}")))],
         media: Media::Documents,
+    }
+}
+
+/// Where the versions of a group are told, and how that is asked.
+pub(super) fn group<'t>(group: &str) -> (String, Operation<'t>) {
+    if group.is_empty() {
+        let id = "getCoreAPIVersions".to_owned();
+        return ("/api/".to_owned(), discovery(id, "get available API versions", "APIVersions"));
+    }
+    let id = format!("get{}APIGroup", camel(group));
+    (format!("/apis/{group}/"), discovery(id, "get information of a group", "APIGroup"))
+}
+
+/// The parameters that all operations of a path have.
+pub(super) fn shared_parameters<'t>(operations: &[Operation<'t>]) -> Vec<Parameter<'t>> {
+    let Some((first, others)) = operations.split_first() else { return Vec::new() };
+    let in_all = |parameter: &&Parameter<'t>| others.iter().all(|other| other.parameters.contains(parameter));
+    first.parameters.iter().filter(in_all).cloned().collect()
+}
+
+/// What a code of a good answer is called.
+pub(super) fn word(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        201 => "Created",
+        _ => "Accepted",
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use machinery::schema::{FieldRef, Free, ListKind, Shape, TypeRef};
 use machinery::{Map, Value, json};
 
+use super::descriptions::Descriptions;
 use crate::table::{Kind, Table};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -35,9 +36,20 @@ fn well_known(shape: &Shape) -> &'static str {
     }
 }
 
+/// The version of OpenAPI that schemas are written in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// All groups in one document; no defaults, no alternatives.
+    Two,
+    /// A document for each group and version.
+    Three,
+}
+
 /// Collects the schemas that a document needs.
 pub(super) struct Schemas<'t> {
     table: &'t Table,
+    dialect: Dialect,
+    descriptions: Descriptions,
     /// The group and version the document is of; kinds of every group are shown as kinds of it.
     group_version: Option<(&'t str, &'t str)>,
     kinds: BTreeMap<&'t str, Vec<&'t Kind>>,
@@ -48,11 +60,29 @@ pub(super) struct Schemas<'t> {
 impl<'t> Schemas<'t> {
     /// For the document of a group and version, or for one that is of none.
     pub(super) fn new(table: &'t Table, group_version: Option<(&'t str, &'t str)>) -> Schemas<'t> {
+        Schemas::of(table, Dialect::Three, group_version)
+    }
+
+    /// For the one document of version 2.
+    pub(super) fn of_all(table: &'t Table) -> Schemas<'t> {
+        Schemas::of(table, Dialect::Two, None)
+    }
+
+    fn of(table: &'t Table, dialect: Dialect, group_version: Option<(&'t str, &'t str)>) -> Schemas<'t> {
         let mut kinds: BTreeMap<&str, Vec<&Kind>> = BTreeMap::new();
         for kind in table.kinds() {
             kinds.entry(table.type_of(kind).full_name()).or_default().push(kind);
         }
-        Schemas { table, group_version, kinds, written: BTreeMap::new(), open: BTreeSet::new() }
+        let descriptions = Descriptions::load();
+        Schemas {
+            table,
+            dialect,
+            descriptions,
+            group_version,
+            kinds,
+            written: BTreeMap::new(),
+            open: BTreeSet::new(),
+        }
     }
 
     /// A reference to the schema of a type with a name.
@@ -60,7 +90,11 @@ impl<'t> Schemas<'t> {
         if !self.written.contains_key(name) {
             self.open.insert(name.to_owned());
         }
-        Value::from([("$ref", format!("#/components/schemas/{name}").into())])
+        let folder = match self.dialect {
+            Dialect::Two => "#/definitions",
+            Dialect::Three => "#/components/schemas",
+        };
+        Value::from([("$ref", format!("{folder}/{name}").into())])
     }
 
     /// All schemas that were referred to, with all that they refer to, by name.
@@ -75,10 +109,11 @@ impl<'t> Schemas<'t> {
     }
 
     fn definition(&mut self, name: &str) -> Value {
-        match self.table.types().named(name) {
+        let schema = match self.table.types().named(name) {
             Some(ty) => self.structure(ty),
-            None => special(name),
-        }
+            None => special(name, self.dialect),
+        };
+        described(self.descriptions.of_type(name), schema)
     }
 
     fn structure(&mut self, ty: TypeRef<'t>) -> Value {
@@ -91,8 +126,10 @@ impl<'t> Schemas<'t> {
         let mut fields: Vec<FieldRef<'t>> = ty.fields().collect();
         fields.sort_by_key(|field| field.get().name.as_str());
         if !fields.is_empty() {
-            let properties =
-                fields.into_iter().map(|field| (field.name.clone(), self.property(field))).collect();
+            let properties = fields
+                .into_iter()
+                .map(|field| (field.name.clone(), self.described_property(ty, field)))
+                .collect();
             schema.set("properties", Value::Object(Map::from_entries(properties)));
         }
         let kinds = self.kinds_of(ty);
@@ -122,6 +159,11 @@ impl<'t> Schemas<'t> {
                 values.push(shown(kind.group, kind.version, kind.kind));
                 continue;
             }
+            if self.dialect == Dialect::Two {
+                let everywhere = self.everywhere(kind).into_iter();
+                values.extend(everywhere.map(|(group, version)| shown(group, version, kind.kind)));
+                continue;
+            }
             // Found under the core group, and those of every group under the document's own as well.
             if self.table.kind("", "v1", kind.kind) == Some(kind) {
                 values.push(shown("", "v1", kind.kind));
@@ -138,13 +180,40 @@ impl<'t> Schemas<'t> {
         values
     }
 
+    /// The groups and versions, served or not, under which a kind of every group is known.
+    fn everywhere(&self, kind: &'t Kind) -> BTreeSet<(&'t str, &'t str)> {
+        /// What only describes others.
+        const DESCRIBING: [&str; 2] = ["meta.k8s.io", "apidiscovery.k8s.io"];
+        /// Old versions that are still known by name, though none of their kinds is left.
+        const OLD: [(&str, &str); 2] =
+            [("apiextensions.k8s.io", "v1beta1"), ("apiregistration.k8s.io", "v1beta1")];
+        let all = self.table.kinds().iter().map(|known| (known.group, known.version));
+        let mut known: BTreeSet<(&str, &str)> = all
+            .filter(|(group, version)| {
+                !DESCRIBING.contains(group) && self.table.kind(group, version, kind.kind) == Some(kind)
+            })
+            .collect();
+        if known.len() > 1 {
+            known.extend(OLD);
+        }
+        known
+    }
+
+    fn described_property(&mut self, ty: TypeRef<'t>, field: FieldRef<'t>) -> Value {
+        let about = self.descriptions.of_field(ty.full_name(), &field.name);
+        let schema = self.property(field);
+        described(about, schema)
+    }
+
     fn property(&mut self, field: FieldRef<'t>) -> Value {
         let mut schema = self.inline(field.ty());
-        if schema.as_object().is_some_and(|map| map.contains_key("$ref")) {
-            schema = Value::from([("allOf", vec![schema].into())]);
-        }
-        if let Some(default) = default_of(field) {
-            schema.set("default", default);
+        if self.dialect == Dialect::Three {
+            if schema.as_object().is_some_and(|map| map.contains_key("$ref")) {
+                schema = Value::from([("allOf", vec![schema].into())]);
+            }
+            if let Some(default) = default_of(field) {
+                schema.set("default", default);
+            }
         }
         if let Shape::List(list) = field.ty().shape() {
             let list_type = match &list.kind {
@@ -219,6 +288,14 @@ impl<'t> Schemas<'t> {
     }
 }
 
+/// A schema with its description in front.
+fn described(about: Option<String>, schema: Value) -> Value {
+    let (Some(about), Value::Object(map)) = (about, &schema) else { return schema };
+    let first = ("description".into(), Value::from(about));
+    let members = std::iter::once(first).chain(map.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Value::Object(Map::from_entries(members.collect()))
+}
+
 /// The default that OpenAPI shows: the declared one, or what Go cannot tell from unset.
 fn default_of(field: FieldRef<'_>) -> Option<Value> {
     let own_format = !well_known(field.ty().shape()).is_empty();
@@ -234,7 +311,7 @@ fn default_of(field: FieldRef<'_>) -> Option<Value> {
 }
 
 /// Types that have no fields but a form of their own.
-fn special(name: &str) -> Value {
+fn special(name: &str, dialect: Dialect) -> Value {
     let plain = |members: &[(&str, &str)]| {
         let members = members.iter().map(|(name, value)| ((*name).into(), Value::from(*value)));
         Value::Object(Map::from_entries(members.collect()))
@@ -247,6 +324,9 @@ fn special(name: &str) -> Value {
     match name.rsplit('.').next().unwrap_or(name) {
         "Time" | "MicroTime" => plain(&[("type", "string"), ("format", "date-time")]),
         "Duration" => plain(&[("type", "string")]),
+        "Quantity" if dialect == Dialect::Two => plain(&[("type", "string")]),
+        "IntOrString" if dialect == Dialect::Two => plain(&[("type", "string"), ("format", "int-or-string")]),
+        "Info" => version_info(dialect),
         "Quantity" => one_of(Value::object(), ["string", "number"]),
         "IntOrString" => one_of(plain(&[("format", "int-or-string")]), ["integer", "string"]),
         "RawExtension" | "FieldsV1" | "Patch" => plain(&[("type", "object")]),
@@ -257,4 +337,34 @@ fn special(name: &str) -> Value {
 /// The name of what patches are documents of.
 pub(super) fn patch_type() -> String {
     format!("{META}.Patch")
+}
+
+/// What the server tells about its own version.
+fn version_info(dialect: Dialect) -> Value {
+    const ALWAYS: [&str; 9] = [
+        "major",
+        "minor",
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
+    ];
+    const SOMETIMES: [&str; 4] =
+        ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
+    let mut properties = Value::object();
+    for name in ALWAYS.into_iter().chain(SOMETIMES) {
+        let mut property = Value::from([("type", Value::from("string"))]);
+        if dialect == Dialect::Three && ALWAYS.contains(&name) {
+            property.set("default", "");
+        }
+        properties.set(name, property);
+    }
+    Value::from([
+        ("type", "object".into()),
+        ("required", ALWAYS.into_iter().map(Value::from).collect::<Vec<_>>().into()),
+        ("properties", properties),
+    ])
 }

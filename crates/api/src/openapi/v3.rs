@@ -2,6 +2,7 @@
 
 use machinery::{Map, Value};
 
+use super::extras;
 use super::paths::{self, Answer, Body, Media, Operation, Parameter, PathItem};
 use super::schemas::{Schemas, patch_type};
 use crate::table::{GroupVersion, Table};
@@ -17,14 +18,8 @@ pub fn v3(table: &Table, group_version: &GroupVersion) -> Value {
 
 /// The document of the versions of a group (`/openapi/v3/apis/apps`), or of the core group (`/openapi/v3/api`).
 pub fn v3_group(table: &Table, group: &str) -> Value {
-    let (path, id, description, kind) = if group.is_empty() {
-        ("/api/".to_owned(), "getCoreAPIVersions".to_owned(), "get available API versions", "APIVersions")
-    } else {
-        let id = format!("get{}APIGroup", paths::camel(group));
-        (format!("/apis/{group}/"), id, "get information of a group", "APIGroup")
-    };
-    let tag = paths::tag(group, "");
-    one_path(table, path, paths::discovery(id, description, kind), tag.trim_end_matches('_'))
+    let (path, operation) = paths::group(group);
+    one_path(table, path, operation, paths::tag(group, "").trim_end_matches('_'))
 }
 
 /// The document of the list of groups (`/openapi/v3/apis`).
@@ -32,6 +27,12 @@ pub fn v3_groups(table: &Table) -> Value {
     let operation =
         paths::discovery("getAPIVersions".to_owned(), "get available API versions", "APIGroupList");
     one_path(table, "/apis/".to_owned(), operation, "apis")
+}
+
+/// The document of a path that belongs to no group (`/openapi/v3/version`); `None` if there is no such path.
+pub fn v3_extra(table: &Table, path: &str) -> Option<Value> {
+    let extra = extras::EXTRAS.iter().find(|extra| extra.path.trim_matches('/') == path)?;
+    Some(one_path(table, extra.path.to_owned(), extra.operation(), extra.tag))
 }
 
 fn one_path(table: &Table, path: String, operation: Operation<'_>, tag: &str) -> Value {
@@ -51,17 +52,17 @@ impl Unfinished {
             ("name", "authorization".into()),
             ("in", "header".into()),
         ]);
+        let mut components = Value::object();
+        let schemas = schemas.finish();
+        if schemas.members().next().is_some() {
+            components.set("schemas", schemas);
+        }
+        components.set("securitySchemes", Value::from([("BearerToken", token)]));
         Value::from([
             ("openapi", "3.0.0".into()),
             ("info", Value::from([("title", "Kubernetes".into()), ("version", "1.36".into())])),
             ("paths", self.0),
-            (
-                "components",
-                Value::from([
-                    ("schemas", schemas.finish()),
-                    ("securitySchemes", Value::from([("BearerToken", token)])),
-                ]),
-            ),
+            ("components", components),
         ])
     }
 }
@@ -69,7 +70,7 @@ impl Unfinished {
 fn document(items: Vec<PathItem<'_>>, tag: &str, schemas: &mut Schemas<'_>) -> Unfinished {
     let mut paths = Map::new();
     for item in items {
-        let shared = shared_parameters(&item.operations);
+        let shared = paths::shared_parameters(&item.operations);
         let mut shown = Value::object();
         for operation in &item.operations {
             shown.set(operation.method, show(operation, tag, &shared, schemas));
@@ -80,13 +81,6 @@ fn document(items: Vec<PathItem<'_>>, tag: &str, schemas: &mut Schemas<'_>) -> U
         paths.insert(item.path, shown);
     }
     Unfinished(Value::Object(paths))
-}
-
-/// The parameters that all operations of a path have.
-fn shared_parameters<'t>(operations: &[Operation<'t>]) -> Vec<Parameter<'t>> {
-    let Some((first, others)) = operations.split_first() else { return Vec::new() };
-    let in_all = |parameter: &&Parameter<'t>| others.iter().all(|other| other.parameters.contains(parameter));
-    first.parameters.iter().filter(in_all).cloned().collect()
 }
 
 fn show_parameter(parameter: &Parameter<'_>) -> Value {
@@ -143,13 +137,11 @@ fn show(operation: &Operation<'_>, tag: &str, shared: &[Parameter<'_>], schemas:
             Answer::Document(name) => schemas.reference(name),
             Answer::Text => Value::from([("type", "string".into())]),
         };
-        let word = match code {
-            200 => "OK",
-            201 => "Created",
-            _ => "Accepted",
-        };
         let content = content(media_types(operation.media), &schema);
-        answers.set(&code.to_string(), Value::from([("description", word.into()), ("content", content)]));
+        answers.set(
+            &code.to_string(),
+            Value::from([("description", paths::word(*code).into()), ("content", content)]),
+        );
     }
     answers.set("401", Value::from([("description", "Unauthorized".into())]));
     shown.set("responses", answers);
@@ -179,6 +171,8 @@ fn media_types(media: Media) -> &'static [&'static str] {
             &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml", "text/plain"]
         }
         Media::Anything => &["*/*"],
+        Media::Json => &["application/json"],
+        Media::Keys => &["application/jwk-set+json"],
     }
 }
 

@@ -79,6 +79,7 @@ impl Escalation {
             subresource: "",
             namespace: review.namespace,
             name,
+            selectors: None,
         };
         matches!(self.roles.authorize(&asked), Decision::Allow(_))
     }

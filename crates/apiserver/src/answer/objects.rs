@@ -62,7 +62,7 @@ pub fn object(code: u16, served: &Served, entry: &Arc<Entry>, look: Look<'_>) ->
 }
 
 /// JSON, or the YAML of it.
-fn in_form(code: u16, json: Vec<u8>, form: Form) -> Result<Response, Status> {
+pub fn in_form(code: u16, json: Vec<u8>, form: Form) -> Result<Response, Status> {
     if form.media == Media::Yaml {
         let value = machinery::json::parse(&json).map_err(Status::internal)?;
         return Ok(respond(code, form.media.name(), machinery::yaml::encode(&value)));

@@ -58,15 +58,23 @@ pub fn begin(
     metadata: &ListMeta,
     with_columns: bool,
 ) {
+    begin_with(out, with_columns.then(|| served.rules.columns()), version, metadata);
+}
+
+fn begin_with(
+    out: &mut Vec<u8>,
+    columns: Option<&[kinds::Column]>,
+    version: MetaVersion,
+    metadata: &ListMeta,
+) {
     out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
     metadata.write(out);
     out.extend_from_slice(b",\"columnDefinitions\":");
-    if with_columns {
-        write_columns(out, served);
-    } else {
-        out.extend_from_slice(b"null");
+    match columns {
+        Some(columns) => write_columns(out, columns),
+        None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"rows\":[");
 }
@@ -74,9 +82,9 @@ pub fn begin(
 /// What follows the last row.
 pub const END: &[u8] = b"]}";
 
-fn write_columns(out: &mut Vec<u8>, served: &Served) {
+fn write_columns(out: &mut Vec<u8>, columns: &[kinds::Column]) {
     out.push(b'[');
-    for (position, column) in served.rules.columns().iter().enumerate() {
+    for (position, column) in columns.iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
@@ -96,15 +104,7 @@ fn write_columns(out: &mut Vec<u8>, served: &Served) {
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
     let document = entry.object().to_value()?;
-    let cells = served.rules.row(&document, rows.now_secs);
-    out.extend_from_slice(b"{\"cells\":[");
-    for (position, cell) in cells.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        encode(cell, out);
-    }
-    out.push(b']');
+    write_cells(out, &served.rules.row(&document, rows.now_secs));
     if let Some(condition) = completion(served, &document) {
         out.extend_from_slice(b",\"conditions\":[");
         encode(&condition, out);
@@ -118,6 +118,17 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
     }
     out.push(b'}');
     Ok(())
+}
+
+fn write_cells(out: &mut Vec<u8>, cells: &[Value]) {
+    out.extend_from_slice(b"{\"cells\":[");
+    for (position, cell) in cells.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        encode(cell, out);
+    }
+    out.push(b']');
 }
 
 /// What tells clients that a pod has ended, so that they can leave it out.
@@ -145,4 +156,26 @@ pub fn of_one(served: &Served, entry: &Entry, version: MetaVersion, rows: Rows) 
     row(&mut out, served, entry, rows)?;
     out.extend_from_slice(END);
     Ok(out)
+}
+
+/// A table of one document that is shown through a subresource and stored nowhere by itself.
+pub fn of_document(kind: &dyn kinds::Kind, document: &Value, version: MetaVersion, rows: Rows) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4_096);
+    let revision = document.at(&["metadata", "resourceVersion"]).str_or_empty().parse().unwrap_or_default();
+    begin_with(&mut out, Some(kind.columns()), version, &ListMeta::at(revision));
+    write_cells(&mut out, &kind.row(document, rows.now_secs));
+    out.extend_from_slice(b",\"object\":");
+    let shown = match rows.include {
+        Include::None => Value::Null,
+        Include::Object => document.clone(),
+        Include::Metadata => Value::from([
+            ("kind", Value::from("PartialObjectMetadata")),
+            ("apiVersion", Value::from(MetaVersion::V1.api_version())),
+            ("metadata", document.get("metadata").clone()),
+        ]),
+    };
+    encode(&shown, &mut out);
+    out.push(b'}');
+    out.extend_from_slice(END);
+    out
 }

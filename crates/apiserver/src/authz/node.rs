@@ -59,6 +59,62 @@ impl Nodes {
         no(format!("no relationship found between node '{node}' and this object"))
     }
 
+    /// Nodes read their own node and no other.
+    fn node(&self, asked: &Attributes<'_>, node: &str) -> Decision {
+        if !matches!(asked.verb, "get" | "list" | "watch") || !asked.subresource.is_empty() {
+            return self.by_rules(asked);
+        }
+        let meant = if asked.name.is_empty() { selected(asked, "metadata.name") } else { Some(asked.name) };
+        match meant {
+            Some(name) if name == node => Decision::Allow(String::new()),
+            Some(name) => no(format!("node '{node}' cannot read '{name}', only its own Node object")),
+            None => no(format!("node '{node}' cannot read all nodes, only its own Node object")),
+        }
+    }
+
+    /// Nodes read the pods that are bound to them and no others.
+    fn pod(&self, asked: &Attributes<'_>, node: &str) -> Decision {
+        match (asked.verb, asked.subresource) {
+            ("get", "") => self.related(asked, node, &["get"]),
+            ("list" | "watch", "") if selected(asked, "spec.nodeName") == Some(node) => {
+                Decision::Allow(String::new())
+            }
+            ("list" | "watch", "") => {
+                no("can only list/watch pods with spec.nodeName field selector".to_owned())
+            }
+            _ => self.by_rules(asked),
+        }
+    }
+
+    /// Nodes see and change the slices of devices that are theirs.
+    fn resource_slice(&self, asked: &Attributes<'_>, node: &str) -> Decision {
+        match asked.verb {
+            _ if !asked.subresource.is_empty() => no("cannot access a ResourceSlice subresource".to_owned()),
+            "create" => Decision::Allow(String::new()),
+            "get" | "update" | "patch" | "delete" => {
+                self.related(asked, node, &["get", "update", "patch", "delete"])
+            }
+            "list" | "watch" | "deletecollection" if selected(asked, "spec.nodeName") == Some(node) => {
+                Decision::Allow(String::new())
+            }
+            "list" | "watch" | "deletecollection" => {
+                let verbs = "list/watch/deletecollection";
+                no(format!("can only {verbs} resourceslices with spec.nodeName field selector"))
+            }
+            _ => no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, \
+                     patch, delete, deletecollection"
+                .to_owned()),
+        }
+    }
+
+    fn by_rules(&self, asked: &Attributes<'_>) -> Decision {
+        if self.rules.iter().any(|rule| rule.allows(asked)) {
+            Decision::Allow(String::new())
+        } else {
+            no(String::new())
+        }
+    }
+
     /// An object that has the node's own name, or belongs to it.
     fn own(&self, asked: &Attributes<'_>, node: &str, what: &str) -> Decision {
         let verbs = ["get", "create", "update", "patch", "delete"];
@@ -79,6 +135,10 @@ impl Authorizer for Nodes {
             return no(format!("unknown node for user {}", go_quote(&asked.identity.name)));
         }
         match (asked.is_resource, asked.group, asked.resource, asked.subresource) {
+            (true, "", "nodes", _) => self.node(asked, node),
+            (true, "", "pods", _) => self.pod(asked, node),
+            (true, "resource.k8s.io", "resourceslices", _) => self.resource_slice(asked, node),
+            (true, "storage.k8s.io", "volumeattachments", _) => self.related(asked, node, &["get"]),
             (true, "", "secrets" | "configmaps", _) => self.related(asked, node, &["get", "list", "watch"]),
             (true, "", "persistentvolumeclaims", "status") => match asked.verb {
                 "update" | "patch" => {
@@ -93,10 +153,19 @@ impl Authorizer for Nodes {
                 self.own(asked, node, "lease")
             }
             (true, "storage.k8s.io", "csinodes", _) => self.own(asked, node, "CSINode"),
-            _ if self.rules.iter().any(|rule| rule.allows(asked)) => Decision::Allow(String::new()),
-            _ => Decision::NoOpinion(String::new()),
+            _ => self.by_rules(asked),
         }
     }
+}
+
+/// The value that a field must have, if the request says so.
+fn selected<'a>(asked: &Attributes<'a>, field: &str) -> Option<&'a str> {
+    asked.selectors?.fields.exact(field)
+}
+
+/// What a pod refers to in its namespace: resource and name.
+pub fn references(pod: &machinery::Value) -> std::collections::BTreeSet<(&'static str, String)> {
+    graph::used_by(pod)
 }
 
 fn no(why: String) -> Decision {
@@ -105,23 +174,20 @@ fn no(why: String) -> Decision {
 
 /// What every node may do, whatever it runs; NodeRestriction narrows the writes.
 fn rules() -> Vec<Rule> {
-    const RULES: [(&str, &str, &str); 16] = [
+    const RULES: [(&str, &str, &str); 13] = [
         ("create", "authentication.k8s.io", "tokenreviews"),
         ("create", "authorization.k8s.io", "localsubjectaccessreviews,subjectaccessreviews"),
         ("get,list,watch", "", "services"),
-        ("create,get,list,watch", "", "nodes"),
+        ("create", "", "nodes"),
         ("patch,update", "", "nodes/status"),
         ("patch,update", "", "nodes"),
         ("create,patch,update", "", "events"),
-        ("get,list,watch", "", "pods"),
         ("create,delete", "", "pods"),
         ("patch,update", "", "pods/status"),
         ("create", "", "pods/eviction"),
         ("create,get,list,watch", "certificates.k8s.io", "certificatesigningrequests"),
-        ("get", "storage.k8s.io", "volumeattachments"),
         ("get,list,watch", "node.k8s.io", "runtimeclasses"),
         ("get,list,watch", "storage.k8s.io", "csidrivers"),
-        ("create,delete,deletecollection,get,list,patch,update,watch", "resource.k8s.io", "resourceslices"),
     ];
     let list = |text: &str| text.split(',').map(str::to_owned).collect();
     RULES

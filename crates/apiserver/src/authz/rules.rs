@@ -246,6 +246,7 @@ mod tests {
                 subresource,
                 namespace: "n",
                 name: words.get(2).copied().unwrap_or_default(),
+                selectors: None,
             };
             assert_eq!(rule.allows(&attributes), allowed, "{rule:?} {asked}");
         }

@@ -191,7 +191,7 @@ impl Call<'_> {
         if reviews::is_review(self.served) {
             let asker =
                 reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
-            let answered = reviews::answer(asker, self.served, document)?;
+            let answered = reviews::answer(asker, self.served, document).await?;
             return Ok(answer::document(look.table, 201, &answered, look.form));
         }
         let outcome = verbs::create::create(self.request(&route, &options), document).await?;

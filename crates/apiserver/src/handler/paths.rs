@@ -39,7 +39,11 @@ pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status>
         "/.well-known/openid-configuration" => {
             Ok(answer::respond(200, "application/json", machinery::json::to_vec(&issuer(core))))
         }
-        "/metrics" => Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, core.metrics.text(&registry))),
+        "/metrics" => {
+            let mut text = core.metrics.text(&registry);
+            core.flow.metrics(&mut text);
+            Ok(answer::respond(200, crate::metrics::CONTENT_TYPE, text))
+        }
         _ if trimmed.starts_with("/openapi/") => {
             crate::openapi::answer(core, request).unwrap_or_else(|| Ok(nothing()))
         }

@@ -25,9 +25,10 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = registry.table();
     let kind = table.kind("", "v1", "Binding").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected = Expected { group: "", version: "v1", kind: "Binding", schema: &schema };
+    let expected = Expected { group: "", version: "v1", kind: "Binding", schema: &schema, aliases: &[] };
     let (route, binding) = call.read(request, expected, &options).await?;
-    bind(call.request(&route, &options), &binding).await?;
+    let outcome = bind(call.request(&route, &options), binding).await?;
+    call.warnings().extend(outcome.warnings);
     Ok(answer::document(table, 201, &created(), form))
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn created() -> Value {
 }
 
 /// Binds a pod as a `Binding` says.
-pub(crate) async fn bind(request: Request<'_>, binding: &Value) -> Result<write::Outcome, Status> {
+pub(crate) async fn bind(request: Request<'_>, binding: Value) -> Result<write::Outcome, Status> {
     let own = binding.at(&["metadata", "name"]).str_or_empty();
     if !own.is_empty() && own != request.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
@@ -62,7 +63,9 @@ pub(crate) async fn bind(request: Request<'_>, binding: &Value) -> Result<write:
         let subject = GroupName { group: "", name: "Binding" };
         return Err(Status::invalid(subject, request.name, &errors));
     }
-    update::change(request, &Binding { request, binding }).await
+    let (binding, warnings) = request.admit_posted(binding).await?;
+    let outcome = update::change(request, &Binding { request, binding: &binding }).await?;
+    Ok(write::Outcome { warnings, ..outcome })
 }
 
 struct Binding<'a> {

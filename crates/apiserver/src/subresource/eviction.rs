@@ -30,20 +30,32 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = registry.table();
     let kind = table.kind("policy", "v1", "Eviction").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected = Expected { group: "policy", version: "v1", kind: "Eviction", schema: &schema };
+    let expected = Expected {
+        group: "policy",
+        version: "v1",
+        kind: "Eviction",
+        schema: &schema,
+        aliases: &["policy/v1beta1"],
+    };
     let (route, eviction) = call.read(request, expected, &options).await?;
     let own = eviction.at(&["metadata", "name"]).str_or_empty();
     if !own.is_empty() && own != route.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let deletion = delete::Options::read(&Query::default(), Some(eviction.get("deleteOptions")))?;
-    options.dry_run |= deletion.dry_run;
-    evict(call.request(&route, &options), &deletion).await?;
+    options.dry_run |= deletion_of(&eviction)?.dry_run;
+    let warnings = evict(call.request(&route, &options), eviction).await?;
+    call.warnings().extend(warnings);
     Ok(answer::document(table, 201, &created(), form))
 }
 
-/// Evicts a pod if its budget allows it.
-pub(crate) async fn evict(request: Request<'_>, deletion: &delete::Options) -> Result<(), Status> {
+fn deletion_of(eviction: &Value) -> Result<delete::Options, Status> {
+    delete::Options::read(&Query::default(), Some(eviction.get("deleteOptions")))
+}
+
+/// Evicts a pod if its budget allows it; what the evictor is told beside the answer.
+pub(crate) async fn evict(request: Request<'_>, eviction: Value) -> Result<Vec<String>, Status> {
+    let (eviction, warnings) = request.admit_posted(eviction).await?;
+    let deletion = &deletion_of(&eviction)?;
     let request = Request { subresource: "", ..request };
     for _ in 0..ATTEMPTS {
         request.core.catch_up().await?;
@@ -54,7 +66,7 @@ pub(crate) async fn evict(request: Request<'_>, deletion: &delete::Options) -> R
             Some(budget) => charge(request, &pod, &budget).await,
         };
         match charged {
-            Ok(()) => return delete::delete(request, deletion).await.map(|_| ()),
+            Ok(()) => return delete::delete(request, deletion).await.map(|_| warnings),
             Err(status) if status.is(Reason::Conflict) => {}
             Err(status) => return Err(status),
         }

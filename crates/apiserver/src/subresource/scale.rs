@@ -1,6 +1,6 @@
 //! `scale`: how many of something there are to be, whatever it is.
 
-use api::{Table, Verb};
+use api::Verb;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use machinery::field::{Error, Path};
@@ -11,12 +11,14 @@ use machinery::selector::LabelSelector;
 use machinery::status::GroupName;
 use machinery::{Status, Value};
 
-use crate::answer;
+use crate::answer::objects::{Look, in_form};
+use crate::answer::{self, table};
 use crate::document::Expected;
 use crate::handler::objects::Call;
 use crate::handler::{Arrived, read_body};
 use crate::http::Response;
-use crate::http::accept::Form;
+use crate::http::accept::Shape;
+use crate::managed;
 use crate::registry::{method_not_allowed, no_such_resource};
 use crate::verbs::get;
 use crate::verbs::patch::Patch;
@@ -25,7 +27,7 @@ use crate::write::Request;
 
 /// Answers a request about the scale of an object.
 pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Result<Response, Status> {
-    let form = call.form(&request)?;
+    let look = call.look(&request)?;
     let registry = call.core.registry.load_full();
     let table = registry.table();
     let kind = table.kind("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
@@ -34,16 +36,22 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
         Verb::Get => {
             let key = (request.route.namespace.as_str(), request.route.name.as_str());
             let entry = get::get(call.core, call.served, key, "").await?;
-            show(table, &entry.object().to_value()?, &schema, form)
+            show(look, &entry.object().to_value()?, &schema)
         }
         Verb::Update => {
             let options = call.write_options(&request, "UpdateOptions")?;
-            let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
+            let expected = Expected {
+                group: "autoscaling",
+                version: "v1",
+                kind: "Scale",
+                schema: &schema,
+                aliases: &[],
+            };
             let (route, scale) = call.read(request, expected, &options).await?;
             let request = call.request(&route, &options);
             update::check_name(request, &scale)?;
             let outcome = update::change(request, &Rescale { request, scale: &scale }).await?;
-            show(table, &outcome.entry.object().to_value()?, &schema, form)
+            show(look, &outcome.entry.object().to_value()?, &schema)
         }
         Verb::Patch => {
             let options = call.write_options(&request, "PatchOptions")?;
@@ -51,7 +59,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
             let Arrived { route, body, .. } = request;
             let body = read_body(body, call.core.config.limits.body).await?;
             let scale = patch_scale(call.request(&route, &options), patch, body).await?;
-            Ok(answer::document(table, 200, &scale, form))
+            shown(look, &scale)
         }
         _ => Err(method_not_allowed()),
     }
@@ -69,10 +77,20 @@ pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes)
     Ok(scale)
 }
 
-fn show(table: &Table, object: &Value, schema: &Schema, form: Form) -> Result<Response, Status> {
+fn show(look: Look<'_>, object: &Value, schema: &Schema) -> Result<Response, Status> {
     let mut scale = scale_of(object)?;
     machinery::json::canonicalize(&mut scale, schema.root());
-    Ok(answer::document(table, 200, &scale, form))
+    shown(look, &scale)
+}
+
+fn shown(look: Look<'_>, scale: &Value) -> Result<Response, Status> {
+    match look.form.shape {
+        Shape::Table(version) => {
+            let rules = kinds::registry::rules("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
+            in_form(200, table::of_document(rules, scale, version, look.rows), look.form)
+        }
+        _ => Ok(answer::document(look.table, 200, scale, look.form)),
+    }
 }
 
 /// The scale of an object.
@@ -110,6 +128,40 @@ pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
     ]))
 }
 
+/// The scale of an object as it is patched: with its managers, which answers leave out.
+fn managed_scale_of(object: &Value) -> Result<Value, Status> {
+    let mut scale = scale_of(object)?;
+    let entries = object.at(&["metadata", "managedFields"]).items();
+    let managers: Vec<Value> = entries.iter().filter_map(manager_of_replicas).collect();
+    if !managers.is_empty() {
+        scale.entry("metadata").set("managedFields", managers);
+    }
+    Ok(scale)
+}
+
+/// Who manages the number of replicas of an object manages that of its scale; nothing else of it is shown there.
+fn manager_of_replicas(entry: &Value) -> Option<Value> {
+    if entry.at(&["fieldsV1", "f:spec", "f:replicas"]).is_null() {
+        return None;
+    }
+    let mut shown = entry.clone();
+    shown.set("apiVersion", "autoscaling/v1");
+    let replicas = Value::from([("f:replicas", Value::object())]);
+    shown.set("fieldsV1", Value::from([("f:spec", replicas)]));
+    Some(shown)
+}
+
+/// Records who changed the number of replicas. When that was is not kept of changes through a scale, as upstream's are
+/// not.
+fn track_scaling(request: Request<'_>, old: &Value, object: &mut Value) {
+    managed::track_update(request, old, object);
+    for entry in object.at_mut(&["metadata", "managedFields"]).items_mut() {
+        if entry.get("subresource").str_or_empty() == "scale" {
+            entry.remove("time");
+        }
+    }
+}
+
 /// The object with the replicas, and the preconditions, of a scale.
 fn rescaled(request: Request<'_>, current: &Value, scale: &Value) -> Result<Value, Status> {
     let replicas = scale.at(&["spec", "replicas"]).as_int().unwrap_or(0);
@@ -138,6 +190,10 @@ impl Change for Rescale<'_> {
         rescaled(self.request, current, self.scale)
     }
 
+    fn track(&self, request: Request<'_>, old: &Value, object: &mut Value) {
+        track_scaling(request, old, object);
+    }
+
     fn replaces(&self) -> bool {
         true
     }
@@ -152,7 +208,7 @@ struct Repatch<'a> {
 
 impl Change for Repatch<'_> {
     fn apply(&self, current: &Value) -> Result<Value, Status> {
-        let scale = scale_of(current)?;
+        let scale = managed_scale_of(current)?;
         let mut report = Report::ignoring();
         let root = self.schema.root();
         let (patched, shown) = match self.patch {
@@ -168,5 +224,9 @@ impl Change for Repatch<'_> {
         let scale = patch::settle(&patched, &shown, root, &mut report)?;
         update::check_name(self.request, &scale)?;
         rescaled(self.request, current, &scale)
+    }
+
+    fn track(&self, request: Request<'_>, old: &Value, object: &mut Value) {
+        track_scaling(request, old, object);
     }
 }

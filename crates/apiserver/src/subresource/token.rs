@@ -32,29 +32,31 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = call.registry.table();
     let kind = table.kind("authentication.k8s.io", "v1", "TokenRequest").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected =
-        Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", schema: &schema };
+    let expected = Expected {
+        group: "authentication.k8s.io",
+        version: "v1",
+        kind: "TokenRequest",
+        schema: &schema,
+        aliases: &[],
+    };
     let (route, wanted) = call.read(request, expected, &options).await?;
-    let mut answered = create(call.request(&route, &options), &wanted).await?;
+    let (mut answered, warnings) = create(call.request(&route, &options), wanted).await?;
+    call.warnings().extend(warnings);
     machinery::json::canonicalize(&mut answered, schema.root());
     Ok(answer::document(table, 201, &answered, form))
 }
 
-/// Answers a `TokenRequest`.
-pub(crate) async fn create(request: Request<'_>, wanted: &Value) -> Result<Value, Status> {
+/// Answers a `TokenRequest`; also what the asker is told beside the answer.
+pub(crate) async fn create(request: Request<'_>, wanted: Value) -> Result<(Value, Vec<String>), Status> {
     let core = request.core;
     let account = get::get(core, request.served, (request.namespace, request.name), "").await?;
     let account = account.object().to_value()?;
-    let own = wanted.at(&["metadata", "name"]).str_or_empty();
-    if !own.is_empty() && own != request.name {
-        return Err(Status::bad_request(format!(
-            "metadata.name: Invalid value: {}: must match the service account name if specified",
-            machinery::field::go_quote(own)
-        )));
-    }
+    check_name(request, &wanted)?;
     let spec = wanted.get("spec");
     let seconds = spec.get("expirationSeconds").as_int().unwrap_or(DEFAULT_SECS);
     check_life(request, seconds)?;
+    let (wanted, warnings) = request.admit_posted(wanted).await?;
+    let spec = wanted.get("spec");
     let mut audiences = spec.get("audiences").clone();
     let default_audience = audiences.items().is_empty();
     if default_audience {
@@ -101,13 +103,25 @@ pub(crate) async fn create(request: Request<'_>, wanted: &Value) -> Result<Value
         ("token", Value::from(token)),
         ("expirationTimestamp", Value::from(Timestamp::from_secs(now + lives).to_rfc3339())),
     ]);
-    Ok(Value::from([
+    let answer = Value::from([
         ("kind", Value::from("TokenRequest")),
         ("apiVersion", Value::from("authentication.k8s.io/v1")),
         ("metadata", metadata),
         ("spec", answer_spec),
         ("status", status),
-    ]))
+    ]);
+    Ok((answer, warnings))
+}
+
+fn check_name(request: Request<'_>, wanted: &Value) -> Result<(), Status> {
+    let own = wanted.at(&["metadata", "name"]).str_or_empty();
+    if !own.is_empty() && own != request.name {
+        return Err(Status::bad_request(format!(
+            "metadata.name: Invalid value: {}: must match the service account name if specified",
+            machinery::field::go_quote(own)
+        )));
+    }
+    Ok(())
 }
 
 fn check_life(request: Request<'_>, seconds: i64) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, owners, query, services, stored};
+use crate::{managed, owners, query, quota, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -118,6 +118,18 @@ pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome
     Err(modified(request))
 }
 
+/// Under which name upstream stores a resource: some have kept their first one.
+fn upstream_folder(plural: &str) -> &str {
+    match plural {
+        "replicationcontrollers" => "controllers",
+        "nodes" => "minions",
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        "ingresses" => "ingress",
+        other => other,
+    }
+}
+
 /// What a change is based on.
 enum Basis {
     Current,
@@ -138,7 +150,7 @@ fn check_preconditions(
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
              Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            request.served.plural,
+            upstream_folder(&request.served.plural),
             current.key(),
             header.uid
         );
@@ -206,7 +218,11 @@ async fn prepare(
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
+    // What was posted to a subresource was admitted as such.
+    let is_admitted = change.is_ruled();
+    if is_admitted {
+        core.admission.mutate(&mut review, core.surroundings()).await?;
+    }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
     let also = services::allocate(request, &mut object, Some(old))?;
@@ -223,7 +239,9 @@ async fn prepare(
     managed::settle(old, &mut object);
     request.canonical(&mut object);
     review.object = object;
-    core.admission.validate(&mut review, core.surroundings()).await?;
+    if is_admitted {
+        core.admission.validate(&mut review, core.surroundings()).await?;
+    }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
 }
@@ -239,6 +257,7 @@ async fn conclude(
     if value == request.served.encode(old) {
         return Ok(Some(current.clone()));
     }
+    let charge = quota::charge(request, request.name, &object, Some(old)).await?;
     if request.options.dry_run {
         return stored::unwritten(&object, current.revision()).map(Some);
     }
@@ -252,7 +271,7 @@ async fn conclude(
         value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
-        also,
+        also: charge.with(also),
     };
     match request.core.commit(commit).await? {
         Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),

@@ -3,9 +3,9 @@
 use machinery::Value;
 
 use super::rollout;
-use crate::place::Place;
+use crate::place::{Place, same};
 use crate::pod_spec::defaults::{self, or, or_text};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{self, NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -32,9 +32,14 @@ impl Kind for Deployment {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
-        crate::policy::prepare_update(self.policy(), object, old, door);
+        policy::prepare_update(self.policy(), object, old, door);
         if door.is_status() {
-            crate::policy::keep(object.entry("metadata"), old.get("metadata"), "labels");
+            policy::keep(object.entry("metadata"), old.get("metadata"), "labels");
+        } else {
+            // Its annotations are handed on to its replica sets: they count as part of what is wanted.
+            policy::count_generation(object, old, |object, old| {
+                same(object.get("spec"), old.get("spec")) && same(annotations(object), annotations(old))
+            });
         }
     }
 
@@ -70,6 +75,10 @@ impl Kind for Deployment {
             table::selector(spec.get("selector")),
         ]
     }
+}
+
+fn annotations(object: &Value) -> &Value {
+    object.at(&["metadata", "annotations"])
 }
 
 fn check_spec(spec: Place<'_>) {

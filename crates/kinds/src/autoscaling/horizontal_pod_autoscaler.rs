@@ -13,7 +13,7 @@ pub struct HorizontalPodAutoscalerV1;
 /// The kind of `autoscaling/v2`.
 pub struct HorizontalPodAutoscaler;
 
-const POLICY: Policy = Policy::namespaced(NameRule::Subdomain).generation().status();
+const POLICY: Policy = Policy::namespaced(NameRule::Subdomain).status();
 
 impl Kind for HorizontalPodAutoscaler {
     fn policy(&self) -> Policy {
@@ -42,7 +42,6 @@ impl Kind for HorizontalPodAutoscaler {
             "status",
             Value::from([("desiredReplicas", Value::from(0i64)), ("currentMetrics", Value::Null)]),
         );
-        object.entry("metadata").set("generation", 1i64);
     }
 
     fn check(&self, object: Place<'_>) {
@@ -84,7 +83,6 @@ impl Kind for HorizontalPodAutoscalerV1 {
     fn prepare_create(&self, object: &mut Value) {
         let zero = || Value::from(0i64);
         object.set("status", Value::from([("currentReplicas", zero()), ("desiredReplicas", zero())]));
-        object.entry("metadata").set("generation", 1i64);
     }
 
     fn check(&self, object: Place<'_>) {

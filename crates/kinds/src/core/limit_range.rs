@@ -40,15 +40,6 @@ impl Kind for LimitRange {
         }
     }
 
-    /// One without a name is named after its identity.
-    fn prepare_create(&self, object: &mut Value) {
-        let metadata = object.entry("metadata");
-        if metadata.get("name").is_empty() && metadata.get("generateName").is_empty() {
-            let uid = metadata.get("uid").clone();
-            metadata.set("name", uid);
-        }
-    }
-
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
         let mut seen = BTreeSet::new();

@@ -221,9 +221,8 @@ pub(super) fn check_resize(object: Place<'_>, old: &Value) {
     }
     let class = old.at(&["status", "qosClass"]).str_or_empty();
     let class = if class.is_empty() { quality_of_service(old_spec) } else { class };
-    let new_class = quality_of_service(spec.value());
-    if new_class != class {
-        spec.invalid_as(new_class, "Pod QOS Class may not change as a result of resizing");
+    if quality_of_service(spec.value()) != class {
+        spec.invalid_as(class, "Pod QOS Class may not change as a result of resizing");
     }
     let mut munged = spec.value().clone();
     for list in ["containers", "initContainers"] {

@@ -5,7 +5,7 @@ use machinery::Value;
 use crate::place::Place;
 use crate::pod_spec::check_preemption_policy;
 use crate::pod_spec::defaults::or;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{self, NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -23,6 +23,11 @@ impl Kind for PriorityClass {
 
     fn default(&self, object: &mut Value) {
         or(object, "preemptionPolicy", "PreemptLowerPriority");
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, _door: Door<'_>) {
+        // What counts about a priority class cannot change; it stays in its first generation.
+        policy::keep(object.entry("metadata"), old.get("metadata"), "generation");
     }
 
     fn check(&self, object: Place<'_>) {

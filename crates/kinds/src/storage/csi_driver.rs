@@ -31,6 +31,11 @@ impl Kind for CsiDriver {
         or(spec, "seLinuxMount", false);
     }
 
+    fn prepare_create(&self, object: &mut Value) {
+        // A new object has no generation yet; the first change gives it one.
+        object.entry("metadata").remove("generation");
+    }
+
     fn check(&self, object: Place<'_>) {
         let metadata = object.get("metadata");
         check_csi_driver_name(metadata.get("name"));

@@ -16,6 +16,9 @@ use super::facts::Facts;
 use crate::kit::Kit;
 use crate::status::api_time;
 
+/// What an API server must know that this node can do before it lets pods be changed so.
+const DECLARED: [&str; 1] = ["GuaranteedQoSPodCPUResize"];
+
 /// How often it is looked whether anything changed.
 const LOOK: Duration = Duration::from_secs(10);
 /// How often it is written although nothing did.
@@ -102,6 +105,7 @@ async fn shape(kit: &Kit, facts: &Facts, port: u16) -> Value {
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
         images: Some(images(kit).await),
         node_info: Some(facts.info.clone()),
+        declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
         ..NodeStatus::default()
     };
     serde_json::to_value(status).unwrap_or_default()

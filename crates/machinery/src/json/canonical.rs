@@ -48,7 +48,7 @@ fn structure(map: &mut Map, inner: &Struct, ty: TypeRef<'_>) {
         let Some(position) = inner.position(name) else { return inner.open };
         let field = &inner.fields()[position];
         canonicalize(value, ty.types().get(field.type_id));
-        if value.is_null() && field.omission == Omission::Never {
+        if field.omission == Omission::Never && (value.is_null() || is_unset(field, value)) {
             *value = field.zero(ty.types());
         } else if !keeps(field, value) {
             return false;
@@ -69,6 +69,11 @@ fn structure(map: &mut Map, inner: &Struct, ty: TypeRef<'_>) {
     } else if !in_order {
         map.sort_by_key(|name| inner.position(name));
     }
+}
+
+/// Whether a value says no more than nothing would: storage does not tell an empty list from none.
+fn is_unset(field: &Field, value: &Value) -> bool {
+    !field.pointer && matches!(value, Value::Array(items) if items.is_empty())
 }
 
 /// Whether a field with this value is printed.

@@ -149,7 +149,9 @@ pub(crate) fn base64_bytes(text: &str) -> Result<Vec<u8>, String> {
     BASE64.decode(clean).map_err(|error| {
         let at = match error {
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => clean.len(),
+            // Go points at the end where padding is missing, and at the first of the letters that are too few.
+            _ if clean.contains('=') => clean.len(),
+            _ => clean.len() - clean.len() % 4,
         };
         format!("illegal base64 data at input byte {at}")
     })

@@ -143,7 +143,9 @@ fn wrong_types_are_told_in_gos_words() {
         r#"{"spec":{"at":"2020-13-01T00:00:00Z"}}"#,
         r#"parsing time "2020-13-01T00:00:00Z": month out of range"#,
     );
-    fails(r#"{"spec":{"data":"a"}}"#, "illegal base64 data at input byte 1");
+    fails(r#"{"spec":{"data":"a"}}"#, "illegal base64 data at input byte 0");
+    fails(r#"{"spec":{"data":"YWJjZ"}}"#, "illegal base64 data at input byte 4");
+    fails(r#"{"spec":{"data":"YW="}}"#, "illegal base64 data at input byte 3");
 }
 
 #[test]

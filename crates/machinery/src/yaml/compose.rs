@@ -71,12 +71,22 @@ struct Composer<'a> {
     duplicates: Vec<String>,
 }
 
+/// The line that Go's library names: it counts from one only for what cannot be split into tokens, and names none where
+/// its own count says zero.
+fn line_of(error: &libyaml_safer::Error) -> u64 {
+    let at = |mark: Option<libyaml_safer::Mark>| mark.map_or(0, |mark| mark.line);
+    match (at(error.problem_mark()), error.kind()) {
+        (0, _) => at(error.context_mark()),
+        (line, libyaml_safer::ErrorKind::Scanner) => line + 1,
+        (line, _) => line,
+    }
+}
+
 impl Composer<'_> {
     fn next(&mut self) -> Result<Event, Error> {
-        self.parser.parse().map_err(|error| Error {
-            line: error.problem_mark().map_or(0, |mark| mark.line + 1),
-            problem: error.problem().to_owned(),
-        })
+        self.parser
+            .parse()
+            .map_err(|error| Error { line: line_of(&error), problem: error.problem().to_owned() })
     }
 
     fn count(&mut self, nodes: usize, line: u64) -> Result<(), Error> {

@@ -52,6 +52,13 @@ fn anchors_and_merges_are_followed() {
         json("a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}\nc: *x"),
         r#"{"a":{"p":1,"q":2},"b":{"q":3,"p":1},"c":{"p":1,"q":2}}"#
     );
+    for (text, told) in [
+        ("a: [", "error: yaml: line 1: did not find expected node content"),
+        ("a: b: c", "error: yaml: mapping values are not allowed in this context"),
+        ("k: v\na: b: c", "error: yaml: line 2: mapping values are not allowed in this context"),
+    ] {
+        assert_eq!(json(text), told, "{text:?}");
+    }
     assert_eq!(json("a: *none"), "error: yaml: line 1: unknown anchor 'none' referenced");
 }
 

@@ -79,6 +79,10 @@ pub(crate) async fn a_watch_resumes_anywhere<B: Backend>() {
 pub(crate) async fn progress_is_told<B: Backend>() {
     let backend = B::make(tight()).await;
     let store = backend.store();
+    if !backend.tells_progress().await {
+        println!("not run: this backend learns of progress from events only");
+        return;
+    }
     let mut watch = store.watch(bytes("a"), 0).await.expect("a watch");
     assert_eq!(watch.next().await, Ok(WatchItem::Progress(0)), "an empty store has nothing to tell");
     write(store, vec![put("b", "1")]).await;

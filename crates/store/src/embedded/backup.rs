@@ -3,14 +3,15 @@
 //! A backup is a database like the store's own, so it can be looked into with the same tools, and it is checked in the
 //! same way. It says how many rows it has and what they sum up to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
 use crate::embedded::check::check_file;
 use crate::embedded::database::{self, HEAD, Meta};
 use crate::embedded::disk::{self, Lock};
-use crate::embedded::fault::store_error;
+use crate::embedded::fault::{refused, store_error};
+use crate::embedded::partial::Partial;
 use crate::{Revision, StoreError};
 
 /// How far a restored store's revisions jump ahead. Clients that saw revisions from after the backup must not take
@@ -119,65 +120,4 @@ pub fn restore(file: &Path, directory: &Path) -> Result<Revision, StoreError> {
     }
     partial.keep(&target)?;
     Ok(revision)
-}
-
-fn refused(path: &Path, why: &str) -> StoreError {
-    StoreError::Unavailable { detail: format!("{} {why}", path.display()) }
-}
-
-/// A file that is not complete yet; it goes unless it is kept.
-struct Partial {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Partial {
-    fn beside(target: &Path) -> Result<Partial, StoreError> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = Partial { path: PathBuf::from(name), kept: false };
-        partial.remove().map_err(|error| refused(&partial.path, &format!("cannot be replaced: {error}")))?;
-        // It holds secrets: readable by its owner only from the first byte on. SQLite writes into an empty file.
-        disk::private(&partial.path)
-            .map_err(|error| refused(target, &format!("cannot be written: {error}")))?;
-        Ok(partial)
-    }
-
-    /// A connection for changes.
-    fn edit(&self) -> Result<Connection, StoreError> {
-        let failed = |error: rusqlite::Error| store_error(&self.path, &error);
-        let connection = Connection::open(&self.path).map_err(failed)?;
-        // It is made durable as a whole when it is complete; until then it is nothing.
-        connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(failed)?;
-        Ok(connection)
-    }
-
-    /// Makes the file durable and gives it its name.
-    fn keep(mut self, target: &Path) -> Result<(), StoreError> {
-        let keep = || {
-            disk::make_durable(&self.path)?;
-            std::fs::rename(&self.path, target)?;
-            disk::make_durable(target)
-        };
-        keep().map_err(|error| refused(target, &format!("cannot be written: {error}")))?;
-        self.kept = true;
-        Ok(())
-    }
-
-    fn remove(&self) -> std::io::Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = self.remove()
-        {
-            tracing::warn!(%error, path = %self.path.display(), "an incomplete file could not be removed");
-        }
-    }
 }

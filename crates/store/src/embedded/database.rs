@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::checksum::xxh64;
+use crate::embedded::disk::make_durable;
 use crate::embedded::fault::{damaged, store_error};
 use crate::row::{Row, RowId};
 use crate::{Revision, StoreError};
@@ -80,6 +81,9 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // Before anything is written: with less, the journal of the very first transaction might be back after a loss of
+    // power, and would take everything back that was written since. For the write-ahead log it is the same as FULL.
+    connection.execute_batch("PRAGMA synchronous = EXTRA;").map_err(failed)?;
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
@@ -87,7 +91,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Unavailable { detail });
     }
     // Checkpoints are made beside the writer, not by it. The cache holds the end of the log, and little else is read.
-    let settings = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096;";
+    let settings = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096;";
     connection.execute_batch(settings).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
@@ -95,6 +99,11 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         create(&connection).map_err(failed)?;
     }
     verify_format(&connection, path)?;
+    if format == 0 {
+        make_durable(path).map_err(|error| StoreError::Unavailable {
+            detail: format!("cannot make {} durable: {error}", path.display()),
+        })?;
+    }
     Ok(connection)
 }
 

@@ -44,3 +44,8 @@ pub(crate) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
 pub(crate) fn damaged(path: &Path, detail: String) -> StoreError {
     StoreError::Corrupt { path: path.display().to_string(), detail }
 }
+
+/// The error for a file that cannot be used as it is asked for.
+pub(crate) fn refused(path: &Path, why: &str) -> StoreError {
+    StoreError::Unavailable { detail: format!("{} {why}", path.display()) }
+}

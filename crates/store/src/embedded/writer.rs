@@ -67,7 +67,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(core: Arc<Core>, connection: Connection, path: PathBuf, swept: Revision) -> Writer {
-        let checkpoints = Checkpoints::new(path.clone());
+        let checkpoints = Checkpoints::new(core.clone(), path.clone());
         Writer { core, connection, path, swept, checkpoints }
     }
 

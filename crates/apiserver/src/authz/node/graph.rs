@@ -23,6 +23,8 @@ struct Uses {
 pub(super) struct Graph {
     pods: Option<Arc<Collection>>,
     claims: Option<Arc<Collection>>,
+    attachments: Option<Arc<Collection>>,
+    slices: Option<Arc<Collection>>,
     cursor: Option<Cursor>,
     /// By `namespace/name`; only pods that are bound.
     uses: BTreeMap<String, Uses>,
@@ -34,6 +36,8 @@ impl Graph {
         Graph {
             pods: caches.collection("core/pods"),
             claims: caches.collection("core/persistentvolumeclaims"),
+            attachments: caches.collection("storage.k8s.io/volumeattachments"),
+            slices: caches.collection("resource.k8s.io/resourceslices"),
             cursor: None,
             uses: BTreeMap::new(),
             by_node: BTreeMap::new(),
@@ -42,6 +46,15 @@ impl Graph {
 
     /// Whether a pod on the node uses an object.
     pub(super) fn uses(&self, node: &str, resource: &str, namespace: &str, name: &str) -> bool {
+        match resource {
+            "pods" => {
+                let key = format!("{namespace}/{name}");
+                return self.uses.get(&key).is_some_and(|uses| uses.node == node);
+            }
+            "volumeattachments" => return names_node(self.attachments.as_ref(), name, node),
+            "resourceslices" => return names_node(self.slices.as_ref(), name, node),
+            _ => {}
+        }
         let pods = self.by_node.get(node).into_iter().flatten();
         let mut pods = pods.filter_map(|key| Some((key, self.uses.get(key)?)));
         if resource == "persistentvolumes" {
@@ -115,6 +128,13 @@ impl Graph {
             }
         }
     }
+}
+
+/// Whether an object belongs to a node by its `spec.nodeName`.
+fn names_node(collection: Option<&Arc<Collection>>, name: &str, node: &str) -> bool {
+    let found = collection.and_then(|collection| collection.get(name));
+    let document = found.and_then(|entry| entry.object().to_value().ok());
+    document.is_some_and(|document| document.at(&["spec", "nodeName"]).as_str() == Some(node))
 }
 
 /// What a pod refers to.

@@ -33,6 +33,7 @@ fn get<'a>(identity: &'a Identity, namespace: &'a str, resource: &'a str) -> Att
         subresource: "",
         namespace,
         name: "x",
+        selectors: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! log is only begun anew when it has. So the writer takes the last steps itself; few are left then. A log that is
 //! begun anew lies on blocks the file has already, which are made durable much faster than new ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -13,8 +13,9 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::core::Core;
 use crate::embedded::database;
-use crate::embedded::fault::store_error;
+use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::row::Row;
 
 /// After how many bytes of rows the log is brought over. Larger means fewer writes of the same page, and a longer log.
@@ -26,6 +27,7 @@ const PAGE: u64 = 4096;
 /// Keeps account of the write-ahead log, and has it brought over.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
+    core: Arc<Core>,
     path: PathBuf,
     bytes: u64,
     /// Whether the thread has brought over what it could, but not all.
@@ -35,16 +37,17 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(crate) fn new(path: PathBuf) -> Checkpoints {
-        Checkpoints { path, bytes: 0, unfinished: Arc::new(AtomicBool::new(false)), wake: None, thread: None }
+    pub(crate) fn new(core: Arc<Core>, path: PathBuf) -> Checkpoints {
+        let unfinished = Arc::new(AtomicBool::new(false));
+        Checkpoints { core, path, bytes: 0, unfinished, wake: None, thread: None }
     }
 
     /// Starts the thread beside the writer.
     pub(crate) fn start(&mut self) -> std::io::Result<()> {
         let (wake, woken) = sync_channel(1);
-        let (path, unfinished) = (self.path.clone(), self.unfinished.clone());
+        let (core, path, unfinished) = (self.core.clone(), self.path.clone(), self.unfinished.clone());
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        self.thread = Some(thread.spawn(move || run(&path, &unfinished, &woken))?);
+        self.thread = Some(thread.spawn(move || run(&core, &path, &unfinished, &woken))?);
         self.wake = Some(wake);
         Ok(())
     }
@@ -60,7 +63,7 @@ impl Checkpoints {
         if self.unfinished.swap(false, Ordering::Relaxed)
             && let Err(error) = checkpoint(connection)
         {
-            tracing::warn!(%error, path = %self.path.display(), "the write-ahead log could not be shortened");
+            failed(&self.core, &self.path, &error);
         }
         if self.bytes < AFTER_BYTES {
             return;
@@ -88,7 +91,22 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(path: &std::path::Path, unfinished: &AtomicBool, woken: &Receiver<()>) {
+/// The log is complete without it, so a full disk is no more than a long log. But a disk that cannot make durable what
+/// it took may have lost it, and would say so only once.
+fn failed(core: &Core, path: &Path, error: &rusqlite::Error) {
+    match trouble(error) {
+        Trouble::Full | Trouble::Other => {
+            tracing::warn!(%error, path = %path.display(), "the write-ahead log could not be shortened");
+        }
+        Trouble::Damaged | Trouble::Disk => {
+            let error = store_error(path, error);
+            tracing::error!(%error, "the store stops; start again to see what is on the disk");
+            core.fail(error);
+        }
+    }
+}
+
+fn run(core: &Core, path: &Path, unfinished: &AtomicBool, woken: &Receiver<()>) {
     let connect = || -> Result<Connection, StoreError> {
         let connection = database::open_writer(path)?;
         connection.execute_batch("PRAGMA cache_size = -1024;").map_err(|error| store_error(path, &error))?;
@@ -104,10 +122,7 @@ fn run(path: &std::path::Path, unfinished: &AtomicBool, woken: &Receiver<()>) {
     while woken.recv().is_ok() {
         match checkpoint(&connection) {
             Ok((pages, done)) => unfinished.store(done < pages, Ordering::Relaxed),
-            // The log is complete without it; a full disk or a failing one is the writer's to report.
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "the write-ahead log could not be shortened");
-            }
+            Err(error) => failed(core, path, &error),
         }
     }
 }
