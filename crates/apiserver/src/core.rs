@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::openapi;
+use crate::quota::Turns;
 use crate::registry::Registry;
 use crate::tokens::Keys;
 
@@ -45,6 +46,8 @@ pub struct Core {
     pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// Who charges a namespace's quotas.
+    pub quotas: Turns,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
     /// Writes requests down, if anybody wants that.
