@@ -1,6 +1,7 @@
 //! Documents, and the engines that work on any kind of them, by schema. No I/O, no clock, no async.
 
 pub mod apply;
+pub mod cel;
 pub mod field;
 pub mod json;
 pub mod jsonpath;

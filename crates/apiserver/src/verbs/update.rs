@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{condition_times, managed, owners, query, services, stored};
+use crate::{condition_times, managed, owners, query, quota, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -263,11 +263,12 @@ async fn conclude(
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
     let key = request.store_key(request.name)?;
-    let changes = value != request.served.encode(old);
-    // What another key sealed is written again, so that keys can be retired.
-    if !changes && !is_outdated(request)? && !request.core.seals.is_stale(&key) {
+    // What another key sealed, or what is stored in a version that is to go, is written again all the same.
+    let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
+    if value == request.served.encode(old) && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
+    let charge = quota::charge(request, request.name, &object, Some(old)).await?;
     if request.options.dry_run {
         return stored::unwritten(&object, current.revision()).map(Some);
     }
@@ -281,7 +282,7 @@ async fn conclude(
         value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
-        also,
+        also: charge.with(also),
     };
     match request.core.commit(commit).await? {
         Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
