@@ -3,12 +3,11 @@
 //! Only requests over HTTP are written down: what runs in this process and speaks to the server without them is the
 //! server itself.
 
-mod file;
+mod log;
 pub mod policy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use env::{Clock, Env};
@@ -16,7 +15,7 @@ use futures_util::StreamExt;
 use machinery::Value;
 use machinery::time::Timestamp;
 
-use self::file::Log;
+use self::log::Log;
 use self::policy::{Level, Policy, PolicyError, Stage};
 use crate::http::{Body, Response};
 use crate::identity::Identity;
@@ -24,27 +23,35 @@ use crate::reviews::user_info;
 use crate::route::Route;
 
 /// How requests are written down.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
-    /// The file that says which requests are, and how much of them.
-    pub policy: PathBuf,
-    /// Where.
-    pub log: PathBuf,
-    /// Bytes after which the log begins anew.
-    pub max_size: u64,
-    /// Logs that are kept beside the present one.
-    pub max_backups: usize,
+    /// What says which requests are, and how much of them: a Policy.
+    pub policy: String,
+    /// Opens the log.
+    pub open: Arc<dyn Fn() -> std::io::Result<Box<dyn Lines>> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Settings")
+    }
+}
+
+/// Where lines go.
+pub trait Lines: Send {
+    /// Appends whole lines.
+    fn append(&mut self, lines: &[u8]) -> std::io::Result<()>;
 }
 
 /// Why nothing can be written down.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The policy is wrong.
-    #[error("the audit policy {0} cannot be used")]
-    Policy(PathBuf, #[source] PolicyError),
-    /// A file cannot be used.
-    #[error("{0} cannot be used")]
-    File(PathBuf, #[source] std::io::Error),
+    #[error("the audit policy cannot be used")]
+    Policy(#[from] PolicyError),
+    /// The log cannot be opened.
+    #[error("the audit log cannot be opened")]
+    Log(#[from] std::io::Error),
 }
 
 /// Writes requests down.
@@ -92,11 +99,8 @@ struct State {
 impl Audit {
     /// As configured.
     pub fn open(env: &Env, settings: &Settings) -> Result<Arc<Audit>, AuditError> {
-        let text = std::fs::read_to_string(&settings.policy)
-            .map_err(|error| AuditError::File(settings.policy.clone(), error))?;
-        let policy =
-            Policy::parse(&text).map_err(|error| AuditError::Policy(settings.policy.clone(), error))?;
-        let log = Log::open(env, settings).map_err(|error| AuditError::File(settings.log.clone(), error))?;
+        let policy = Policy::parse(&settings.policy)?;
+        let log = Log::open(env, (settings.open)()?);
         Ok(Arc::new(Audit { policy, log, clock: env.clock.clone() }))
     }
 

@@ -93,10 +93,9 @@ impl Authenticator {
             issuers.map(|issuer| oidc::Issuer::new(env, issuer.clone()).map_err(SetupError::Remote));
         let webhook = match &config.token_webhook {
             None => None,
-            Some(file) => {
-                let (remote, path) =
-                    Remote::of_kubeconfig(env, file, WEBHOOK_PATIENCE).map_err(SetupError::Remote)?;
-                Some(webhook::Webhook::new(remote, path))
+            Some(target) => {
+                let remote = Remote::new(env, target.server.clone(), WEBHOOK_PATIENCE);
+                Some(webhook::Webhook::new(remote.map_err(SetupError::Remote)?, target.path.clone()))
             }
         };
         Ok(Authenticator {

@@ -166,8 +166,8 @@ impl Union {
                 config::Kind::AlwaysAllow => Member::Here(Box::new(Always(true))),
                 config::Kind::AlwaysDeny => Member::Here(Box::new(Always(false))),
                 config::Kind::Webhook(settings) => {
-                    let target = Remote::of_kubeconfig(env, &settings.kubeconfig, settings.timeout)?;
-                    Member::Webhook(Webhook::new(target, settings.clone(), env.clock.clone()))
+                    let remote = Remote::new(env, settings.target.server.clone(), settings.timeout)?;
+                    Member::Webhook(Webhook::new(remote, settings.clone(), env.clock.clone()))
                 }
             });
         }

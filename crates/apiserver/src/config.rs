@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,6 +12,7 @@ use crate::audit;
 use crate::authn;
 use crate::authz;
 use crate::identity::Identity;
+use crate::remote::Target;
 
 /// A certificate chain and its private key, as PEM.
 #[derive(Clone, Default)]
@@ -87,6 +88,19 @@ impl Default for Limits {
     }
 }
 
+/// A text that somebody else reads, and reads again when it is asked for: a file, mostly.
+#[derive(Clone)]
+pub struct Source {
+    /// Reads it.
+    pub read: Arc<dyn Fn() -> std::io::Result<String> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Source")
+    }
+}
+
 /// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -118,16 +132,16 @@ pub struct Config {
     pub pod_security: pod_security::Settings,
     /// Which issuers of tokens are trusted, and what is heard without credentials.
     pub authentication: authn::config::Settings,
-    /// The kubeconfig of a webhook that knows tokens.
-    pub token_webhook: Option<PathBuf>,
+    /// A webhook that knows tokens.
+    pub token_webhook: Option<Target>,
     /// Who may speak for others.
     pub front_proxy: authn::front_proxy::Settings,
     /// Who is asked whether something may be done.
     pub authorization: Vec<authz::config::Kind>,
     /// How requests are written down; none are without it.
     pub audit: Option<audit::Settings>,
-    /// The file that says what is sealed in the store, and how; nothing is without it.
-    pub encryption: Option<PathBuf>,
+    /// What says what is sealed in the store, and how; nothing is without it.
+    pub encryption: Option<Source>,
     /// The limits.
     pub limits: Limits,
 }

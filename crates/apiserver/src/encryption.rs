@@ -7,7 +7,6 @@ pub mod config;
 mod provider;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use store::{
 };
 
 use self::config::{ConfigError, Rules};
+use crate::config::Source;
 
 /// What every sealed value begins with.
 const SEALED: &[u8] = b"k8s:enc:";
@@ -182,28 +182,28 @@ impl Watch for Opened {
     }
 }
 
-/// Reads the file, if there is one.
-pub async fn read(env: &Env, file: Option<&Path>) -> Result<Rules, ConfigError> {
-    match file {
-        Some(file) => config::parse(&text_of(env, file).await?),
+/// Reads the configuration, if there is one.
+pub async fn read(env: &Env, source: Option<&Source>) -> Result<Rules, ConfigError> {
+    match source {
+        Some(source) => config::parse(&text_of(env, source).await?),
         None => Ok(Rules::default()),
     }
 }
 
-async fn text_of(env: &Env, file: &Path) -> Result<String, ConfigError> {
-    let path = file.to_owned();
-    let read = env.tasks.blocking(move || std::fs::read_to_string(path)).await;
-    let unreadable = |why: String| ConfigError(format!("{} cannot be read: {why}", file.display()));
-    read.ok_or_else(|| unreadable("the reader ended".to_owned()))?
+async fn text_of(env: &Env, source: &Source) -> Result<String, ConfigError> {
+    let read = source.read.clone();
+    let text = env.tasks.blocking(move || read()).await;
+    let unreadable = |why: String| ConfigError(format!("the encryption configuration cannot be read: {why}"));
+    text.ok_or_else(|| unreadable("the reader ended".to_owned()))?
         .map_err(|error| unreadable(error.to_string()))
 }
 
-/// Takes the file over whenever it changes, for ever. A file that is wrong changes nothing.
-pub async fn follow(env: Env, file: PathBuf, seals: Arc<Seals>) {
-    let mut seen = text_of(&env, &file).await.ok();
+/// Takes the configuration over whenever it changes, for ever. One that is wrong changes nothing.
+pub async fn follow(env: Env, source: Source, seals: Arc<Seals>) {
+    let mut seen = text_of(&env, &source).await.ok();
     loop {
         env.clock.sleep(LOOK).await;
-        let Ok(text) = text_of(&env, &file).await else { continue };
+        let Ok(text) = text_of(&env, &source).await else { continue };
         if seen.as_ref() == Some(&text) {
             continue;
         }

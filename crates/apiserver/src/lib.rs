@@ -36,7 +36,7 @@ mod proxy;
 mod query;
 mod quota;
 mod registry;
-mod remote;
+pub mod remote;
 mod reviews;
 mod route;
 mod selection;
@@ -59,7 +59,7 @@ use env::{Env, TaskHandle};
 use store::Store;
 use tokio::net::TcpListener;
 
-pub use config::{Config, KeyPair, KnownToken, Limits};
+pub use config::{Config, KeyPair, KnownToken, Limits, Source};
 pub use identity::Identity;
 
 use crate::core::Core;
@@ -118,7 +118,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
-    let seals = encryption::Seals::new(encryption::read(&env, config.encryption.as_deref()).await?);
+    let seals = encryption::Seals::new(encryption::read(&env, config.encryption.as_ref()).await?);
     let store = encryption::Sealing::new(store, &seals);
     let caches = registry::open_caches(&env, store, &table).await?;
     let registry = registry::Registry::built_in(table, &caches);
@@ -155,8 +155,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     }
     core.health.reached(Phase::Cached);
     flow::start(&core);
-    if let Some(file) = core.config.encryption.clone() {
-        env.tasks.spawn("encryption configuration", encryption::follow(env.clone(), file, seals));
+    if let Some(source) = core.config.encryption.clone() {
+        env.tasks.spawn("encryption configuration", encryption::follow(env.clone(), source, seals));
     }
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);

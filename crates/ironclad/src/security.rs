@@ -3,11 +3,15 @@
 //!
 //! The files are those of Kubernetes, so that those of an existing cluster serve unchanged.
 
+mod audit_log;
+mod kubeconfig;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use apiserver::admission::pod_security;
-use apiserver::{Identity, KnownToken, audit, authn, authz};
+use apiserver::{Identity, KnownToken, Source, audit, authn, authz};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -62,6 +66,14 @@ pub struct Flags {
     pub encryption_provider_config: Option<PathBuf>,
 }
 
+/// Where Debian keeps the certificates that everybody trusts.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The certificates that the system trusts; empty if it has none, and then nobody is trusted.
+fn system_roots() -> Vec<u8> {
+    std::fs::read(SYSTEM_ROOTS).unwrap_or_default()
+}
+
 fn text(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
 }
@@ -100,8 +112,13 @@ impl Flags {
         }
         if let Some(file) = &self.authentication_config {
             config.authentication = parsed(file, authn::config::parse)?;
+            for issuer in config.authentication.issuers.iter_mut().filter(|issuer| issuer.ca.is_empty()) {
+                issuer.ca = system_roots();
+            }
         }
-        config.token_webhook.clone_from(&self.authentication_token_webhook_config_file);
+        if let Some(file) = &self.authentication_token_webhook_config_file {
+            config.token_webhook = Some(kubeconfig::read(file).map_err(anyhow::Error::msg)?);
+        }
         if let Some(file) = &self.requestheader_client_ca_file {
             config.front_proxy = authn::front_proxy::Settings {
                 ca: text(file)?.into_bytes(),
@@ -110,7 +127,8 @@ impl Flags {
         }
         if let Some(file) = &self.authorization_config {
             let folder = file.parent().unwrap_or(Path::new("."));
-            config.authorization = parsed(file, |text| authz::config::parse(text, folder))?;
+            let find = |name: &str| kubeconfig::read(&folder.join(name));
+            config.authorization = parsed(file, |text| authz::config::parse(text, &find))?;
         }
         if let Some(issuer) = &self.service_account_issuer {
             ensure!(!issuer.is_empty(), "--service-account-issuer must not be empty");
@@ -119,16 +137,23 @@ impl Flags {
         if let Some(file) = &self.pod_security_config {
             config.pod_security = parsed(file, pod_security::Settings::parse)?;
         }
-        config.audit = self.audit_policy_file.as_ref().map(|policy| audit::Settings {
-            policy: policy.clone(),
-            log: self.audit_log_path.clone().unwrap_or_else(|| data_dir.join("audit.log")),
-            max_size: self.audit_log_maxsize.saturating_mul(1_000_000),
-            max_backups: BACKUPS,
-        });
-        config.encryption = Some(match &self.encryption_provider_config {
+        if let Some(policy) = &self.audit_policy_file {
+            let place = audit_log::Place {
+                log: self.audit_log_path.clone().unwrap_or_else(|| data_dir.join("audit.log")),
+                max_size: self.audit_log_maxsize.saturating_mul(1_000_000),
+                max_backups: BACKUPS,
+            };
+            let open = move || {
+                let writer = audit_log::Writer::open(place.clone())?;
+                Ok(Box::new(writer) as Box<dyn audit::Lines>)
+            };
+            config.audit = Some(audit::Settings { policy: text(policy)?, open: Arc::new(open) });
+        }
+        let sealed = match &self.encryption_provider_config {
             Some(file) => file.clone(),
             None => made_at_first_start(&data_dir.join("pki").join("encryption.yaml"))?,
-        });
+        };
+        config.encryption = Some(Source { read: Arc::new(move || std::fs::read_to_string(&sealed)) });
         Ok(())
     }
 }

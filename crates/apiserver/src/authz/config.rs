@@ -1,15 +1,15 @@
 //! `AuthorizationConfiguration`: who is asked whether something may be done, in which order.
 
-use std::path::Path;
 use std::time::Duration;
 
 use machinery::Value;
 use machinery::time::parse_duration;
 
 use super::webhook;
+use crate::remote::Target;
 
 /// Somebody who is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Kind {
     /// What nodes may do.
     Node,
@@ -26,8 +26,11 @@ pub enum Kind {
 /// Who is asked where no file says otherwise.
 pub const DEFAULT: [Kind; 2] = [Kind::Node, Kind::Rbac];
 
-/// Reads the file; relative paths in it start from `folder`.
-pub fn parse(text: &str, folder: &Path) -> Result<Vec<Kind>, String> {
+/// Where a kubeconfig leads to that the file names.
+type Find<'a> = &'a dyn Fn(&str) -> Result<Target, String>;
+
+/// Reads the file; `find` reads the kubeconfigs that it names.
+pub fn parse(text: &str, find: Find<'_>) -> Result<Vec<Kind>, String> {
     let document = machinery::yaml::decode(text.as_bytes()).map_err(|error| error.to_string())?;
     let version = document.get("apiVersion").str_or_empty();
     let is_known = matches!(version, "apiserver.config.k8s.io/v1" | "apiserver.config.k8s.io/v1beta1");
@@ -39,23 +42,23 @@ pub fn parse(text: &str, folder: &Path) -> Result<Vec<Kind>, String> {
         return Err("authorizers: at least one authorization mode must be defined".to_owned());
     }
     let each = authorizers.iter().enumerate();
-    each.map(|(at, entry)| read(entry, folder).map_err(|why| format!("authorizers[{at}].{why}"))).collect()
+    each.map(|(at, entry)| read(entry, find).map_err(|why| format!("authorizers[{at}].{why}"))).collect()
 }
 
-fn read(entry: &Value, folder: &Path) -> Result<Kind, String> {
+fn read(entry: &Value, find: Find<'_>) -> Result<Kind, String> {
     match entry.get("type").str_or_empty() {
         "Node" => Ok(Kind::Node),
         "RBAC" => Ok(Kind::Rbac),
         "AlwaysAllow" => Ok(Kind::AlwaysAllow),
         "AlwaysDeny" => Ok(Kind::AlwaysDeny),
         "Webhook" => {
-            webhook(entry.get("webhook"), folder).map(Kind::Webhook).map_err(|why| format!("webhook.{why}"))
+            webhook(entry.get("webhook"), find).map(Kind::Webhook).map_err(|why| format!("webhook.{why}"))
         }
         other => Err(format!("type: {other:?} must be one of Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny")),
     }
 }
 
-fn webhook(entry: &Value, folder: &Path) -> Result<webhook::Settings, String> {
+fn webhook(entry: &Value, find: Find<'_>) -> Result<webhook::Settings, String> {
     let duration = |name: &str, default: u64| match entry.get(name).as_str() {
         None => Ok(Duration::from_secs(default)),
         Some(text) => {
@@ -77,7 +80,7 @@ fn webhook(entry: &Value, folder: &Path) -> Result<webhook::Settings, String> {
         other => return Err(format!("failurePolicy: {other:?} must be one of NoOpinion, Deny")),
     };
     Ok(webhook::Settings {
-        kubeconfig: folder.join(file),
+        target: find(file)?,
         timeout: duration("timeout", 30)?,
         yes: duration("authorizedTTL", 300)?,
         no: duration("unauthorizedTTL", 30)?,
@@ -103,13 +106,11 @@ mod tests {
         };
         let good =
             file(&format!("{}, {{type: Node}}, {{type: RBAC}}", hook(", failurePolicy: Deny, timeout: 3s")));
-        let kinds = parse(&good, Path::new("/etc")).unwrap();
-        assert_eq!(kinds[1..], DEFAULT);
+        let find = |file: &str| Ok(Target { path: format!("/{file}"), ..Target::default() });
+        let kinds = parse(&good, &find).unwrap();
+        assert!(matches!(kinds[1..], [Kind::Node, Kind::Rbac]));
         let Kind::Webhook(settings) = &kinds[0] else { panic!("the webhook comes first") };
-        assert_eq!(
-            (settings.kubeconfig.as_path(), settings.timeout),
-            (Path::new("/etc/k"), Duration::from_secs(3))
-        );
+        assert_eq!((settings.target.path.as_str(), settings.timeout), ("/k", Duration::from_secs(3)));
         for (text, expected) in [
             (file(""), "at least one"),
             (file("{type: X}"), "authorizers[0].type"),
@@ -121,7 +122,7 @@ mod tests {
             ),
             ("kind: X".to_owned(), "it is no AuthorizationConfiguration"),
         ] {
-            let error = parse(&text, Path::new(".")).unwrap_err();
+            let error = parse(&text, &find).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

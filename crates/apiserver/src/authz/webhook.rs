@@ -8,14 +8,14 @@ use machinery::selector::Operator;
 
 use super::{Attributes, Decision, Selectors};
 use crate::memo::Memo;
-use crate::remote::Remote;
+use crate::remote::{Remote, Target};
 use crate::reviews::user_into;
 
 /// How a webhook is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// The kubeconfig that leads to it.
-    pub kubeconfig: std::path::PathBuf,
+    /// Where it is.
+    pub target: Target,
     /// How long it may take.
     pub timeout: Duration,
     /// How long a yes is remembered.
@@ -30,7 +30,6 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Webhook {
     remote: Remote,
-    path: String,
     settings: Settings,
     clock: Clock,
     known: Memo<Decision>,
@@ -38,8 +37,8 @@ pub struct Webhook {
 
 impl Webhook {
     /// At an address.
-    pub fn new((remote, path): (Remote, String), settings: Settings, clock: Clock) -> Webhook {
-        Webhook { remote, path, settings, clock, known: Memo::default() }
+    pub fn new(remote: Remote, settings: Settings, clock: Clock) -> Webhook {
+        Webhook { remote, settings, clock, known: Memo::default() }
     }
 
     /// What was answered before, if that still counts.
@@ -62,7 +61,7 @@ impl Webhook {
             ("metadata", Value::object()),
             ("spec", spec),
         ]);
-        match self.remote.post(&self.path, &review).await {
+        match self.remote.post(&self.settings.target.path, &review).await {
             Ok(answer) => {
                 let decision = decision_in(answer.get("status"));
                 let lasts =
@@ -180,14 +179,13 @@ mod tests {
         let (address, ca) = serve(&env, answers).await;
         let webhook = |fails_closed: bool| {
             let settings = Settings {
-                kubeconfig: std::path::PathBuf::new(),
+                target: Target { path: "/".to_owned(), ..Target::default() },
                 timeout: Duration::from_secs(3),
                 yes: Duration::from_secs(300),
                 no: Duration::from_secs(30),
                 fails_closed,
             };
-            let target = (remote(&env, address, ca.clone()), "/".to_owned());
-            Webhook::new(target, settings, env.clock.clone())
+            Webhook::new(remote(&env, address, ca.clone()), settings, env.clock.clone())
         };
         let (open, closed) = (webhook(false), webhook(true));
         let (ann, eve) = (Identity::new("ann", &[]), Identity::new("eve", &[]));

@@ -74,18 +74,8 @@ async fn answers_are_read_and_failures_told() {
 }
 
 #[test]
-fn a_kubeconfig_leads_to_a_server() {
-    let document = machinery::yaml::decode(
-        b"clusters: [{name: c, cluster: {server: 'https://h:1/a?b=c', certificate-authority-data: 'YQ=='}}]\n\
-          users: [{name: u, user: {token: t}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n",
-    )
-    .unwrap();
-    let (config, path) = target(&document, Path::new(".")).unwrap();
-    assert_eq!(
-        (config.server.as_str(), path.as_str(), config.ca.as_slice()),
-        ("https://h:1", "/a?b=c", &b"a"[..])
-    );
-    assert!(matches!(config.credentials, Credentials::Token(token) if token == "t"));
-    assert!(target(&Value::object(), Path::new(".")).is_err());
+fn addresses_are_taken_apart() {
+    assert_eq!(split_url("https://h:1/a?b=c").unwrap(), ("https://h:1".to_owned(), "/a?b=c".to_owned()));
+    assert_eq!(split_url("https://h").unwrap().1, "/");
     assert!(split_url("nonsense").is_err());
 }
