@@ -1,5 +1,7 @@
 //! The expressions of policies and of match conditions: what they can refer to, and what they must yield.
 
+use std::sync::LazyLock;
+
 use machinery::Value;
 use machinery::cel::{Check, Declaration, Environment, Program, Sameness, Type};
 use smol_str::SmolStr;
@@ -27,8 +29,8 @@ pub fn environment(scope: &Scope) -> Environment {
     let mut environment = Environment::kubernetes()
         .with("object", Declaration::dynamic())
         .with("oldObject", Declaration::dynamic())
-        .with("namespaceObject", namespace())
-        .with("request", request());
+        .with("namespaceObject", NAMESPACE.clone())
+        .with("request", REQUEST.clone());
     if scope.params {
         environment = environment.with("params", Declaration::dynamic());
     }
@@ -62,7 +64,11 @@ fn structure(name: &'static str, fields: Vec<(&'static str, Declaration)>) -> De
 }
 
 /// What `request` looks like.
-pub fn request() -> Declaration {
+pub static REQUEST: LazyLock<Declaration> = LazyLock::new(request);
+/// What `namespaceObject` looks like.
+pub static NAMESPACE: LazyLock<Declaration> = LazyLock::new(namespace);
+
+fn request() -> Declaration {
     let kind = || {
         let fields = vec![("group", text()), ("version", text()), ("kind", text())];
         structure("kubernetes.GroupVersionKind", fields)
@@ -99,8 +105,7 @@ pub fn request() -> Declaration {
     )
 }
 
-/// What `namespaceObject` looks like.
-pub fn namespace() -> Declaration {
+fn namespace() -> Declaration {
     let time = || Declaration::of(Type::Timestamp);
     let number = || Declaration::of(Type::Int);
     let metadata = structure(
