@@ -92,6 +92,11 @@ pub struct Review<'a> {
 }
 
 impl Review<'_> {
+    /// Whether the object is one of the resource, not what is posted to a subresource.
+    pub fn is_of_resource(&self) -> bool {
+        self.served.sub(self.subresource).is_none_or(|sub| sub.kind == self.served.kind)
+    }
+
     /// Notes something for the audit log.
     pub fn note(&mut self, key: &str, text: impl Into<String>) {
         self.annotations.insert(key.to_owned(), text.into());

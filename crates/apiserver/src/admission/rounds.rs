@@ -84,7 +84,8 @@ mod tests {
         round.ends_with(&object);
         assert!(round.wants_second());
         let again = round.second(&object);
-        let due: Vec<&str> = ["a", "b", "c", "d"].into_iter().filter(|name| again.is_due(&key(name))).collect();
+        let due: Vec<&str> =
+            ["a", "b", "c", "d"].into_iter().filter(|name| again.is_due(&key(name))).collect();
         assert_eq!(due, ["a", "b"]);
     }
 

@@ -144,7 +144,7 @@ impl Webhooks {
         }
         let patched = patch::json(subject.object.clone(), &operations, &mut Report::ignoring())
             .map_err(|status| Status::internal(status.message))?;
-        let object = if review.subresource.is_empty() {
+        let object = if review.is_of_resource() {
             settled(&patched, served, Report::ignoring()).map_err(Status::internal)?
         } else {
             patched

@@ -90,7 +90,8 @@ fn options(call: &Call<'_>, request: &Arrived) -> Value {
     if !command.is_empty() {
         options.set("command", command);
     }
-    let ports: Vec<Value> = request.query.all("ports").filter_map(|port| port.parse().ok().map(Value::Int)).collect();
+    let ports: Vec<Value> =
+        request.query.all("ports").filter_map(|port| port.parse().ok().map(Value::Int)).collect();
     if !ports.is_empty() {
         options.set("ports", ports);
     }

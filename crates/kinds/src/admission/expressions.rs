@@ -45,7 +45,7 @@ pub fn environment(scope: &Scope) -> Environment {
     if let Some(variables) = &scope.variables {
         let fields = variables.iter().map(|(name, ty)| (name.clone(), Declaration::of(ty.clone())));
         let fields = fields.collect();
-        environment = environment.with(VARIABLES, Declaration::object("kubernetes.variables", fields));
+        environment = environment.with(VARIABLES, Declaration::plain_object("kubernetes.variables", fields));
     }
     environment
 }
@@ -60,7 +60,7 @@ fn texts() -> Declaration {
 
 fn structure(name: &'static str, fields: Vec<(&'static str, Declaration)>) -> Declaration {
     let fields = fields.into_iter().map(|(name, field)| (SmolStr::new_static(name), field));
-    Declaration::object(name, fields.collect())
+    Declaration::plain_object(name, fields.collect())
 }
 
 /// What `request` looks like.
@@ -217,6 +217,7 @@ mod tests {
             (&plain, "object.spec.x > 1", Ok(())),
             (&plain, "request.userInfo.username == 'a' && !('g' in request.userInfo.groups)", Ok(())),
             (&plain, "namespaceObject.metadata.labels.env == 'x'", Ok(())),
+            (&plain, "request.namespace == namespaceObject.metadata.name", Ok(())),
             (&plain, "params.x == 1", Err(undeclared("params", "params.x == 1"))),
             (&plain, "'abc'", Err("must evaluate to bool but got string".to_owned())),
             (&plain, "variables.x > 0", Err(undeclared("variables", "variables.x > 0"))),

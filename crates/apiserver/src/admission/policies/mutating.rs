@@ -55,7 +55,7 @@ impl MutatingPolicies {
         round: &mut Round,
     ) -> Result<(), Status> {
         let hooks = self.catalog.hooks(around.caches);
-        if hooks.is_empty() || is_exempt(review) || review.object.is_null() {
+        if hooks.is_empty() || is_exempt(review) || review.object.is_null() || !review.is_of_resource() {
             return Ok(());
         }
         let mut failures = Vec::new();
@@ -261,7 +261,11 @@ fn patched(object: &Value, value: &Val<'_>) -> Result<Option<Value>, String> {
 }
 
 /// A changed document as the kind's schema has it, with defaults for what is new.
-pub(in super::super) fn settled(changed: &Value, served: &Served, mut report: Report) -> Result<Value, String> {
+pub(in super::super) fn settled(
+    changed: &Value,
+    served: &Served,
+    mut report: Report,
+) -> Result<Value, String> {
     let decoded = json::decode(&json::to_vec(changed), served.schema.root(), &mut report);
     let mut object = decoded.map_err(|error| error.to_string())?;
     let findings = report.strict_errors();

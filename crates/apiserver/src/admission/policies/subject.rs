@@ -80,11 +80,7 @@ impl Subject {
 }
 
 /// A document of what is written, as another version of it shows it.
-fn in_version(
-    document: &Value,
-    review: &Review<'_>,
-    served: &Arc<Served>,
-) -> Result<Value, Status> {
+fn in_version(document: &Value, review: &Review<'_>, served: &Arc<Served>) -> Result<Value, Status> {
     if document.is_null() || Arc::ptr_eq(served, review.served) || !review.subresource.is_empty() {
         return Ok(document.clone());
     }

@@ -6,9 +6,9 @@ use api::Table;
 use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
+use super::super::rounds::Round;
 use super::super::tests::Reviewed;
 use super::super::{Review, Surroundings};
-use super::super::rounds::Round;
 use super::{MutatingPolicies, ValidatingPolicies};
 use crate::authz::tests::{World, masters};
 use crate::identity::Identity;
@@ -147,6 +147,13 @@ async fn what_a_policy_refuses_is_refused_in_upstreams_words() {
             Ok(()),
         ),
         (rule(r#"{"expression":"oldObject == null"}"#), plain, Ok(())),
+        (
+            rule(
+                r#"{"expression":"request.namespace == 'n' && object.metadata.namespace == request.namespace"}"#,
+            ),
+            plain,
+            Ok(()),
+        ),
         (
             rule(
                 r#"{"expression":"authorizer.group('').resource('secrets').check('get').allowed()","message":"needs secrets"}"#,

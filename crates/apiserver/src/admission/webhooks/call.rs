@@ -37,7 +37,11 @@ struct Place {
 }
 
 /// Sends a question; the answer, or why there is none.
-pub(super) async fn post(webhook: &Webhook, body: Vec<u8>, around: Surroundings<'_>) -> Result<Vec<u8>, String> {
+pub(super) async fn post(
+    webhook: &Webhook,
+    body: Vec<u8>,
+    around: Surroundings<'_>,
+) -> Result<Vec<u8>, String> {
     let failed = |why: String| format!("failed to call webhook: {why}");
     let place = place(webhook, around).map_err(failed)?;
     let shown = format!(
@@ -99,19 +103,24 @@ async fn exchange(
     let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-    let body = body.map_err(|error| Broken::Answer(format!("the response cannot be read: {error}")))?.to_bytes();
+    let body =
+        body.map_err(|error| Broken::Answer(format!("the response cannot be read: {error}")))?.to_bytes();
     if !status.is_success() {
         let why = "the server rejected our request for an unknown reason";
         let told = String::from_utf8_lossy(&body).trim().to_owned();
         let told = if told.is_empty() { why.to_owned() } else { told };
-        return Err(Broken::Answer(format!("an error on the server ({}) has prevented the request from succeeding", go_quote(&told))));
+        return Err(Broken::Answer(format!(
+            "an error on the server ({}) has prevented the request from succeeding",
+            go_quote(&told)
+        )));
     }
     Ok(body.to_vec())
 }
 
 /// Trusts the CA of the webhook's configuration.
 fn connector(webhook: &Webhook) -> Result<TlsConnector, String> {
-    let unknown = || "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned();
+    let unknown =
+        || "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned();
     let bundle = webhook.client.get("caBundle").str_or_empty();
     if bundle.is_empty() {
         return Err(unknown());
@@ -170,7 +179,8 @@ fn backend(
     }
     let ports = spec.get("ports").items();
     let chosen = ports.iter().find(|own| own.get("port").as_int() == Some(i64::from(port)));
-    let chosen = chosen.ok_or_else(|| format!("no service port {port} found for service {}", go_quote(name)))?;
+    let chosen =
+        chosen.ok_or_else(|| format!("no service port {port} found for service {}", go_quote(name)))?;
     let port_name = chosen.get("name").str_or_empty();
     let found = endpoints((namespace, name), port_name, around);
     let chosen = around.entropy.below((found.len() as u64).max(1));

@@ -80,7 +80,12 @@ impl Webhook {
         let text = |name: &str| document.get(name).str_or_empty();
         let seconds = document.get("timeoutSeconds").as_int().unwrap_or(TIMEOUT_SECS);
         let versions = document.get("admissionReviewVersions").items();
-        let is_first = |version: &str| versions.iter().find(|own| matches!(own.str_or_empty(), "v1" | "v1beta1")).is_some_and(|own| own.str_or_empty() == version);
+        let is_first = |version: &str| {
+            versions
+                .iter()
+                .find(|own| matches!(own.str_or_empty(), "v1" | "v1beta1"))
+                .is_some_and(|own| own.str_or_empty() == version)
+        };
         Webhook {
             name: text("name").to_owned(),
             configuration: configuration.to_owned(),

@@ -44,7 +44,11 @@ impl Refused {
         match self {
             Refused::Answer(status) => Err(status),
             Refused::Call(error) if webhook.is_ignoring_failures => {
-                tracing::warn!(webhook = webhook.name, error, "a webhook could not be asked; the write passes");
+                tracing::warn!(
+                    webhook = webhook.name,
+                    error,
+                    "a webhook could not be asked; the write passes"
+                );
                 Ok(())
             }
             Refused::Call(error) => {
@@ -103,7 +107,9 @@ pub(super) fn answer(webhook: &Webhook, body: &[u8], uid: &str) -> Result<Answer
         refusal: (!response.get("allowed").is_true()).then(|| Refusal::read(response.get("status"))),
         patch,
         warnings: texts.map(|text| text.str_or_empty().to_owned()).collect(),
-        annotations: annotations.map(|(key, text)| (key.to_string(), text.str_or_empty().to_owned())).collect(),
+        annotations: annotations
+            .map(|(key, text)| (key.to_string(), text.str_or_empty().to_owned()))
+            .collect(),
     })
 }
 
@@ -120,10 +126,7 @@ fn patch_of(webhook: &Webhook, response: &Value) -> Result<Option<Vec<u8>>, Stri
         }
         (_, "" | "JSONPatch") => {}
         (_, other) => {
-            return Err(format!(
-                "webhook returned invalid response.patchType of {}",
-                go_quote(other)
-            ));
+            return Err(format!("webhook returned invalid response.patchType of {}", go_quote(other)));
         }
     }
     let bytes = base64::engine::general_purpose::STANDARD.decode(patch);

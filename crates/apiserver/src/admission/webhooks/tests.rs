@@ -21,7 +21,8 @@ use crate::http::tls;
 use crate::identity::Identity;
 use crate::registry::Registry;
 
-const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"n"},"data":{"x":"bad"}}"#;
+const CONFIG_MAP: &str =
+    r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"n"},"data":{"x":"bad"}}"#;
 
 /// A server that answers every question with the same response, in which `UID` stands for the question's.
 struct Hook {
@@ -40,7 +41,8 @@ async fn hook(world: &World, code: u16, response: &str) -> Hook {
     let key = KeyPair::generate().unwrap();
     let names = vec!["127.0.0.1".to_owned(), "hook.n.svc".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    let pair = config::KeyPair { chain: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+    let pair =
+        config::KeyPair { chain: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
     let mut server = (*tls::server_config(&pair).unwrap()).clone();
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(server));
@@ -62,7 +64,8 @@ async fn hook(world: &World, code: u16, response: &str) -> Hook {
                     Ok::<_, hyper::Error>(http::Response::builder().status(code).body(answer).unwrap())
                 }
             });
-            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let served =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A client that goes away is no failure of the server.
             let _ = served.await;
         }
@@ -71,7 +74,9 @@ async fn hook(world: &World, code: u16, response: &str) -> Hook {
 }
 
 fn response(body: &str) -> String {
-    format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"UID",{body}}}}}"#)
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"UID",{body}}}}}"#
+    )
 }
 
 fn configuration(kind: &str, client: &str, more: &str) -> String {
@@ -85,12 +90,18 @@ fn configuration(kind: &str, client: &str, more: &str) -> String {
 
 async fn world() -> World {
     let world = World::new().await;
-    world.put("core/namespaces", "n", r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}"#).await;
+    world
+        .put("core/namespaces", "n", r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}"#)
+        .await;
     world
 }
 
 async fn put(world: &World, kind: &str, client: &str, more: &str) {
-    let collection = if kind.starts_with('M') { "mutatingwebhookconfigurations" } else { "validatingwebhookconfigurations" };
+    let collection = if kind.starts_with('M') {
+        "mutatingwebhookconfigurations"
+    } else {
+        "validatingwebhookconfigurations"
+    };
     let json = configuration(kind, client, more);
     world.put(&format!("admissionregistration.k8s.io/{collection}"), "c", &json).await;
 }
@@ -98,7 +109,12 @@ async fn put(world: &World, kind: &str, client: &str, more: &str) {
 /// What becomes of a new config map: the object or the message, and the warnings.
 async fn write(world: &World, dry: bool) -> (Result<Value, (u16, String)>, Vec<String>) {
     let registry = ArcSwap::from_pointee(Registry::built_in(Table::load(), &world.caches));
-    let around = Surroundings { caches: &world.caches, registry: &registry, entropy: &world.env.entropy, env: &world.env };
+    let around = Surroundings {
+        caches: &world.caches,
+        registry: &registry,
+        entropy: &world.env.entropy,
+        env: &world.env,
+    };
     let webhooks = Webhooks::new(&Arc::new(masters()));
     let reviewed = Reviewed::new(world, "create configmaps a", "n", (CONFIG_MAP, "null"));
     let identity = Identity::new("alice", &[]);
@@ -163,8 +179,9 @@ async fn a_webhook_is_asked_about_the_whole_write() {
 #[tokio::test]
 async fn a_webhook_changes_the_object() {
     let world = world().await;
-    let patch = base64::engine::general_purpose::STANDARD
-        .encode(r#"[{"op":"add","path":"/data/mutated","value":"yes"},{"op":"add","path":"/unknown","value":1}]"#);
+    let patch = base64::engine::general_purpose::STANDARD.encode(
+        r#"[{"op":"add","path":"/data/mutated","value":"yes"},{"op":"add","path":"/unknown","value":1}]"#,
+    );
     let body = format!(r#""allowed":true,"patchType":"JSONPatch","patch":"{patch}""#);
     let hook = hook(&world, 200, &response(&body)).await;
     put(&world, "MutatingWebhookConfiguration", &url(&hook), "").await;
@@ -185,7 +202,10 @@ async fn what_cannot_be_asked_refuses_unless_that_does_not_matter() {
     for (client, expected) in [
         (url(&other), format!("{call} received invalid webhook response: webhook response was absent")),
         (stranger, format!("{call} failed to call webhook: Post ")),
-        (url(&failing), format!("{call} failed to call webhook: an error on the server (\"broken\") has prevented")),
+        (
+            url(&failing),
+            format!("{call} failed to call webhook: an error on the server (\"broken\") has prevented"),
+        ),
         (
             r#"{"service":{"namespace":"n","name":"none","path":"/x","port":443}}"#.to_owned(),
             format!("{call} failed to call webhook: service \"none\" not found"),
@@ -213,7 +233,8 @@ async fn a_service_is_reached_through_its_endpoints() {
             "endpoints":[{{"addresses":["127.0.0.2"],"conditions":{{"ready":false}}}},{{"addresses":["127.0.0.1"]}}]}}"#,
         hook.port
     );
-    let client = format!(r#"{{"service":{{"namespace":"n","name":"hook","port":8443}},"caBundle":"{}"}}"#, hook.ca);
+    let client =
+        format!(r#"{{"service":{{"namespace":"n","name":"hook","port":8443}},"caBundle":"{}"}}"#, hook.ca);
     put(&world, "ValidatingWebhookConfiguration", &client, "").await;
     let (outcome, _) = write(&world, false).await;
     assert!(outcome.unwrap_err().1.ends_with("no endpoints available for service \"hook\""));
@@ -226,14 +247,16 @@ async fn a_service_is_reached_through_its_endpoints() {
 async fn conditions_and_side_effects_are_looked_at_first() {
     let world = world().await;
     let hook = hook(&world, 200, &response(r#""allowed":false"#)).await;
-    let conditions = |expression: &str| format!(r#","matchConditions":[{{"name":"c","expression":"{expression}"}}]"#);
+    let conditions =
+        |expression: &str| format!(r#","matchConditions":[{{"name":"c","expression":"{expression}"}}]"#);
     put(&world, "ValidatingWebhookConfiguration", &url(&hook), &conditions("object.data.x == 'good'")).await;
     assert!(write(&world, false).await.0.is_ok());
     put(&world, "ValidatingWebhookConfiguration", &url(&hook), &conditions("object.data.x == 'bad'")).await;
     assert!(write(&world, false).await.0.is_err());
     assert_eq!(hook.asked.lock().unwrap().len(), 1);
     let client = url(&hook);
-    let json = configuration("ValidatingWebhookConfiguration", &client, "").replace(r#""sideEffects":"None""#, r#""sideEffects":"Some""#);
+    let json = configuration("ValidatingWebhookConfiguration", &client, "")
+        .replace(r#""sideEffects":"None""#, r#""sideEffects":"Some""#);
     world.put("admissionregistration.k8s.io/validatingwebhookconfigurations", "c", &json).await;
     let (outcome, _) = write(&world, true).await;
     assert_eq!(
