@@ -2,7 +2,6 @@
 //!
 //! Every plugin that changes objects runs before any that only checks them, as upstream's do.
 
-mod amounts;
 mod certificates;
 mod default_class;
 mod escalation;

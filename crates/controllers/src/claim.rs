@@ -31,7 +31,7 @@ pub enum Claim {
 
 impl Owner<'_> {
     /// What to do with `object`, which must fit and be selected.
-    fn claim(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
+    pub fn claim(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
         let (us, header) = (self.object.header(), object.header());
         let is_selected = client::selector::selects(self.selector, header) && fits(object);
         match header.controller() {

@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cri", &[]),
     ("spdy", &[]),
     ("apiserver", &["api", "client", "env", "kinds", "machinery", "store"]),
-    ("controllers", &["api", "client", "env", "machinery"]),
+    ("controllers", &["api", "client", "env", "kinds", "machinery"]),
     ("scheduler", &["api", "client", "env", "machinery"]),
     ("kubelet", &["api", "client", "cri", "env", "machinery", "spdy"]),
     ("runtime", &["cri", "env"]),

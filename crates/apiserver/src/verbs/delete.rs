@@ -221,11 +221,10 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
 }
 
 async fn admit(request: Request<'_>, options: &Options, old: &Value) -> Result<(), Status> {
-    let core = request.core;
     let mut review = request.review(Operation::Delete, Value::Null, old, request.name);
     review.is_dry_run = options.dry_run;
-    core.admission.mutate(&mut review, core.surroundings()).await?;
-    core.admission.validate(&mut review, core.surroundings()).await
+    request.admit(&mut review).await?;
+    request.confirm(&mut review).await
 }
 
 fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
@@ -294,6 +293,8 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
             metadata.set("deletionTimestamp", Timestamp::from_secs(ends).to_rfc3339());
             metadata.set("deletionGracePeriodSeconds", grace);
         }
+        // Marked by others than deletions: those of definitions and namespaces.
+        (true, _) if already.is_none() => metadata.set("deletionGracePeriodSeconds", 0),
         (true, _) => {}
     }
     if request.served.is("", "namespaces") {

@@ -144,6 +144,7 @@ impl NodeParts {
             labels: Default::default(),
             taints: Vec::new(),
             root: self.instance.kubelet_dir(),
+            manifests: Some(self.instance.data_dir.join("manifests")),
             pod_logs: self.instance.pod_logs_dir(),
             listen: (self.ips[0], self.kubelet_port).into(),
             certificate: ways.serving.certificate.clone().into_bytes(),
@@ -157,6 +158,7 @@ impl NodeParts {
             reserved: kubelet::Reserved::default(),
             version: KUBERNETES_VERSION.to_owned(),
             allowed_unsafe_sysctls: Vec::new(),
+            eviction: kubelet::Threshold::defaults(),
         }
     }
 }

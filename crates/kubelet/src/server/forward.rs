@@ -33,7 +33,7 @@ pub(super) async fn forward(
     request: Request<Incoming>,
 ) -> Result<Answer, Status> {
     let pod = pods::find(server, namespace, pod)?;
-    let observed = server.kit.observer.pod(pod.uid());
+    let observed = server.kit.observer.pod(pod.runtime_uid());
     let gone =
         || Status::new(500, Reason::InternalError, format!("pod {:?} has no running sandbox", pod.name()));
     let sandbox = observed.ready_sandbox().ok_or_else(gone)?.id.clone();
