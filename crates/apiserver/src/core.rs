@@ -9,10 +9,13 @@ use machinery::Status;
 use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
+use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
+use crate::encryption::Seals;
 use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
@@ -47,8 +50,14 @@ pub struct Core {
     pub quotas: Turns,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
+    /// Writes requests down, if anybody wants that.
+    pub audit: Option<Arc<Audit>>,
+    /// How values are sealed in the store.
+    pub seals: Arc<Seals>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.
@@ -70,7 +79,7 @@ impl Core {
 
     /// What admission plugins may look at.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { caches: &self.caches, entropy: &self.env.entropy }
+        Surroundings { caches: &self.caches, registry: &self.registry, entropy: &self.env.entropy }
     }
 }
 

@@ -6,8 +6,9 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use client::cache::BY_OWNER;
 use client::plan::{Op, Plan};
-use client::{Key, resources};
+use client::{Cache, Entry, Key, resources};
 use env::WallTime;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -62,6 +63,23 @@ impl Revision {
         serde_json::from_value(self.data["spec"]["template"].clone())
             .map_err(|error| format!("revision {} holds no template: {error}", self.name))
     }
+}
+
+/// The revisions an owner has, and those of its namespace that nobody owns.
+pub fn of_owner(cache: &Cache, owner: &Entry) -> Result<Vec<Revision>, Status> {
+    let header = owner.object.header();
+    let mut entries = cache.by_index(BY_OWNER, &header.uid);
+    let orphans = cache.list_in(&header.namespace).into_iter();
+    entries.extend(orphans.filter(|entry| entry.object.header().controller().is_none()));
+    entries.iter().map(|entry| Revision::read(&entry.object)).collect()
+}
+
+/// Takes in revisions nobody owns, and lets go of those that are not selected any more.
+pub fn claim(plan: &mut Plan, owner: &Owner<'_>, revisions: &[Revision]) -> Vec<Revision> {
+    let seen = revisions.iter().filter_map(|revision| Some((revision.clone(), revision.object.clone()?)));
+    let resource = resources::CONTROLLER_REVISIONS;
+    let ours = owner.claim_all(plan, resource, seen.collect(), |(_, object): &(Revision, Object)| object);
+    ours.into_iter().map(|(revision, _)| revision).collect()
 }
 
 /// The patch that brings back the template an object has now.
@@ -207,12 +225,12 @@ pub fn make(plan: &mut Plan, owner: &Owner<'_>, draft: &Draft<'_>) -> Result<Rev
     })
 }
 
-/// Removes the oldest revisions that are not `live`, beyond the limit.
+/// Removes the oldest revisions that are not `live`, all but `kept` of them.
 pub fn forget<'a>(
     plan: &mut Plan,
     revisions: impl IntoIterator<Item = &'a Revision>,
     live: &BTreeSet<&str>,
-    surplus_over: usize,
+    kept: usize,
 ) {
     let dead: Vec<&Object> = revisions
         .into_iter()
@@ -220,10 +238,10 @@ pub fn forget<'a>(
         .filter_map(|revision| revision.object.as_ref())
         .filter(|object| !object.header().deleting)
         .collect();
-    let surplus = dead.len().saturating_sub(surplus_over);
+    let surplus = dead.len().saturating_sub(kept);
     for object in dead.into_iter().take(surplus) {
         let header = object.header();
-        plan.because(format!("revision {} is beyond the history limit of {surplus_over}", header.name));
+        plan.because(format!("revision {} is beyond the history limit", header.name));
         plan.push(Op::delete(resources::CONTROLLER_REVISIONS, &Key::of(object), &header.uid));
     }
 }

@@ -5,8 +5,10 @@
 
 mod claim;
 mod context;
+mod custom;
 mod hash;
 mod history;
+mod node;
 mod pod;
 mod scaled;
 mod service;
@@ -16,7 +18,9 @@ mod tests;
 
 mod aggregation;
 mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod finished;
@@ -64,7 +68,10 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
     ("cronjob", cronjob::start),
+    ("daemonset", daemonset::start),
     ("deployment", deployment::start),
+    ("disruption", disruption::start),
+    ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("endpointslice-mirroring", mirroring::start),

@@ -87,14 +87,14 @@ pub struct PodFacts {
     pub reason: SmolStr,
     /// `spec.restartPolicy` is `Never` or `OnFailure`.
     pub may_end: bool,
-    /// What is asked of pods that may end.
-    pub ending: Option<Box<Ending>>,
     /// The names of its volumes that are claims, and of their claims.
     pub claims: Box<[(SmolStr, SmolStr)]>,
     /// The only node its affinity lets it be on; empty if there are others.
     pub only_node: SmolStr,
     /// Since when it is said that something is about to end it, other than its node.
     pub disrupted: Option<WallTime>,
+    /// What is asked of pods that may end.
+    pub ending: Option<Box<Ending>>,
 }
 
 impl PodFacts {
@@ -348,10 +348,10 @@ impl Slim {
             ports: named.collect(),
             reason: status.reason.0,
             may_end: matches!(spec.restart_policy.0.as_str(), "Never" | "OnFailure"),
-            ending: None,
             claims: claims.collect(),
             only_node,
             disrupted,
+            ending: None,
         }
     }
 }

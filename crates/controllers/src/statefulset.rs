@@ -17,16 +17,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use client::cache::BY_OWNER;
 use client::driver::{Controller, Decisions};
-use client::{Cache, Entry, Key, resources};
+use client::{Cache, Key, resources};
 use env::WallTime;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use machinery::{Object, Status};
 use smol_str::SmolStr;
 
 use crate::context::{Context, enqueue_changed, enqueue_orphans_owners, enqueue_owner};
-use crate::history::{self, Revision};
+use crate::history;
 use crate::pod::{Pod, PodFacts};
 use crate::replicaset::{candidates, enqueue_for_orphans};
 use plan::View;
@@ -76,15 +75,6 @@ impl StatefulSets {
     }
 }
 
-/// The revisions an owner has, and those of its namespace that nobody owns.
-pub fn revisions_for(cache: &Cache, owner: &Entry) -> Result<Vec<Revision>, Status> {
-    let header = owner.object.header();
-    let mut entries = cache.by_index(BY_OWNER, &header.uid);
-    let orphans = cache.list_in(&header.namespace).into_iter();
-    entries.extend(orphans.filter(|entry| entry.object.header().controller().is_none()));
-    entries.iter().map(|entry| Revision::read(&entry.object)).collect()
-}
-
 impl Controller for StatefulSets {
     type Key = Key;
     type View = View;
@@ -105,7 +95,7 @@ impl Controller for StatefulSets {
         Ok(Some(View {
             object: entry.object.clone(),
             claims: self.claims_for(&entry.object, spec, &pods),
-            revisions: revisions_for(&self.revisions, &entry)?,
+            revisions: history::of_owner(&self.revisions, &entry)?,
             next: history::next_name(&header.name, &data, collisions, is_taken),
             set,
             pods,

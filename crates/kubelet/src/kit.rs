@@ -12,8 +12,11 @@ use crate::bell::Bells;
 use crate::config::Config;
 use crate::downward::Myself;
 use crate::environment::ServiceFacts;
+use crate::eviction::watch::Pressures;
+use crate::images::collect::Collector;
 use crate::observer::Observer;
 use crate::pod::{Member, PodView};
+use crate::probes::tally::Tally;
 use crate::publish::Publisher;
 use crate::resize::Ledger;
 use crate::sources::Sources;
@@ -33,6 +36,11 @@ pub(crate) struct Kit {
     pub ledger: Ledger,
     pub observer: Observer,
     pub publisher: Publisher,
+    pub pressures: Pressures,
+    pub collector: Collector,
+    pub probed: Tally,
+    /// Rung when static pods changed, for those who keep their pictures.
+    pub repaint: tokio::sync::Notify,
     pub place: Place,
     pub machine: Machine,
 }

@@ -5,3 +5,4 @@ pub(crate) mod lease;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod view;

@@ -85,6 +85,7 @@ impl Etcd {
         let store =
             Arc::new(Etcd { shared: Arc::new(Shared::new(cluster, Place::new(&key, origin), env.clone())) });
         store.revision().await?;
+        store.shared.warn_if_old().await;
         env.tasks.spawn("store housekeeping", keep_house(Arc::downgrade(&store), options, env.clone()));
         Ok(store)
     }
@@ -94,6 +95,19 @@ impl Shared {
     fn new(cluster: Cluster, place: Place, env: Env) -> Shared {
         let seen = tokio::sync::watch::Sender::new(place.origin.base);
         Shared { cluster, place, leases: Leases::default(), seen, env }
+    }
+
+    /// Says what an old member cannot do.
+    async fn warn_if_old(&self) {
+        if let Ok(connection) = self.cluster.connection().await
+            && !connection.tells_progress
+        {
+            tracing::warn!(
+                etcd = self.cluster.place(),
+                "this etcd cannot be asked how far a watch is (3.4.31, 3.5.13 and newer can): where others write to it \
+                 too, reads that must be fresh wait for our own next write"
+            );
+        }
     }
 
     /// Takes note of a revision of etcd, and translates it.
@@ -146,19 +160,21 @@ impl Shared {
 
     /// Whether the state at `revision` can be read.
     async fn readable(self: &Arc<Self>, revision: Revision) -> Result<(), StoreError> {
-        self.place.after_origin(revision)?;
-        let at = self.place.origin.to_etcd(revision);
+        // What was before the store was made here is not known, and neither is what its beginning has lost since.
+        let known = revision.max(self.place.origin.base);
+        let at = self.place.origin.to_etcd(known);
         let range = Range { key: self.place.origin_key(), limit: 1, revision: at, ..Range::default() };
         match self.find(range).await {
-            Ok(_) => Ok(()),
+            Ok(_) if known == revision => Ok(()),
+            Ok(_) => Err(StoreError::Compacted { asked: revision, oldest: known }),
             Err(failure) => Err(self.explain(failure, revision).await),
         }
     }
 
     async fn range(self: &Arc<Self>, query: Query) -> Result<Page, StoreError> {
         let asked = query.revision;
-        if let Some(revision) = asked {
-            self.place.after_origin(revision)?;
+        if let Some(revision) = asked.filter(|revision| *revision < self.place.origin.base) {
+            self.readable(revision).await?;
         }
         if !query.end.is_empty() && query.start >= query.end {
             let revision = match asked {
@@ -289,14 +305,6 @@ impl Place {
             });
         }
         Ok(key.slice(self.root.len()..))
-    }
-
-    /// What was before the store was made here is not known.
-    fn after_origin(&self, revision: Revision) -> Result<(), StoreError> {
-        if revision < self.origin.base {
-            return Err(StoreError::Compacted { asked: revision, oldest: self.origin.base });
-        }
-        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::accept::Media;
 use crate::query::Query;
 use crate::registry::Served;
 use crate::write::{Commit, Committed, Request, check_dry_run};
-use crate::{services, stored};
+use crate::{definitions, services, stored};
 
 /// Dependents are to live on.
 const ORPHAN: &str = "orphan";
@@ -208,7 +208,7 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
             Err(status) => return Err(status),
         };
         let old = current.object().to_whole_value()?;
-        admit(request, &old).await?;
+        admit(request, options, &old).await?;
         check_preconditions(request, options, &current)?;
         let step = plan(request, options, &old);
         if let Some(deleted) = carry_out(request, options, step, (&current, &old)).await? {
@@ -220,11 +220,11 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
     Err(Status::conflict(request.served.resource(), request.name, why))
 }
 
-async fn admit(request: Request<'_>, old: &Value) -> Result<(), Status> {
-    let core = request.core;
+async fn admit(request: Request<'_>, options: &Options, old: &Value) -> Result<(), Status> {
     let mut review = request.review(Operation::Delete, Value::Null, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
-    core.admission.validate(&mut review, core.surroundings()).await
+    review.is_dry_run = options.dry_run;
+    request.admit(&mut review).await?;
+    request.confirm(&mut review).await
 }
 
 fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
@@ -266,6 +266,12 @@ enum Step {
 
 fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
     let mut object = old.clone();
+    let now = request.core.env.clock.now().secs();
+    if definitions::is_definition(request.served) && old.at(&["metadata", "deletionTimestamp"]).is_null() {
+        // Its objects go first; that is somebody else's work.
+        definitions::mark_deleted(&mut object, now);
+        return Step::Mark(object);
+    }
     let finalizers = finalizers(request.served, options, old);
     let metadata = object.entry("metadata");
     if finalizers.is_empty() {
@@ -273,7 +279,6 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
     } else {
         metadata.set("finalizers", finalizers.into_iter().map(Value::from).collect::<Vec<_>>());
     }
-    let now = request.core.env.clock.now().secs();
     let grace = grace(request.served, options, old);
     let already = old.at(&["metadata", "deletionGracePeriodSeconds"]).as_int();
     let marked = !old.at(&["metadata", "deletionTimestamp"]).is_null();
@@ -288,6 +293,8 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
             metadata.set("deletionTimestamp", Timestamp::from_secs(ends).to_rfc3339());
             metadata.set("deletionGracePeriodSeconds", grace);
         }
+        // Marked by others than deletions: those of definitions and namespaces.
+        (true, _) if already.is_none() => metadata.set("deletionGracePeriodSeconds", 0),
         (true, _) => {}
     }
     if request.served.is("", "namespaces") {

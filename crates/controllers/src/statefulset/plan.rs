@@ -95,23 +95,8 @@ fn claim(plan: &mut Plan, owner: &Owner<'_>, view: &View) -> (Vec<Pod>, Vec<Revi
     let is_member = |pod: &Object| identity::ordinal(set, &pod.header().name).is_some();
     let pods =
         owner.claim_those(plan, resources::PODS, view.pods.clone(), |pod: &Pod| &pod.object, is_member);
-    let revisions = claim_revisions(plan, owner, &view.revisions);
+    let revisions = history::claim(plan, owner, &view.revisions);
     (pods, revisions)
-}
-
-/// Takes in revisions nobody owns.
-pub fn claim_revisions(plan: &mut Plan, owner: &Owner<'_>, revisions: &[Revision]) -> Vec<Revision> {
-    let seen = revisions.iter().filter_map(|revision| Some((revision.clone(), revision.object.clone()?)));
-    owner
-        .claim_all(
-            plan,
-            resources::CONTROLLER_REVISIONS,
-            seen.collect(),
-            |(_, object): &(Revision, Object)| object,
-        )
-        .into_iter()
-        .map(|(revision, _)| revision)
-        .collect()
 }
 
 type WithTemplate = (Revision, k8s_openapi::api::core::v1::PodTemplateSpec);

@@ -28,7 +28,8 @@ pub fn evicting(node: &Node) -> Vec<Taint> {
     taints.into_iter().filter(|taint| taint.effect == "NoExecute").collect()
 }
 
-fn bears(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether a toleration bears a taint.
+pub fn bears(toleration: &Toleration, taint: &Taint) -> bool {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (key, effect) = (text(&toleration.key), text(&toleration.effect));
     (effect.is_empty() || effect == taint.effect)

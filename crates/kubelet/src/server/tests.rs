@@ -1,5 +1,7 @@
 //! The server over real connections on loopback, with certificates made for the test.
 
+mod spdy;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,9 +42,17 @@ async fn connect(world: &World, who: Option<&Pair>) -> TlsStream<TcpStream> {
 }
 
 async fn get(world: &World, who: Option<&Pair>, path: &str) -> (u16, String) {
+    ask(world, who, path, "").await
+}
+
+async fn ask(world: &World, who: Option<&Pair>, path: &str, authorization: &str) -> (u16, String) {
     let stream = connect(world, who).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let request = Request::get(path).header("host", "node").body(Empty::<Bytes>::new()).unwrap();
+    let mut request = Request::get(path).header("host", "node");
+    if !authorization.is_empty() {
+        request = request.header("authorization", authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
     let talk = async {
         let response = sender.send_request(request).await.unwrap();
         let code = response.status().as_u16();
@@ -121,10 +131,28 @@ async fn only_those_who_may_are_answered() {
     world.api.set_allowed(false);
     let (code, text) = get(&world, Some(&other), "/pods").await;
     assert_eq!(code, 403);
-    assert_eq!(text, "Forbidden (user=alice, verb=get, resource=nodes, subresource(s)=[pods])\n");
+    assert_eq!(text, "Forbidden (user=alice, verb=get, resource=nodes, subresource(s)=[pods proxy])\n");
     world.api.set_allowed(true);
     assert_eq!(get(&world, Some(&other), "/metrics/resource").await.0, 200);
     assert_eq!(get(&world, Some(&master), "/nonsense").await.0, 404);
+}
+
+#[tokio::test]
+async fn tokens_are_known_by_the_api_server() {
+    let world = world("tokens").await;
+    world.api.set_allowed(true);
+    for _ in 0..3 {
+        assert_eq!(ask(&world, None, "/healthz", "Bearer token of bob").await.0, 200);
+    }
+    let asked = world.api.writes().iter().filter(|write| *write == "review of a token").count();
+    assert_eq!(asked, 1, "who was known is remembered");
+    for wrong in ["Bearer nonsense", "Bearer ", "Basic token of bob", "Bearer"] {
+        assert_eq!(ask(&world, None, "/healthz", wrong).await.0, 401, "{wrong}");
+    }
+    world.api.set_allowed(false);
+    let (code, text) = ask(&world, None, "/metrics/resource", "bearer token of eve").await;
+    assert_eq!(code, 403);
+    assert_eq!(text, "Forbidden (user=eve, verb=get, resource=nodes, subresource(s)=[metrics])\n");
 }
 
 #[tokio::test]
@@ -146,6 +174,25 @@ async fn pods_and_figures_are_listed() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+    let (_, cadvisor) = get(&world, Some(&master), "/metrics/cadvisor").await;
+    for line in [
+        "container_cpu_usage_seconds_total{container=\"app\",cpu=\"total\",id=\"/test/kubepods/besteffort/pod",
+        "# TYPE container_memory_working_set_bytes gauge",
+        "namespace=\"default\",pod=\"web\"} 4096 ",
+        "machine_memory_bytes ",
+    ] {
+        assert!(cadvisor.contains(line), "{line}\n{cadvisor}");
+    }
+    let (_, own) = get(&world, Some(&master), "/metrics").await;
+    for line in [
+        "kubelet_node_name{node=\"node-1\"} 1\n",
+        "kubelet_running_pods 1\n",
+        "kubelet_running_containers{container_state=\"running\"} 1\n",
+        "kubelet_desired_pods{static=\"\"} 1\n",
+    ] {
+        assert!(own.contains(line), "{line}\n{own}");
+    }
+    assert!(get(&world, Some(&master), "/metrics/probes").await.1.starts_with("# HELP prober_probe_total "));
     let (_, summary) = get(&world, Some(&master), "/stats/summary").await;
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["pods"][0]["podRef"]["name"], "web");
@@ -242,6 +289,12 @@ async fn what_is_typed_reaches_the_command_and_its_end_is_told() {
             _ => {}
         }
     }
+    let (mut socket, _) =
+        open(&world, "/attach/default/web/app?input=1&output=1", "v5.channel.k8s.io").await.unwrap();
+    socket.send(Message::binary(&b"\xff\x00"[..])).await.unwrap();
+    let all = drain(socket).await;
+    let status = (3, "{\"metadata\":{},\"status\":\"Success\"}".to_owned());
+    assert_eq!(all, [status], "how the container ended is told by its pod");
     let path = "/exec/default/web/app?command=size&tty=1&input=1&output=1";
     let (mut socket, _) = open(&world, path, "v4.channel.k8s.io").await.unwrap();
     socket.send(Message::binary(&b"\x04{\"Width\":80,\"Height\":24}"[..])).await.unwrap();

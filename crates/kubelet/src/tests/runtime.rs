@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cri::{
     AttachRequest, BoxFuture, Container, ContainerConfig, ContainerState, ContainerStats, ContainerUser,
-    Credentials, Duplex, Event, Events, ExecOutput, ExecRequest, Image, Resources, Result, Runtime,
+    Credentials, Duplex, Event, Events, ExecOutput, ExecRequest, Handler, Image, Resources, Result, Runtime,
     RuntimeError, Sandbox, SandboxConfig, SandboxState, Session,
 };
 use env::Env;
@@ -159,8 +159,19 @@ impl Runtime for FakeRuntime {
         ("fake".to_owned(), "0.1".to_owned())
     }
 
+    fn handlers(&self) -> Vec<Handler> {
+        let able = Handler { recursive_readonly_mounts: true, ..Handler::default() };
+        vec![able.clone(), Handler { name: "fast".to_owned(), ..able }]
+    }
+
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {
         Box::pin(async move {
+            if !self.handlers().iter().any(|handler| handler.name == config.handler) {
+                return Err(RuntimeError::Invalid(format!(
+                    "no runtime for {:?} is configured",
+                    config.handler
+                )));
+            }
             self.env.clock.sleep(Duration::from_millis(50)).await;
             let mut state = self.state.lock().unwrap();
             state.made += 1;
@@ -329,6 +340,9 @@ impl Runtime for FakeRuntime {
         state.log.push(format!("exec {name} {command}"));
         let failing = state.failing.contains(&command);
         drop(state);
+        if command == "unreachable" {
+            return later(Err(RuntimeError::Failed("it cannot be run".to_owned())));
+        }
         let pause = command.strip_prefix("sleep ").and_then(|secs| secs.parse().ok()).unwrap_or(0);
         Box::pin(async move {
             self.env.clock.sleep(Duration::from_secs(pause)).await;
@@ -373,7 +387,8 @@ impl Runtime for FakeRuntime {
 
     fn attach(&self, id: String, request: AttachRequest) -> BoxFuture<'_, Result<Session>> {
         let request = ExecRequest {
-            command: vec!["cat".to_owned()],
+            // The container ends, badly, when it is told nothing more.
+            command: vec!["cat".to_owned(), "7".to_owned()],
             tty: request.tty,
             stdin: request.stdin,
             stdout: request.stdout,
