@@ -125,7 +125,7 @@ mod tests {
             ("string", ".spec.none", "null"),
             ("string", ".spec.l[", "null"),
             ("date", ".spec.t", "\"60s\""),
-            ("date", ".spec.s", "\"<invalid>\""),
+            ("date", ".spec.s", "\"\\u003cinvalid\\u003e\""),
         ];
         for (kind, path, expected) in cases {
             let definition = Value::from([

@@ -6,9 +6,10 @@ use api::Table;
 use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
+use super::super::rounds::Round;
 use super::super::tests::Reviewed;
 use super::super::{Review, Surroundings};
-use super::{MutatingPolicies, Round, ValidatingPolicies};
+use super::{MutatingPolicies, ValidatingPolicies};
 use crate::authz::tests::{World, masters};
 use crate::identity::Identity;
 use crate::registry::Registry;
@@ -28,7 +29,7 @@ async fn world(objects: &[(&str, &str, String)]) -> World {
 }
 
 fn around<'a>(world: &'a World, registry: &'a ArcSwap<Registry>) -> Surroundings<'a> {
-    Surroundings { caches: &world.caches, registry, entropy: &world.env.entropy }
+    Surroundings { caches: &world.caches, registry, entropy: &world.env.entropy, env: &world.env }
 }
 
 fn registry(world: &World) -> ArcSwap<Registry> {
@@ -146,6 +147,13 @@ async fn what_a_policy_refuses_is_refused_in_upstreams_words() {
             Ok(()),
         ),
         (rule(r#"{"expression":"oldObject == null"}"#), plain, Ok(())),
+        (
+            rule(
+                r#"{"expression":"request.namespace == 'n' && object.metadata.namespace == request.namespace"}"#,
+            ),
+            plain,
+            Ok(()),
+        ),
         (
             rule(
                 r#"{"expression":"authorizer.group('').resource('secrets').check('get').allowed()","message":"needs secrets"}"#,
@@ -279,8 +287,8 @@ fn mutated(
 ) -> Result<Value, String> {
     let mut round = Round::default();
     policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
-    if round.has_changed {
-        let mut round = round.second();
+    if round.wants_second() {
+        let mut round = round.second(&review.object);
         policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
     }
     Ok(review.object.clone())
