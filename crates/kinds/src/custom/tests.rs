@@ -10,18 +10,9 @@ fn kind(schema: &str, status: bool) -> Custom {
     let scale = document(
         r#"{"specReplicasPath":".spec.n","statusReplicasPath":".status.n","labelSelectorPath":".status.s"}"#,
     );
-<<<<<<< HEAD
-    Custom {
-        namespaced: true,
-        status,
-        scale: Scale::read(&scale),
-        schema: Structural::compile(&document(schema)),
-    }
-=======
     let schema = Structural::compile(&document(schema));
     let rules = Expressions::compile(&schema).map(Arc::new);
     Custom { namespaced: true, status, scale: Scale::read(&scale), schema, rules }
->>>>>>> main
 }
 
 const OPEN: &str = r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#;

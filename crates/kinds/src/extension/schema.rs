@@ -146,14 +146,9 @@ impl Walk<'_> {
             if !properties.is_empty() && additional.value().as_bool() != Some(true) {
                 additional.forbidden("additionalProperties and properties are mutual exclusive");
             }
-<<<<<<< HEAD
-            let below =
-                if self.in_meta { Walk { no_defaults: Some(NoDefaults::OfMaps), ..self } } else { self };
-=======
             let no_defaults = if self.in_meta { Some(NoDefaults::OfMaps) } else { self.no_defaults };
             let around = around.times(schema.get("maxProperties").value());
             let below = Walk { no_defaults, around, ..self };
->>>>>>> main
             below.node(additional, false, depth + 1);
         }
         let whole = root || schema.get("x-kubernetes-embedded-resource").is_true();
