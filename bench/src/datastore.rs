@@ -5,7 +5,7 @@
 mod peer;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,7 +85,8 @@ async fn run_in(settings: &Settings) -> Result<()> {
 /// What one round has shown.
 #[derive(Default)]
 struct Round {
-    raw: f64,
+    /// Commits of one writer per raw commit.
+    share: f64,
     /// By the number of writers.
     embedded: BTreeMap<usize, f64>,
     etcd: BTreeMap<usize, f64>,
@@ -93,17 +94,15 @@ struct Round {
 
 async fn compare(settings: &Settings, clock: &Clock) -> Result<Round> {
     let mut round = Round::default();
-    let appending = raw(&settings.directory.join("raw"), settings.period / 2, false, clock)?;
-    println!("raw appending    {appending:>9.0} fdatasync/s of 4 KiB");
+    for (what, overwrite) in [("overwriting", true), ("appending", false)] {
+        let rate = raw(&settings.directory.join("raw"), settings.period / 2, overwrite, clock)?;
+        println!("raw {what:<12} {rate:>9.0} fdatasync/s of 4 KiB");
+    }
     println!(
         "{:<9} {:>7} {:>10} {:>9} {:>9} {:>9} {:>12}",
         "store", "writers", "values/s", "p50 ms", "p99 ms", "max ms", "bytes/value"
     );
     for writers in [1, 16, 128] {
-        if writers == 1 {
-            round.raw = raw(&settings.directory.join("raw"), settings.period / 2, true, clock)?;
-            println!("raw overwriting  {:>9.0} fdatasync/s of 4 KiB", round.raw);
-        }
         let load = Load { writers, period: settings.period, pause: Duration::ZERO };
         let directory = settings.directory.join(format!("writers-{writers}"));
         let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
@@ -117,7 +116,48 @@ async fn compare(settings: &Settings, clock: &Clock) -> Result<Round> {
             round.etcd.insert(writers, load.measure("etcd", store, &written, clock).await?);
         }
     }
+    round.share = alternate(settings, clock).await?;
     Ok(round)
+}
+
+/// One writer and the raw disk by turns, each for a moment, so that both see the same disk however busy it is. Answers
+/// how many commits there are for each raw one.
+async fn alternate(settings: &Settings, clock: &Clock) -> Result<f64> {
+    const TURN: Duration = Duration::from_millis(50);
+    let directory = settings.directory.join("turns");
+    let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
+    let mut file = Raw::new(&settings.directory.join("raw"), true)?;
+    let value = Bytes::from(vec![b'v'; VALUE]);
+    let (mut commits, mut writes) = (Vec::new(), Vec::new());
+    let until = clock.monotonic() + settings.period * 2;
+    while clock.monotonic() < until {
+        let turn = clock.monotonic() + TURN;
+        while clock.monotonic() < turn {
+            let start = clock.monotonic();
+            file.write()?;
+            writes.push(clock.monotonic() - start);
+        }
+        let turn = clock.monotonic() + TURN;
+        while clock.monotonic() < turn {
+            let start = clock.monotonic();
+            put(&*store, vec![(key(commits.len() as u64), value.clone())]).await?;
+            commits.push(clock.monotonic() - start);
+        }
+    }
+    let rate = |times: &[Duration]| times.len() as f64 / times.iter().sum::<Duration>().as_secs_f64();
+    let share = rate(&commits) / rate(&writes);
+    commits.sort_unstable();
+    writes.sort_unstable();
+    println!(
+        "by turns: {:.0} commits/s of one writer (p50 {:.2} ms), {:.0} raw ones (p50 {:.2} ms)",
+        rate(&commits),
+        percentile(&commits, 0.5),
+        rate(&writes),
+        percentile(&writes, 0.5)
+    );
+    store.close().await;
+    std::fs::remove_dir_all(&directory)?;
+    Ok(share)
 }
 
 /// The medians of all rounds beside their bounds.
@@ -128,7 +168,7 @@ fn figures(rounds: &[Round]) -> Vec<Figure> {
         values.get(values.len() / 2).copied()
     };
     let embedded = |writers| median(&|round| round.embedded.get(&writers).copied()).unwrap_or(0.0);
-    let share = median(&|round| Some(round.embedded.get(&1)? / round.raw)).unwrap_or(0.0);
+    let share = median(&|round| Some(round.share)).unwrap_or(0.0);
     let mut figures = vec![
         Figure::at_least("one writer, of raw commits", share * 100.0, "%", 60.0),
         Figure::at_least("values, 16 writers", embedded(16), "per s", 30_000.0),
@@ -143,31 +183,54 @@ fn figures(rounds: &[Round]) -> Vec<Figure> {
 }
 
 /// How often the disk makes 4 KiB durable, one after the other.
-fn raw(file: &Path, period: Duration, overwrite: bool, clock: &Clock) -> Result<f64> {
-    const REGION: u64 = 16 << 20;
-    let mut handle = OpenOptions::new().create(true).truncate(true).write(true).open(file)?;
-    let block = [7u8; 4096];
-    if overwrite {
-        for _ in 0..REGION / 4096 {
-            handle.write_all(&block)?;
-        }
-        handle.sync_all()?;
-        handle.seek(SeekFrom::Start(0))?;
-    }
-    let start = clock.monotonic();
-    let mut count = 0u64;
+fn raw(path: &Path, period: Duration, overwrite: bool, clock: &Clock) -> Result<f64> {
+    let mut file = Raw::new(path, overwrite)?;
+    let (start, mut count) = (clock.monotonic(), 0u64);
     while clock.monotonic() - start < period {
-        if overwrite && count.is_multiple_of(REGION / 4096) {
-            handle.seek(SeekFrom::Start(0))?;
-        }
-        handle.write_all(&block)?;
-        handle.sync_data()?;
+        file.write()?;
         count += 1;
     }
-    let elapsed = (clock.monotonic() - start).as_secs_f64();
-    drop(handle);
-    std::fs::remove_file(file)?;
-    Ok(count as f64 / elapsed)
+    Ok(count as f64 / (clock.monotonic() - start).as_secs_f64())
+}
+
+/// A file that is made durable after each 4 KiB.
+struct Raw {
+    file: File,
+    path: PathBuf,
+    overwrite: bool,
+    blocks: u64,
+}
+
+impl Raw {
+    /// How many blocks are written over and over: as many as a write-ahead log has.
+    const BLOCKS: u64 = 4096;
+    const BLOCK: [u8; 4096] = [7; 4096];
+
+    fn new(path: &Path, overwrite: bool) -> Result<Raw> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        if overwrite {
+            (0..Raw::BLOCKS).try_for_each(|_| file.write_all(&Raw::BLOCK))?;
+            file.sync_all()?;
+            file.seek(SeekFrom::Start(0))?;
+        }
+        Ok(Raw { file, path: path.to_owned(), overwrite, blocks: 0 })
+    }
+
+    fn write(&mut self) -> Result<()> {
+        if self.overwrite && self.blocks.is_multiple_of(Raw::BLOCKS) {
+            self.file.seek(SeekFrom::Start(0))?;
+        }
+        self.blocks += 1;
+        self.file.write_all(&Raw::BLOCK)?;
+        Ok(self.file.sync_data()?)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The whole directory goes at the end.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Writers that each put one value after the other.

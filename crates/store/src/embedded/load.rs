@@ -5,10 +5,14 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::embedded::database::{self, HEAD, Meta};
+use crate::embedded::disk;
 use crate::embedded::fault::store_error;
 use crate::retention::Retention;
 use crate::state::State;
 use crate::{Revision, StoreError};
+
+/// How long the write-ahead log is from the start: a little longer than it gets before it is brought over.
+const LOG_BYTES: u64 = 16 << 20;
 
 /// A database that is ready for work.
 #[derive(Debug)]
@@ -26,6 +30,10 @@ pub(crate) struct Loaded {
 /// Opens the database and reads the head of each row.
 pub(crate) fn load(path: &Path, hot_bytes: usize, retention: Retention) -> Result<Loaded, StoreError> {
     let connection = database::open_writer(path)?;
+    // Nobody writes yet. What follows the last transaction in the log is taken for nothing, as zeros are.
+    if let Err(error) = disk::preallocate(&disk::write_ahead_log(path), LOG_BYTES) {
+        tracing::warn!(%error, path = %path.display(), "there is no room for a log of the usual size; going on without");
+    }
     let failed = |error: rusqlite::Error| store_error(path, &error);
     let compacted = database::meta(&connection, Meta::Compacted).map_err(failed)?;
     let swept = database::meta(&connection, Meta::Swept).map_err(failed)?;

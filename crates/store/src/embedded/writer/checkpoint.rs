@@ -18,11 +18,11 @@ use crate::embedded::database;
 use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::row::Row;
 
-/// After how many bytes of rows the log is brought over. Larger means fewer writes of the same page, and a longer log.
-const AFTER_BYTES: u64 = 8 << 20;
+/// After how many bytes the log is brought over. Larger means fewer writes of the same page, and a longer log.
+const AFTER_BYTES: u64 = 12 << 20;
 
-/// What a row costs in the log at least, if it is alone in its group: a page.
-const PAGE: u64 = 4096;
+/// What a group costs in the log beside its rows: the rest of the last page, and the pages above it.
+const PAGES: u64 = 3 * 4096;
 
 /// Keeps account of the write-ahead log, and has it brought over.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Checkpoints {
     /// Counts rows of one group.
     pub(crate) fn count(&mut self, rows: &[Row]) {
         let bytes: usize = rows.iter().map(Row::weight).sum();
-        self.bytes += PAGE + bytes as u64;
+        self.bytes += PAGES + bytes as u64;
     }
 
     /// Called by the writer between two groups.
