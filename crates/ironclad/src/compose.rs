@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use apiserver::{Identity, KeyPair, Server};
-use client::{Call, SharedTransport, WatchEvent, resources};
+use client::election::Leadership;
+use client::{Call, Client, Key, SharedTransport, WatchEvent, resources};
 use env::Env;
 use ipnet::IpNet;
 use store::Store;
@@ -24,6 +25,8 @@ const KUBERNETES_VERSION: &str = "v1.36.2";
 /// Bits of the addresses that stay the same within a node's block of pod addresses.
 const NODE_BLOCK_BITS: u8 = 24;
 
+/// The lease of those who run the controllers and the scheduler, named as upstream's.
+const LEASE: &str = "kube-controller-manager";
 /// How soon a node that cannot be watched is looked at again.
 const WATCH_AGAIN: Duration = Duration::from_millis(100);
 
@@ -32,6 +35,7 @@ const WATCH_AGAIN: Duration = Duration::from_millis(100);
 pub struct Running {
     env: Env,
     server: Arc<Server>,
+    leadership: Option<Leadership>,
     node: Option<Node>,
 }
 
@@ -51,16 +55,12 @@ impl Running {
         let server = start_server(cluster, pki, &env, opened.store()).await?;
         if cluster.control_plane_only {
             control::serve(&cluster.instance.control_socket(), Doors { engine: None, opened }, &env)?;
-            return Ok(Running { env, server, node: None });
+            return Ok(Running { env, server, leadership: None, node: None });
         }
-        start_controllers(pki, &env, &server);
-        scheduler::start(
-            server.transport(Identity::new("system:kube-scheduler", &["system:masters"])),
-            env.child("scheduler"),
-        );
+        let leadership = Some(start_leadership(cluster, pki, &env, &server));
         let node =
             start_node(cluster, pki, &env, (&server, opened)).await.context("the node did not start")?;
-        Ok(Running { env, server, node: Some(node) })
+        Ok(Running { env, server, leadership, node: Some(node) })
     }
 
     /// Waits until the API answers and the node takes pods.
@@ -73,6 +73,9 @@ impl Running {
 
     /// Stops in good order: open answers get `limit` to finish. Containers and Services go on.
     pub async fn stop(self, limit: Duration) {
+        if let Some(leadership) = self.leadership {
+            leadership.stop().await;
+        }
         self.server.shutdown();
         let left = self.env.tasks.stop(limit).await;
         if left > 0 {
@@ -109,16 +112,33 @@ async fn start_server(
     }
 }
 
-fn start_controllers(pki: &Pki, env: &Env, server: &Arc<Server>) {
+/// Controllers and scheduler run only in the process that holds the lease: of several servers on one store, in one.
+fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> Leadership {
+    let client = Client::new(server.transport(controller_manager()));
+    // A process that was killed finds its lease again under this name, and need not wait for it to run out.
+    let identity = format!("{}_{}", cluster.node_name, cluster.instance.id);
+    let (server, root_ca) = (server.clone(), pki.ca.certificate.clone());
+    Leadership::start(client, Key::new("kube-system", LEASE), identity, env, move |env| {
+        start_controllers(&root_ca, &env, &server);
+        let scheduler = Identity::new("system:kube-scheduler", &["system:masters"]);
+        scheduler::start(server.transport(scheduler), env.child("scheduler"));
+    })
+}
+
+fn controller_manager() -> Identity {
+    Identity::new("system:kube-controller-manager", &["system:masters"])
+}
+
+fn start_controllers(root_ca: &str, env: &Env, server: &Arc<Server>) {
     let server = server.clone();
     let transport_for = move |name: &str| {
         let user = match name {
-            "kube-controller-manager" => Identity::new("system:kube-controller-manager", &["system:masters"]),
+            "kube-controller-manager" => controller_manager(),
             account => service_account(account),
         };
         server.transport(user)
     };
-    let config = controllers::Config { root_ca: pki.ca.certificate.clone(), ..Default::default() };
+    let config = controllers::Config { root_ca: root_ca.to_owned(), ..Default::default() };
     controllers::start(transport_for, config, env.child("controllers"));
 }
 
