@@ -1,6 +1,10 @@
-//! `bench store [--keys N] [--seconds N] [DIRECTORY]`: how fast the embedded store commits, starts and is backed up,
-//! beside what the disk below it can do at all.
+//! `bench store [--keys N] [--seconds N] [--rounds N] [DIRECTORY]`: how fast the embedded store commits, starts and is
+//! backed up, beside what the disk below it can do at all and, if an `etcd` is there (or `IRONCLAD_ETCD` names one),
+//! beside etcd on the same disk.
 
+mod peer;
+
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +17,8 @@ use bytes::Bytes;
 use env::{Clock, Env};
 use store::embedded::Embedded;
 use store::{Options, Outcome, Query, Store, Txn, Write};
+
+use crate::report::{self, Figure};
 
 /// The size of each value.
 const VALUE: usize = 1024;
@@ -34,6 +40,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
 struct Settings {
     keys: usize,
     period: Duration,
+    rounds: u64,
     directory: PathBuf,
 }
 
@@ -43,6 +50,7 @@ impl Settings {
         let mut settings = Settings {
             keys: 1_000_000,
             period: Duration::from_secs(5),
+            rounds: 1,
             directory: std::env::current_dir()?.join(name.clone()),
         };
         let mut arguments = arguments.iter();
@@ -52,6 +60,7 @@ impl Settings {
             };
             match argument.as_str() {
                 "--keys" => settings.keys = usize::try_from(number()?)?,
+                "--rounds" => settings.rounds = number()?.max(1),
                 "--seconds" => settings.period = Duration::from_secs(number()?),
                 option if option.starts_with('-') => bail!("there is no option {option}"),
                 directory => settings.directory = Path::new(directory).join(&name),
@@ -63,33 +72,74 @@ impl Settings {
 
 async fn run_in(settings: &Settings) -> Result<()> {
     let clock = Clock::real();
-    for (what, overwrite) in [("overwriting", true), ("appending", false)] {
-        let rate = raw(&settings.directory.join("raw"), settings.period / 2, overwrite, &clock)?;
-        println!("raw {what:<12} {rate:>9.0} fdatasync/s of 4 KiB");
+    // What is compared is measured close together, and more than once: a busy machine changes from minute to minute.
+    let mut rounds = Vec::new();
+    for round in 1..=settings.rounds {
+        println!("round {round}");
+        rounds.push(compare(settings, &clock).await?);
     }
+    report::print(&figures(&rounds));
+    large(settings, &clock).await
+}
+
+/// What one round has shown.
+#[derive(Default)]
+struct Round {
+    raw: f64,
+    /// By the number of writers.
+    embedded: BTreeMap<usize, f64>,
+    etcd: BTreeMap<usize, f64>,
+}
+
+async fn compare(settings: &Settings, clock: &Clock) -> Result<Round> {
+    let mut round = Round::default();
+    let appending = raw(&settings.directory.join("raw"), settings.period / 2, false, clock)?;
+    println!("raw appending    {appending:>9.0} fdatasync/s of 4 KiB");
     println!(
-        "{:>7} {:>10} {:>9} {:>9} {:>9} {:>12}",
-        "writers", "values/s", "p50 ms", "p99 ms", "max ms", "bytes/value"
+        "{:<9} {:>7} {:>10} {:>9} {:>9} {:>9} {:>12}",
+        "store", "writers", "values/s", "p50 ms", "p99 ms", "max ms", "bytes/value"
     );
     for writers in [1, 16, 128] {
+        if writers == 1 {
+            round.raw = raw(&settings.directory.join("raw"), settings.period / 2, true, clock)?;
+            println!("raw overwriting  {:>9.0} fdatasync/s of 4 KiB", round.raw);
+        }
+        let load = Load { writers, period: settings.period, pause: Duration::ZERO };
         let directory = settings.directory.join(format!("writers-{writers}"));
         let store = Embedded::open(&directory, Options::default(), Env::real()).await?;
-        let written_before = disk_bytes()?;
-        let load = Load { writers, period: settings.period, pause: Duration::ZERO };
-        let latencies = load.run(&store, &clock).await?;
-        let bytes = (disk_bytes()? - written_before) as f64 / latencies.len() as f64;
-        let rate = latencies.len() as f64 / settings.period.as_secs_f64();
-        let at = |share| percentile(&latencies, share);
-        println!(
-            "{writers:>7} {rate:>10.0} {:>9.2} {:>9.2} {:>9.2} {bytes:>12.0}",
-            at(0.5),
-            at(0.99),
-            at(1.0)
-        );
+        let written = || disk_bytes("self");
+        round.embedded.insert(writers, load.measure("embedded", store.clone(), &written, clock).await?);
         store.close().await;
         std::fs::remove_dir_all(&directory)?;
+        if let Some(peer) = peer::Peer::start(&settings.directory.join("etcd"))? {
+            let store = peer.store(clock).await?;
+            let written = || disk_bytes(&peer.process());
+            round.etcd.insert(writers, load.measure("etcd", store, &written, clock).await?);
+        }
     }
-    large(settings, &clock).await
+    Ok(round)
+}
+
+/// The medians of all rounds beside their bounds.
+fn figures(rounds: &[Round]) -> Vec<Figure> {
+    let median = |of: &dyn Fn(&Round) -> Option<f64>| {
+        let mut values: Vec<f64> = rounds.iter().filter_map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let embedded = |writers| median(&|round| round.embedded.get(&writers).copied()).unwrap_or(0.0);
+    let share = median(&|round| Some(round.embedded.get(&1)? / round.raw)).unwrap_or(0.0);
+    let mut figures = vec![
+        Figure::at_least("one writer, of raw commits", share * 100.0, "%", 60.0),
+        Figure::at_least("values, 16 writers", embedded(16), "per s", 30_000.0),
+        Figure::at_least("values, 128 writers", embedded(128), "per s", 60_000.0),
+    ];
+    if let Some(times) = median(&|round| Some(round.embedded.get(&16)? / round.etcd.get(&16)?)) {
+        let etcd = median(&|round| round.etcd.get(&16).copied()).unwrap_or(0.0);
+        println!("etcd, 16 writers: {etcd:.0} puts/s (median)");
+        figures.push(Figure::at_least("times etcd's puts, 16 writers", times, "times", 8.0));
+    }
+    figures
 }
 
 /// How often the disk makes 4 KiB durable, one after the other.
@@ -129,8 +179,28 @@ struct Load {
 }
 
 impl Load {
+    /// Runs it, prints what it has shown, and answers the values per second.
+    async fn measure(
+        &self,
+        name: &str,
+        store: Arc<dyn Store>,
+        written: &dyn Fn() -> Result<u64>,
+        clock: &Clock,
+    ) -> Result<f64> {
+        let before = written()?;
+        let latencies = self.run(&store, clock).await?;
+        let bytes = (written()? - before) as f64 / latencies.len() as f64;
+        let rate = latencies.len() as f64 / self.period.as_secs_f64();
+        let [half, most, all] = [0.5, 0.99, 1.0].map(|share| percentile(&latencies, share));
+        println!(
+            "{name:<9} {:>7} {rate:>10.0} {half:>9.2} {most:>9.2} {all:>9.2} {bytes:>12.0}",
+            self.writers
+        );
+        Ok(rate)
+    }
+
     /// The latency of each commit.
-    async fn run(&self, store: &Arc<Embedded>, clock: &Clock) -> Result<Vec<Duration>> {
+    async fn run(&self, store: &Arc<dyn Store>, clock: &Clock) -> Result<Vec<Duration>> {
         let tasks = env::Tasks::new();
         let stop = Arc::new(AtomicBool::new(false));
         let next = Arc::new(AtomicU64::new(store.revision().await?));
@@ -194,13 +264,14 @@ async fn large(settings: &Settings, clock: &Clock) -> Result<()> {
     drop(page);
 
     let file = settings.directory.join("backup");
+    let writing: Arc<dyn Store> = store.clone();
     let load = Load { writers: 16, period: Duration::from_secs(10), pause: Duration::from_millis(15) };
     let backup = async {
         let start = clock.monotonic();
         let revision = store.backup(&file).await?;
         anyhow::Ok((revision, clock.monotonic() - start))
     };
-    let (backup, latencies) = tokio::join!(backup, load.run(&store, clock));
+    let (backup, latencies) = tokio::join!(backup, load.run(&writing, clock));
     let ((revision, elapsed), latencies) = (backup?, latencies?);
     let rate = latencies.len() as f64 / load.period.as_secs_f64();
     println!(
@@ -246,9 +317,9 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
     sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
 }
 
-/// Bytes this process has sent to disks.
-fn disk_bytes() -> Result<u64> {
-    proc_number("/proc/self/io", "write_bytes:")
+/// Bytes a process has sent to disks.
+fn disk_bytes(process: &str) -> Result<u64> {
+    proc_number(&format!("/proc/{process}/io"), "write_bytes:")
 }
 
 /// Bytes of memory this process holds.

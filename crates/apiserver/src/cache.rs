@@ -80,6 +80,26 @@ impl Caches {
         self.collections.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// The collection `example.com/things`, opened if it was not yet. Nobody may write to it before this returns.
+    pub async fn open_collection(&self, name: &str) -> Result<Arc<Collection>, StoreError> {
+        if let Some(known) = self.collection(name) {
+            return Ok(known);
+        }
+        let revision = self.catch_up().await?;
+        let collection = feed::load(self.store.as_ref(), name, revision).await?;
+        self.insert(name, collection.clone());
+        Ok(collection)
+    }
+
+    /// Forgets a collection. Whoever follows it finds that it has ended.
+    pub fn close_collection(&self, name: &str) {
+        let closed = self.collections.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(collection) = closed {
+            collection.replace(&Collection::new(collection.prefix(), self.applied()));
+            collection.announce();
+        }
+    }
+
     /// The revision up to which everything is here.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)

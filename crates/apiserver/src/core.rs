@@ -9,10 +9,13 @@ use machinery::Status;
 use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
+use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
+use crate::definitions::Cleaning;
+use crate::encryption::Seals;
 use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
@@ -44,8 +47,14 @@ pub struct Core {
     pub admission: Chain,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
+    /// Writes requests down, if anybody wants that.
+    pub audit: Option<Arc<Audit>>,
+    /// How values are sealed in the store.
+    pub seals: Arc<Seals>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Definitions whose objects are being removed.
+    pub cleaning: Cleaning,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.

@@ -4,11 +4,14 @@ use machinery::json::{self, Report, TypeMeta};
 use machinery::schema::Schema;
 use machinery::{Reason, Status, Value, protobuf, yaml};
 
+use crate::custom::{self, Custom};
 use crate::http::accept::Media;
 use crate::registry::{Registry, Served};
 
 /// Where upstream registers built-in kinds; its error texts say so.
 const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
+/// The group whose kinds upstream registers apart from all others, and where.
+const APART: (&str, &str) = ("apiextensions.k8s.io", "pkg/apiserver/apiserver.go:55");
 /// How much of a body an error shows.
 const SUMMARY: usize = 30;
 
@@ -44,6 +47,8 @@ pub struct Expected<'a> {
     pub kind: &'a str,
     /// What it looks like.
     pub schema: &'a Schema,
+    /// What only custom resources have.
+    pub custom: Option<&'a Custom>,
     /// Older names of the group and version under which the same documents are still taken.
     pub aliases: &'a [&'a str],
 }
@@ -56,6 +61,7 @@ impl<'a> Expected<'a> {
             version: &served.version,
             kind: &served.kind,
             schema: &served.schema,
+            custom: served.custom.as_ref(),
             aliases: &[],
         }
     }
@@ -128,7 +134,34 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// A custom resource: it says itself what it is, and its definition says what of it stays.
+    fn custom(&self, json: &[u8], custom: &Custom, report: &mut Report) -> Result<Value, Status> {
+        let found = json::type_meta(json).map_err(|error| {
+            self.unrecognized(&format!("couldn't get version/kind; json parse error: {error}"))
+        })?;
+        for (value, name) in [(&found.kind, "Kind"), (&found.api_version, "apiVersion")] {
+            if value.is_empty() {
+                let body = String::from_utf8_lossy(json);
+                return Err(self.unrecognized(&format!("Object '{name}' is missing in '{body}'")));
+            }
+        }
+        let (kind, version) = self.named(&found);
+        let read = json::parse_reporting(json, report).map_err(|error| error.to_string());
+        let value = read
+            .and_then(|value| custom::settle(custom, value, report))
+            .map_err(|why| self.cannot_be_handled(&kind, &version, &why))?;
+        self.check_version(&found)?;
+        if found.kind != self.expected.kind {
+            let name = value.at(&["metadata", "name"]).str_or_empty();
+            return Err(custom::other_kind(self.expected.group, &found.kind, name, self.expected.kind));
+        }
+        Ok(value)
+    }
+
     fn json(&self, json: &[u8], report: &mut Report) -> Result<Value, Status> {
+        if let Some(custom) = self.expected.custom {
+            return self.custom(json, custom, report);
+        }
         let found = json::type_meta(json).map_err(|error| {
             self.unrecognized(&format!("couldn't get version/kind; json parse error: {error}"))
         })?;
@@ -171,12 +204,17 @@ impl Reader<'_> {
         }
         let table = self.registry.table();
         match table.kind_of(&of, kind) {
+            Some(known) if expected.group == APART.0 && known.group != APART.0 => {
+                let version = of.rsplit('/').next().unwrap_or_default();
+                Err(self.cannot_be_handled(kind, version, &not_registered_in(APART.1, kind, &of)))
+            }
             Some(known) => Ok(table.schema_of(known)),
             // Versions that are long gone are still known by name upstream.
             None if kind == expected.kind && of == "extensions/v1beta1" => Ok(expected.schema.clone()),
             None => {
                 let version = of.rsplit('/').next().unwrap_or_default();
-                Err(self.cannot_be_handled(kind, version, &not_registered(kind, &of)))
+                let scheme = if expected.group == APART.0 { APART.1 } else { SCHEME };
+                Err(self.cannot_be_handled(kind, version, &not_registered_in(scheme, kind, &of)))
             }
         }
     }
@@ -188,6 +226,11 @@ impl Reader<'_> {
             let (kind, version) = self.named(found);
             return Err(self.cannot_be_handled(&kind, &version, &not_convertible(&version, &kind, expected)));
         }
+        self.check_version(found)
+    }
+
+    fn check_version(&self, found: &TypeMeta) -> Result<(), Status> {
+        let expected = self.expected;
         let own = expected.api_version();
         let known = found.api_version == own || expected.aliases.contains(&found.api_version.as_str());
         if !found.api_version.is_empty() && !known {
@@ -260,8 +303,12 @@ fn summary(body: &[u8]) -> String {
 }
 
 fn not_registered(kind: &str, api_version: &str) -> String {
+    not_registered_in(SCHEME, kind, api_version)
+}
+
+fn not_registered_in(scheme: &str, kind: &str, api_version: &str) -> String {
     let (kind, api_version) = (machinery::field::go_quote(kind), machinery::field::go_quote(api_version));
-    format!("no kind {kind} is registered for version {api_version} in scheme \"{SCHEME}\"")
+    format!("no kind {kind} is registered for version {api_version} in scheme \"{scheme}\"")
 }
 
 fn not_convertible(version: &str, kind: &str, expected: Expected<'_>) -> String {

@@ -6,6 +6,7 @@ pub mod compress;
 pub mod indent;
 pub mod listener;
 pub mod tls;
+pub mod websocket;
 
 pub use body::Body;
 

@@ -32,6 +32,7 @@ fn ignored(served: &Served, subresource: &str) -> &'static [&'static str] {
             &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
         }
         "status" if served.is("apps", "deployments") => &["spec", "metadata.labels"],
+        "status" if served.custom.is_some() => &["metadata", "spec"],
         "status" => &["spec"],
         _ => &[],
     }

@@ -96,7 +96,7 @@ impl Metrics {
             "# HELP apiserver_storage_objects [STABLE] Number of stored objects at the time of last check split by kind.\n\
              # TYPE apiserver_storage_objects gauge\n",
         );
-        for served in registry.all().iter().filter(|served| !served.is_converted()) {
+        for served in registry.all().iter().filter(|served| !served.is_alias()) {
             if let Ok(collection) = served.collection() {
                 let dot = if served.group.is_empty() { "" } else { "." };
                 let (plural, group, count) = (&served.plural, &served.group, collection.len());

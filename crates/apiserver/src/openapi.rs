@@ -22,10 +22,17 @@ const TWO: &str = "v2";
 /// Below this are the documents of version 3.
 const THREE: &str = "v3/";
 
-/// Documents that were asked for, by path below `/openapi/`.
+/// Documents that were asked for.
 #[derive(Debug, Default)]
 pub struct Documents {
-    made: Mutex<BTreeMap<String, Arc<Document>>>,
+    made: Mutex<Made>,
+}
+
+/// What was made of one state of the registry, by path below `/openapi/`.
+#[derive(Debug, Default)]
+struct Made {
+    generation: u64,
+    documents: BTreeMap<String, Arc<Document>>,
 }
 
 /// A document and what tells its versions apart.
@@ -39,13 +46,24 @@ struct Document {
 impl Documents {
     fn get(&self, registry: &Registry, path: &str) -> Option<Arc<Document>> {
         let lock = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(document) = lock().get(path) {
-            return Some(document.clone());
+        {
+            let mut made = lock();
+            if made.generation < registry.generation() {
+                *made = Made { generation: registry.generation(), ..Made::default() };
+            }
+            if let Some(document) =
+                made.documents.get(path).filter(|_| made.generation == registry.generation())
+            {
+                return Some(document.clone());
+            }
         }
         let value = make(registry, path)?;
         let message = if path == TWO { openapi::encode_v2(&value) } else { openapi::encode_v3(&value) };
         let document = Arc::new(Document::new(&value, message));
-        lock().insert(path.to_owned(), document.clone());
+        let mut made = lock();
+        if made.generation == registry.generation() {
+            made.documents.insert(path.to_owned(), document.clone());
+        }
         Some(document)
     }
 }
@@ -82,15 +100,42 @@ fn make(registry: &Registry, path: &str) -> Option<Value> {
         table.group_versions().iter().find(|known| known.group == group && known.version == version)
     };
     let served = |group: &str| registry.all().iter().any(|served| served.group == group);
-    let Some(path) = path.strip_prefix(THREE) else { return Some(openapi::v2(table)) };
+    let Some(path) = path.strip_prefix(THREE) else { return Some(openapi::v2(table, &custom(registry))) };
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api"] => Some(openapi::v3_group(table, "")),
         ["apis"] => Some(openapi::v3_groups(table)),
         ["api", version] => Some(openapi::v3(table, of("", version)?)),
         ["apis", group] if served(group) => Some(openapi::v3_group(table, group)),
-        ["apis", group, version] if served(group) => Some(openapi::v3(table, of(group, version)?)),
+        ["apis", group, version] if served(group) => match of(group, version) {
+            Some(known) => Some(openapi::v3(table, known)),
+            None => {
+                let mut resources = custom(registry);
+                resources.retain(|resource| resource.group == *group && resource.version == *version);
+                (!resources.is_empty()).then(|| openapi::v3_custom(table, group, version, &resources))
+            }
+        },
         _ => openapi::v3_extra(table, path),
     }
+}
+
+/// All custom resources, as OpenAPI is told of them.
+fn custom(registry: &Registry) -> Vec<openapi::Custom<'_>> {
+    let all = registry.all().iter();
+    all.filter_map(|served| {
+        let custom = served.custom.as_ref()?;
+        Some(openapi::Custom {
+            group: &served.group,
+            version: &served.version,
+            plural: &served.plural,
+            kind: &served.kind,
+            list_kind: &served.list_kind,
+            namespaced: served.namespaced,
+            status: custom.kind.status,
+            scale: custom.kind.scale.is_some(),
+            schema: &custom.published,
+        })
+    })
+    .collect()
 }
 
 /// Answers a request below `/openapi`; `None` where there is nothing.

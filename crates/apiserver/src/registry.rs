@@ -17,6 +17,8 @@ use store::StoreError;
 
 use crate::cache::{Caches, Collection, Entry};
 use crate::convert::{self, Conversion};
+use crate::custom::Custom;
+use crate::definitions::precedence;
 use crate::metrics::Counters;
 use crate::stored;
 
@@ -43,6 +45,8 @@ pub struct Served {
     pub singular: SmolStr,
     /// The kind of its objects.
     pub kind: SmolStr,
+    /// The kind of lists of them.
+    pub list_kind: SmolStr,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// What can be done with it.
@@ -59,13 +63,38 @@ pub struct Served {
     pub schema: Schema,
     /// What its objects must be like.
     pub rules: Rules,
-    /// `{"kind":"Pod","apiVersion":"v1",`: what the JSON of every object begins with, and an item of a list leaves out.
+    /// `{"kind":"Pod","apiVersion":"v1",`: what the JSON of every object begins with, and an item of a list leaves out;
+    /// empty where items say what they are.
     pub type_prefix: String,
     /// Requests about its objects.
     pub counters: Counters,
     empty: OnceLock<Value>,
     collection: Option<Arc<Collection>>,
     conversion: Option<Conversion>,
+    /// Tells what this server showed of an object from what one with another definition did.
+    number: u64,
+    /// What only custom resources have.
+    pub custom: Option<Custom>,
+}
+
+/// What a custom resource is put together from; the members are those of [`Served`].
+pub struct Parts {
+    pub group: SmolStr,
+    pub version: SmolStr,
+    pub plural: SmolStr,
+    pub singular: SmolStr,
+    pub kind: SmolStr,
+    pub list_kind: SmolStr,
+    pub namespaced: bool,
+    pub verbs: Vec<Verb>,
+    pub short_names: Vec<SmolStr>,
+    pub categories: Vec<SmolStr>,
+    pub storage_hash: SmolStr,
+    pub subresources: Vec<Sub>,
+    pub schema: Schema,
+    pub collection: Arc<Collection>,
+    pub number: u64,
+    pub custom: Custom,
 }
 
 /// What hangs below objects of a resource.
@@ -86,14 +115,22 @@ pub struct Sub {
 }
 
 /// The rules of a kind.
-#[derive(Clone, Copy)]
-pub struct Rules(&'static dyn Kind);
+#[derive(Clone)]
+pub enum Rules {
+    /// Those of a built-in kind.
+    BuiltIn(&'static dyn Kind),
+    /// Those that a definition makes.
+    Custom(Arc<kinds::custom::Custom>),
+}
 
 impl Deref for Rules {
     type Target = dyn Kind;
 
     fn deref(&self) -> &(dyn Kind + 'static) {
-        self.0
+        match self {
+            Rules::BuiltIn(rules) => *rules,
+            Rules::Custom(rules) => rules.as_ref(),
+        }
     }
 }
 
@@ -140,6 +177,7 @@ impl Served {
             plural: resource.plural.into(),
             singular: resource.singular.into(),
             kind: resource.kind.into(),
+            list_kind: format!("{}List", resource.kind).into(),
             namespaced: resource.namespaced,
             verbs: resource.verbs.clone(),
             short_names: resource.short_names.iter().map(SmolStr::new).collect(),
@@ -154,7 +192,43 @@ impl Served {
             counters: Counters::default(),
             empty: OnceLock::new(),
             collection,
+            number: 0,
+            custom: None,
         }
+    }
+
+    /// A custom resource in one version.
+    pub fn custom(parts: Parts) -> Served {
+        let api_version = format!("{}/{}", parts.group, parts.version);
+        Served {
+            api_version: api_version.into(),
+            rules: Rules::Custom(parts.custom.kind.clone()),
+            group: parts.group,
+            version: parts.version,
+            plural: parts.plural,
+            singular: parts.singular,
+            kind: parts.kind,
+            list_kind: parts.list_kind,
+            namespaced: parts.namespaced,
+            verbs: parts.verbs,
+            short_names: parts.short_names,
+            categories: parts.categories,
+            storage_hash: parts.storage_hash,
+            subresources: parts.subresources,
+            schema: parts.schema,
+            type_prefix: String::new(),
+            counters: Counters::default(),
+            empty: OnceLock::new(),
+            collection: Some(parts.collection),
+            conversion: None,
+            number: parts.number,
+            custom: Some(parts.custom),
+        }
+    }
+
+    /// Whether this is the same as another, made of the same definition.
+    pub fn is_same(&self, other: &Served) -> bool {
+        self.number == other.number && self.api_version == other.api_version && self.plural == other.plural
     }
 
     /// What its objects say they are.
@@ -172,15 +246,29 @@ impl Served {
         self.empty.get_or_init(|| machinery::apply::empty(self.schema.root(), &self.api_version, &self.kind))
     }
 
-    /// Whether its objects are stored in another version.
+    /// Whether its objects are shown otherwise than they are stored.
     pub fn is_converted(&self) -> bool {
+        self.conversion.is_some() || self.custom.is_some()
+    }
+
+    /// Whether its objects are those of another resource too, which counts them.
+    pub fn is_alias(&self) -> bool {
         self.conversion.is_some()
     }
 
     /// An entry of the collection as this version shows it.
     pub fn view(&self, entry: &Arc<Entry>) -> Arc<Entry> {
+        if let Some(custom) = &self.custom {
+            return entry.in_other_version(self.number, |object| {
+                let Some(mut document) = custom.versions.show(object, &self.api_version)? else {
+                    return Ok(object.clone());
+                };
+                machinery::json::canonicalize(&mut document, self.schema.root());
+                Object::from_value(&document)
+            });
+        }
         let Some(conversion) = &self.conversion else { return entry.clone() };
-        entry.in_other_version(|object| {
+        entry.in_other_version(self.number, |object| {
             let mut document = (conversion.from_stored)(object.to_whole_value()?);
             document.set("kind", self.kind.as_str());
             document.set("apiVersion", self.api_version.as_str());
@@ -191,11 +279,24 @@ impl Served {
 
     /// The bytes to store for a document of this version.
     pub fn encode(&self, document: &Value) -> Bytes {
+        if let Some(custom) = &self.custom {
+            let mut document = document.clone();
+            custom.versions.convert(&mut document, &custom.versions.stored_api_version());
+            return stored::write(&document);
+        }
         let Some(conversion) = &self.conversion else { return stored::write(document) };
         let mut document = (conversion.to_stored)(document.clone());
         document.set("apiVersion", conversion.api_version);
         machinery::json::canonicalize(&mut document, conversion.schema.root());
         stored::write(&document)
+    }
+
+    /// Whether an entry of the collection is stored in a version that nothing is stored in any more.
+    pub fn is_outdated(&self, stored: &Entry) -> bool {
+        let custom = self.custom.as_ref();
+        custom.is_some_and(|custom| {
+            stored.object().header().api_version != custom.versions.stored_api_version()
+        })
     }
 
     /// Where an object stands in its collection.
@@ -221,7 +322,10 @@ impl Served {
     }
 
     /// What users of a resource that is on its way out are told.
-    pub fn deprecation(&self) -> Option<&'static str> {
+    pub fn deprecation(&self) -> Option<&str> {
+        if let Some(custom) = &self.custom {
+            return custom.deprecation.as_deref();
+        }
         match (self.group.as_str(), self.plural.as_str()) {
             ("", "endpoints") => {
                 Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
@@ -243,6 +347,14 @@ impl Served {
 
     /// 400 for a field that cannot be selected on.
     pub fn check_field_label(&self, label: &str) -> Result<(), Status> {
+        let custom = self.custom.as_ref();
+        if let Some(custom) = custom.filter(|custom| !custom.selectable.is_empty()) {
+            let is_known = custom.selectable.iter().any(|(name, _)| name == label);
+            if is_known || matches!(label, "metadata.name" | "metadata.namespace") {
+                return Ok(());
+            }
+            return Err(Status::bad_request(format!("field label not supported: {label}")));
+        }
         let known = self.rules.selectable_names();
         if matches!(label, "metadata.name" | "metadata.namespace") || known.contains(&label) {
             return Ok(());
@@ -282,6 +394,10 @@ pub struct Registry {
     /// In the order of discovery.
     all: Vec<Arc<Served>>,
     by_path: HashMap<String, usize>,
+    /// How many of them are built in; they come first, but for those that extend a built-in group.
+    built_in: Vec<Arc<Served>>,
+    /// Counts what came to be served and went.
+    generation: u64,
 }
 
 /// The name of a resource's collection: `core/pods`.
@@ -310,25 +426,78 @@ pub fn built_in_collections(table: &Table) -> Vec<String> {
 impl Registry {
     /// All built-in kinds that have rules, and those that are answered without being stored.
     pub fn built_in(table: Arc<Table>, caches: &Caches) -> Registry {
-        let mut registry = Registry { table: table.clone(), all: Vec::new(), by_path: HashMap::new() };
+        let mut registry = Registry {
+            table: table.clone(),
+            all: Vec::new(),
+            by_path: HashMap::new(),
+            built_in: Vec::new(),
+            generation: 0,
+        };
         for resource in table.resources() {
             let served = if VIRTUAL.contains(&(resource.group, resource.plural)) {
-                Served::new(&table, resource, Rules(&Virtual), None)
+                Served::new(&table, resource, Rules::BuiltIn(&Virtual), None)
             } else if let Some(rules) = kinds::rules(resource.group, resource.version, resource.kind) {
                 let collection = caches.collection(&collection_name(resource.group, resource.plural));
-                Served::new(&table, resource, Rules(rules), collection)
+                Served::new(&table, resource, Rules::BuiltIn(rules), collection)
             } else {
                 continue;
             };
+            registry.add(Arc::new(served));
+        }
+        registry.built_in = registry.all.clone();
+        registry
+    }
+
+    /// The built-in resources and these, in the order of discovery: groups that are built in, then others by name.
+    pub fn with_custom(&self, custom: Vec<Arc<Served>>) -> Registry {
+        let mut registry = Registry {
+            table: self.table.clone(),
+            all: Vec::new(),
+            by_path: HashMap::new(),
+            built_in: self.built_in.clone(),
+            generation: self.generation + 1,
+        };
+        let mut position: HashMap<&str, usize> = HashMap::new();
+        for served in &self.built_in {
+            let next = position.len();
+            position.entry(served.group.as_str()).or_insert(next);
+        }
+        // Whoever extends a built-in group does not replace what is in it.
+        let taken = |new: &Served| {
+            let same = |old: &&Arc<Served>| old.api_version == new.api_version && old.plural == new.plural;
+            self.built_in.iter().any(|old| same(&old))
+        };
+        let mut all = self.built_in.clone();
+        all.extend(custom.into_iter().filter(|served| !taken(served)));
+        // The sort is stable: what is built in keeps its order, and comes before what extends its group.
+        all.sort_by(|a, b| {
+            let place = |served: &Served| position.get(served.group.as_str()).copied().unwrap_or(usize::MAX);
+            place(a).cmp(&place(b)).then_with(|| match place(a) {
+                usize::MAX => discovery_order(a, b),
+                _ => std::cmp::Ordering::Equal,
+            })
+        });
+        for served in all {
             registry.add(served);
         }
         registry
     }
 
-    fn add(&mut self, served: Served) {
+    fn add(&mut self, served: Arc<Served>) {
         let path = format!("{}/{}", served.api_version, served.plural);
         self.by_path.insert(path, self.all.len());
-        self.all.push(Arc::new(served));
+        self.all.push(served);
+    }
+
+    /// Counts what came to be served and went.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a group exists because of custom resources alone.
+    pub fn is_custom_group(&self, group: &str) -> bool {
+        let mut of_group = self.all.iter().filter(|served| served.group == group).peekable();
+        of_group.peek().is_some() && of_group.all(|served| served.custom.is_some())
     }
 
     /// The resource at a path: group and version, and plural.
@@ -350,6 +519,14 @@ impl Registry {
     pub fn table(&self) -> &Arc<Table> {
         &self.table
     }
+}
+
+/// Groups by name, the version that is preferred first, resources by plural.
+fn discovery_order(a: &Served, b: &Served) -> std::cmp::Ordering {
+    a.group
+        .cmp(&b.group)
+        .then_with(|| precedence(&a.version).cmp(&precedence(&b.version)))
+        .then_with(|| a.plural.cmp(&b.plural))
 }
 
 /// Opens the caches of everything that is built in.

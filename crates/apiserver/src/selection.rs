@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use machinery::selector::{FieldSelector, LabelSelector};
 use machinery::{Object, Status};
+use smol_str::SmolStr;
 
 use crate::cache::Entry;
 use crate::cache::entry::Fields;
@@ -34,6 +35,11 @@ impl Selection {
         }
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         Ok(Selection { served: served.clone(), prefix, labels, fields })
+    }
+
+    /// The resource.
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
     }
 
     /// Whether everything of the namespace (or of all) is meant.
@@ -92,8 +98,14 @@ impl Selection {
 }
 
 fn fields_of(served: &Served, object: &Object) -> Fields {
+    if let Some(custom) = &served.custom {
+        return custom.fields(object);
+    }
     match object.to_value() {
-        Ok(document) => served.rules.selectable(&document).into_boxed_slice(),
+        Ok(document) => {
+            let fields = served.rules.selectable(&document).into_iter();
+            fields.map(|(name, value)| (SmolStr::new_static(name), value)).collect()
+        }
         Err(error) => {
             tracing::error!(key = object.header().key(), %error, "a cached object cannot be read");
             Box::default()

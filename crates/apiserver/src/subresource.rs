@@ -34,7 +34,10 @@ pub(crate) async fn create(request: Request<'_>, body: &Bytes) -> Result<Value, 
 /// Answers a request about a subresource.
 pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
     let name = request.route.subresource.clone();
-    let sub = call.served.sub(&name).ok_or_else(no_such_resource)?;
+    let sub = call.served.sub(&name).ok_or_else(|| match &call.served.custom {
+        Some(_) => Status::not_found(call.served.resource(), &request.route.name),
+        None => no_such_resource(),
+    })?;
     let verb = match request.method.as_str() {
         "GET" | "HEAD" => Verb::Get,
         "POST" => Verb::Create,

@@ -85,7 +85,7 @@ impl InProcess {
         self.authorize(&served, &call, "get").await?;
         let entry = get::get(&self.core, &served, (&call.namespace, &call.name), "").await?;
         if call.subresource == "scale" {
-            return Object::from_value(&subresource::scale_of(&entry.object().to_value()?)?);
+            return Object::from_value(&subresource::scale_of(&served, &entry.object().to_value()?)?);
         }
         Ok(entry.object().clone())
     }

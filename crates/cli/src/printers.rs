@@ -1,5 +1,4 @@
 //! How answers are shown.
 
-pub mod jsonpath;
 pub mod output;
 pub mod table;

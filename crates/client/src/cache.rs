@@ -105,7 +105,7 @@ impl<F: Facts> Builder<F> {
         self
     }
 
-    /// Starts to list and watch, for as long as the tasks of `env` run.
+    /// Starts to list and watch, for as long as the tasks of `env` run, or until it is closed.
     pub fn start(self, transport: SharedTransport, env: &Env) -> Cache<F> {
         let shared = Arc::new(Shared {
             resource: self.resource,
@@ -113,9 +113,17 @@ impl<F: Facts> Builder<F> {
             store: RwLock::new(Store::new(self.indexes)),
             handlers: Mutex::default(),
             waiting: Waiting::default(),
+            closed: Notify::new(),
         });
         let cache = Cache { shared };
-        env.tasks.spawn("cache", reflect::run(cache.clone(), transport, env.child(self.resource.plural)));
+        let (own, env) = (cache.clone(), env.child(self.resource.plural));
+        let tasks = env.tasks.clone();
+        tasks.spawn("cache", async move {
+            tokio::select! {
+                () = reflect::run(own.clone(), transport, env) => {}
+                () = own.shared.closed.notified() => own.replace(Vec::new(), 0),
+            }
+        });
         cache
     }
 }
@@ -127,6 +135,7 @@ struct Shared<F> {
     /// Held while a change is made and told, so that a new subscriber misses nothing and hears nothing twice.
     handlers: Mutex<Vec<Handler<F>>>,
     waiting: Waiting,
+    closed: Notify,
 }
 
 /// A local picture of a resource. Clones share it.
@@ -223,6 +232,11 @@ impl<F: Facts> Cache<F> {
         if !is_gone {
             gone.await;
         }
+    }
+
+    /// There is no such resource any more: what it holds goes, which is told as ever, and nothing follows.
+    pub fn close(&self) {
+        self.shared.closed.notify_one();
     }
 
     /// Calls `handler` for every object there is, and then for every change, in order. It must be quick and must not

@@ -3,6 +3,7 @@
 
 mod answer;
 mod connection;
+pub mod pinned;
 mod tls;
 mod transport;
 mod url;

@@ -1,5 +1,8 @@
 //! The built-in resources, derived from the typed kinds so that `client.get::<Pod>(…)` knows where pods live.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use k8s_openapi::api::admissionregistration::v1 as admission;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::authentication::v1 as authentication;
@@ -154,6 +157,26 @@ pub fn of_kind(api_version: &str, kind: &str) -> Option<Resource> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     ALL.iter().copied().find(|resource| resource.kind == kind && resource.group == group)
 }
+
+/// A resource that a definition makes: its group, version, plural and kind.
+///
+/// [`Resource`] is copied everywhere and names only what lives for ever, so the texts are kept for ever too, each once:
+/// a few bytes for each name that was ever defined.
+pub fn custom(parts: [&str; 4], namespaced: bool) -> Resource {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let [group, version, plural, kind] = parts.map(|text| match kept.get(text) {
+        Some(known) => *known,
+        None => {
+            let text: &'static str = Box::leak(text.into());
+            kept.insert(text);
+            text
+        }
+    });
+    Resource { group, version, plural, kind, namespaced }
+}
+
+/// The names of custom resources that were ever asked for.
+static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 #[cfg(test)]
 mod tests {

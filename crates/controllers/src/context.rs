@@ -11,6 +11,7 @@ use client::{Cache, Client, Key, Queue, Recorder, Resource, SharedTransport, res
 use env::Env;
 
 use crate::Config;
+use crate::custom::DefinitionFacts;
 use crate::pod::{self, PodFacts};
 use crate::service::ServiceFacts;
 
@@ -25,6 +26,7 @@ pub struct Context {
     caches: Mutex<BTreeMap<Resource, Cache>>,
     pods: Cache<PodFacts>,
     services: Cache<ServiceFacts>,
+    definitions: Cache<DefinitionFacts>,
     transport_for: Box<TransportFor>,
     decisions: Mutex<BTreeMap<&'static str, Decisions>>,
 }
@@ -48,12 +50,16 @@ impl Context {
             .start(transport_for(READER), &env);
         let services =
             Cache::of(resources::SERVICES).index(BY_OWNER, owner_uids).start(transport_for(READER), &env);
+        let definitions = Cache::of(resources::CUSTOM_RESOURCE_DEFINITIONS)
+            .index(BY_OWNER, owner_uids)
+            .start(transport_for(READER), &env);
         Context {
             env,
             config,
             caches: Mutex::default(),
             pods,
             services,
+            definitions,
             transport_for,
             decisions: Mutex::default(),
         }
@@ -67,6 +73,11 @@ impl Context {
     /// All Services.
     pub fn services(&self) -> Cache<ServiceFacts> {
         self.services.clone()
+    }
+
+    /// All definitions of custom resources.
+    pub fn definitions(&self) -> Cache<DefinitionFacts> {
+        self.definitions.clone()
     }
 
     /// All objects of a resource, with indexes by owner and by namespace. Started when first asked for.

@@ -3,15 +3,15 @@
 //!
 //! There is no graph: caches with an index by owner are the graph.
 
+mod everything;
 pub mod plan;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use client::cache::{BY_OWNER, Facts};
+use client::cache::Facts;
 use client::driver::{Controller, Decisions};
 use client::{Cache, Change, Client, Key, Queue, Resource, resources};
 use env::WallTime;
@@ -19,6 +19,8 @@ use machinery::object::OwnerRef;
 use machinery::{Object, Status};
 
 use crate::context::Context;
+use crate::custom::DefinitionFacts;
+use everything::{Definitions, Everything, Holds, Place};
 use plan::{Owner, OwnerState, View};
 
 /// An object of any resource.
@@ -36,63 +38,41 @@ impl fmt::Display for AnyKey {
     }
 }
 
-/// A cache, as far as garbage is concerned.
-trait Holds: Send + Sync {
-    fn object(&self, key: &Key) -> Option<Object>;
-    fn dependents(&self, uid: &str) -> Vec<Object>;
-}
-
-impl<F: Facts> Holds for Cache<F> {
-    fn object(&self, key: &Key) -> Option<Object> {
-        self.get(key).map(|entry| entry.object.clone())
-    }
-
-    fn dependents(&self, uid: &str) -> Vec<Object> {
-        self.by_index(BY_OWNER, uid).iter().map(|entry| entry.object.clone()).collect()
-    }
-}
-
-/// All caches, by resource.
-#[derive(Clone, Default)]
-struct Everything {
-    caches: Arc<BTreeMap<Resource, Box<dyn Holds>>>,
-}
-
-impl Everything {
-    fn dependents(&self, uid: &str) -> Vec<(Resource, Object)> {
-        let all = self.caches.iter();
-        all.flat_map(|(resource, cache)| cache.dependents(uid).into_iter().map(|object| (*resource, object)))
-            .collect()
-    }
-}
-
 /// Starts the controller.
 pub fn start(context: &Context) -> Decisions {
     let queue = context.queue::<AnyKey>();
     let name = "generic-garbage-collector";
-    let mut controller = Garbage { everything: Everything::default(), client: context.client(name) };
     let mut plain = Vec::new();
     let mut caches: BTreeMap<Resource, Box<dyn Holds>> = BTreeMap::new();
     // Events are many, short-lived and owned by nobody.
     for resource in resources::ALL.iter().copied().filter(|resource| *resource != resources::EVENTS) {
         if resource == resources::PODS {
             caches.insert(resource, Box::new(context.pods()));
+        } else if resource == resources::CUSTOM_RESOURCE_DEFINITIONS {
+            caches.insert(resource, Box::new(context.definitions()));
         } else {
             let cache = context.cache(resource);
             caches.insert(resource, Box::new(cache.clone()));
             plain.push(cache);
         }
     }
-    controller.everything.caches = Arc::new(caches);
-    let everything = controller.everything.clone();
+    let everything = Everything::new(caches);
+    let controller = Garbage {
+        everything: everything.clone(),
+        definitions: context.definitions(),
+        client: context.client(name),
+    };
     let mut driver = context.driver(controller, &queue, name, "garbage-collector-controller");
     for cache in &plain {
         watch(cache, &everything, &queue);
         driver = driver.sees(cache);
     }
-    let pods = context.pods();
+    let (pods, definitions) = (context.pods(), context.definitions());
     watch(&pods, &everything, &queue);
-    driver.sees(&pods).start()
+    watch(&definitions, &everything, &queue);
+    let (reader, env) = (context.reader(), context.env.clone());
+    Definitions { everything, queue, reader, env }.follow(&definitions);
+    driver.sees(&pods).sees(&definitions).start()
 }
 
 /// Looks at objects that may have become garbage, or may be what somebody waits for.
@@ -125,38 +105,34 @@ fn concern<F>(resource: Resource, everything: &Everything, queue: &Queue<AnyKey>
     }
     // Owners that wait for it, or did.
     for owner in [old, new].into_iter().flatten().flat_map(|header| &header.owners) {
-        if let Some((resource, key)) = place(owner, &change.key.namespace) {
-            let waits = everything.caches.get(&resource).and_then(|cache| cache.object(&key));
-            if waits.is_some_and(|owner| owner.header().deleting) {
-                queue.add(AnyKey { resource, key });
+        if let Place::Known(resource, key) = everything.place(owner, &change.key.namespace) {
+            let owner = AnyKey { resource, key };
+            if everything.object(&owner).is_some_and(|owner| owner.header().deleting) {
+                queue.add(owner);
             }
         }
     }
 }
 
-/// Where an owner is; `None` if its kind is not known here.
-fn place(owner: &OwnerRef, namespace: &str) -> Option<(Resource, Key)> {
-    let resource = resources::of_kind(&owner.api_version, &owner.kind)?;
-    let namespace = if resource.namespaced { namespace } else { "" };
-    Some((resource, Key::new(namespace, &owner.name)))
-}
-
 struct Garbage {
     everything: Everything,
+    definitions: Cache<DefinitionFacts>,
     client: Client,
 }
 
 impl Garbage {
     async fn state(&self, owner: &OwnerRef, of: &Object) -> Result<OwnerState, Status> {
-        let Some((resource, key)) = place(owner, &of.header().namespace) else {
-            return Ok(OwnerState::Unknown);
+        let (resource, key) = match self.everything.place(owner, &of.header().namespace) {
+            Place::Known(resource, key) => (resource, key),
+            Place::Former(definition) => return self.state_of_former(&definition).await,
+            Place::Unknown => return Ok(OwnerState::Unknown),
         };
         if resource.namespaced && key.namespace.is_empty() {
             // Nothing of the cluster can belong to something in a namespace.
             return Ok(OwnerState::Unknown);
         }
         let is_it = |object: &Object| object.header().uid == owner.uid;
-        let known = self.everything.caches.get(&resource).and_then(|cache| cache.object(&key)).filter(is_it);
+        let known = self.everything.object(&AnyKey { resource, key: key.clone() }).filter(is_it);
         // Only the server itself can say that something is not there.
         let found = match known {
             Some(object) => Some(object),
@@ -167,6 +143,12 @@ impl Garbage {
             Some(object) if plan::waits_for_dependents(&object) => OwnerState::Waiting,
             Some(_) => OwnerState::Present,
         })
+    }
+
+    /// Of an owner whose kind was defined once: with the definition all its objects went.
+    async fn state_of_former(&self, definition: &str) -> Result<OwnerState, Status> {
+        let found = self.client.find(self.definitions.resource(), &Key::new("", definition)).await?;
+        Ok(if found.is_none() { OwnerState::Absent } else { OwnerState::Unknown })
     }
 }
 
@@ -179,9 +161,12 @@ impl Controller for Garbage {
     }
 
     async fn look(&self, key: &AnyKey) -> Result<Option<View>, Status> {
-        let cache = self.everything.caches.get(&key.resource);
-        let Some(object) = cache.and_then(|cache| cache.object(&key.key)) else { return Ok(None) };
+        let Some(object) = self.everything.object(key) else { return Ok(None) };
         let header = object.header();
+        if header.deleting && !header.finalizers.is_empty() && !self.everything.is_complete() {
+            // It must not be let go before those are known that depend on it.
+            return Err(Status::internal("not all custom resources are known yet"));
+        }
         let mut owners = Vec::new();
         if !header.deleting {
             for reference in &header.owners {

@@ -5,6 +5,7 @@
 
 mod claim;
 mod context;
+mod custom;
 mod hash;
 mod history;
 mod node;
@@ -16,6 +17,7 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -23,6 +25,7 @@ mod endpoints;
 mod endpointslice;
 mod finished;
 mod garbage;
+mod job;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -60,6 +63,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
     ("clusterrole-aggregation", aggregation::start),
+    ("cronjob", cronjob::start),
     ("daemonset", daemonset::start),
     ("deployment", deployment::start),
     ("disruption", disruption::start),
@@ -67,6 +71,7 @@ const CONTROLLERS: &[Entry] = &[
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
+    ("job", job::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),

@@ -6,12 +6,14 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
+use client::cache::Facts;
 use client::driver::{Controller, Decisions};
-use client::{Cache, Call, Client, Key, resources};
+use client::{Cache, Call, Client, Key, Resource, resources};
 use env::WallTime;
 use machinery::Status;
 
 use crate::context::Context;
+use crate::custom::DefinitionFacts;
 use crate::pod::PodFacts;
 use plan::{Remaining, View};
 
@@ -27,8 +29,13 @@ pub fn start(context: &Context) -> Decisions {
     });
     enqueue_after_last_pod(&namespaces, &pods, &queue);
     let name = "namespace-controller";
-    let controller = Namespaces { namespaces: namespaces.clone(), client: context.client(name) };
-    context.driver(controller, &queue, name, name).sees(&namespaces).start()
+    let definitions = context.definitions();
+    let controller = Namespaces {
+        namespaces: namespaces.clone(),
+        definitions: definitions.clone(),
+        client: context.client(name),
+    };
+    context.driver(controller, &queue, name, name).sees(&namespaces).sees(&definitions).start()
 }
 
 /// The rest of a namespace goes as soon as its last pod is gone.
@@ -45,7 +52,49 @@ fn enqueue_after_last_pod(namespaces: &Cache, pods: &Cache<PodFacts>, queue: &cl
 
 struct Namespaces {
     namespaces: Cache,
+    definitions: Cache<DefinitionFacts>,
     client: Client,
+}
+
+impl Namespaces {
+    /// What is left of the custom resources in a namespace.
+    async fn custom(&self, namespace: &str) -> Result<Vec<Remaining>, Status> {
+        let mut remaining = Vec::new();
+        for definition in
+            self.client.objects(resources::CUSTOM_RESOURCE_DEFINITIONS, Call::default()).await?.items
+        {
+            let known = self.definitions.get(&Key::of(&definition));
+            let known = known.filter(|entry| entry.object.header().revision == definition.header().revision);
+            let facts = match known {
+                Some(entry) => entry.facts.clone(),
+                None => DefinitionFacts::of(&definition)?,
+            };
+            if !facts.is_established || !facts.resources.iter().any(|resource| resource.namespaced) {
+                continue;
+            }
+            remaining.extend(self.of_any_version(&facts.resources, namespace).await?);
+        }
+        Ok(remaining)
+    }
+
+    /// What is left of a custom resource, read in the first version that is there: one that was defined a moment ago
+    /// may not be.
+    async fn of_any_version(
+        &self,
+        versions: &[Resource],
+        namespace: &str,
+    ) -> Result<Option<Remaining>, Status> {
+        let mut missing = None;
+        for resource in versions {
+            match self.client.objects(*resource, Call::all(namespace)).await {
+                Ok(answer) if answer.items.is_empty() => return Ok(None),
+                Ok(answer) => return Ok(Some(Remaining { resource: *resource, objects: answer.items })),
+                Err(status) if status.code == 404 => missing = Some(status),
+                Err(status) => return Err(status),
+            }
+        }
+        missing.map_or(Ok(None), Err)
+    }
 }
 
 impl Controller for Namespaces {
@@ -73,6 +122,7 @@ impl Controller for Namespaces {
                     Err(status) => return Err(status),
                 }
             }
+            remaining.extend(self.custom(&key.name).await?);
         } else {
             remaining.push(Remaining { resource: resources::PODS, objects: pods.items });
         }

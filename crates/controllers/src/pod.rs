@@ -1,6 +1,8 @@
 //! What controllers ask of pods again and again, worked out once per revision. A pod as a typed struct would cost
 //! a hundred times the memory and be decoded for every look.
 
+pub mod ending;
+
 use client::cache::Facts;
 use client::{Entry, time};
 use env::WallTime;
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ending::Ending;
 
 /// A pod in the cache.
 pub type Pod = Arc<Entry<PodFacts>>;
@@ -89,6 +93,8 @@ pub struct PodFacts {
     pub only_node: SmolStr,
     /// Since when it is said that something is about to end it, other than its node.
     pub disrupted: Option<WallTime>,
+    /// What is asked of pods that may end.
+    pub ending: Option<Box<Ending>>,
 }
 
 impl PodFacts {
@@ -283,7 +289,11 @@ impl Facts for PodFacts {
     fn of(object: &Object) -> Result<PodFacts, Status> {
         let slim: Slim = serde_json::from_slice(object.body())
             .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
-        Ok(slim.into_facts())
+        let mut facts = slim.into_facts();
+        if facts.may_end {
+            facts.ending = Some(Box::new(Ending::of(object)?));
+        }
+        Ok(facts)
     }
 }
 
@@ -341,6 +351,7 @@ impl Slim {
             claims: claims.collect(),
             only_node,
             disrupted,
+            ending: None,
         }
     }
 }

@@ -50,6 +50,8 @@ pub type Result<T> = std::result::Result<T, RuntimeError>;
 pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// Name and version, as they stand in a node's `status.nodeInfo.containerRuntimeVersion`: `("ironclad", "0.1.0")`.
     fn version(&self) -> (String, String);
+    /// The ways in which it can run a pod; the one without a name is the default.
+    fn handlers(&self) -> Vec<Handler>;
 
     /// Makes and starts a sandbox: namespaces, cgroup, network. Answers its id.
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>>;

@@ -79,6 +79,17 @@ pub struct UserNamespace {
     pub length: u32,
 }
 
+/// A way in which a runtime runs pods: what a RuntimeClass names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handler {
+    /// Its name; empty for the default.
+    pub name: String,
+    /// Whether mounts can be read-only with all that is mounted below them.
+    pub recursive_readonly_mounts: bool,
+    /// Whether pods can have user ids of their own.
+    pub user_namespaces: bool,
+}
+
 /// What a pod's sandbox is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxConfig {
@@ -106,6 +117,9 @@ pub struct SandboxConfig {
     pub resources: Resources,
     /// Whether any of its containers is privileged.
     pub privileged: bool,
+    /// The handler that is to run it; empty for the default.
+    #[serde(default)]
+    pub handler: String,
 }
 
 /// Whether a sandbox can take containers.

@@ -26,6 +26,13 @@ pub struct Cli {
 pub enum Command {
     /// Start a cluster on this machine, and wait until it is ready
     Up(Up),
+    /// Start a cluster that other machines are to join, and say how they do
+    Server(Up),
+    /// Make this machine a node of a cluster elsewhere
+    Agent(Agent),
+    /// Work with the tokens that machines join with
+    #[command(subcommand)]
+    Token(Token),
     /// Stop the cluster: its containers, networks, mounts and processes; the data stays
     Down(Down),
     /// Say whether the cluster runs, how it is, and what it costs
@@ -69,18 +76,24 @@ pub struct Up {
     /// The address the API server listens on
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub bind: IpAddr,
-    /// The node's address [default: that of the interface that leads to the internet, else 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS")]
-    pub node_ip: Option<IpAddr>,
-    /// The node's name [default: the host's name]
+    /// How many nodes this machine is: itself, and others in network namespaces of their own [default: as before, else 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<u8>,
+    /// The machine's address as a node [default: that of the interface that leads to the internet, else 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// The node's name; the others of this machine have a number behind it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
-    /// The addresses of Services [default: 10.96.0.0/16]
-    #[arg(long, value_name = "CIDR")]
-    pub service_cidr: Option<IpNet>,
-    /// The addresses of pods [default: 10.244.0.0/16]
-    #[arg(long, value_name = "CIDR")]
-    pub pod_cidr: Option<IpNet>,
+    /// The addresses of the other nodes of this machine [default: a free part of 198.18.0.0/15]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub node_cidr: Vec<IpNet>,
+    /// The addresses of Services; one range of IPv4 and one of IPv6 for both [default: 10.96.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub service_cidr: Vec<IpNet>,
+    /// The addresses of pods; one range of IPv4 and one of IPv6 for both [default: 10.244.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub pod_cidr: Vec<IpNet>,
     #[command(flatten)]
     pub datastore: DatastoreFlags,
     /// The API server and its store alone: no controllers, no scheduler, no node
@@ -98,6 +111,63 @@ pub struct Up {
     /// This is the process in the background: report the start on standard output
     #[arg(long, hide = true)]
     pub report_start: bool,
+}
+
+/// `ironclad agent`
+#[derive(Args, Clone, Debug)]
+pub struct Agent {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The API server of the cluster: https://ADDRESS:PORT [default: the one that was joined before]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// What `ironclad token create` printed on the server; needed once
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// A file that holds the token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The node's address [default: that of the interface that leads to the internet]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// The node's name [default: as before, else the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// The port of the node's own server
+    #[arg(long, default_value_t = 10250)]
+    pub kubelet_port: u16,
+    /// Stay in the foreground and print the log; end with Ctrl-C
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long to wait for the node to be ready, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+    /// Print more: info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// This is the process in the background: report the start on standard output
+    #[arg(long, hide = true)]
+    pub report_start: bool,
+    /// The node lives in a space of its own on the machine of the server
+    #[arg(long, hide = true)]
+    pub in_space: bool,
+}
+
+/// `ironclad token …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print how a machine joins with it
+    Create(TokenCreate),
+}
+
+/// `ironclad token create`
+#[derive(Args, Clone, Debug)]
+pub struct TokenCreate {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// For how many hours machines can join with it
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub hours: u32,
 }
 
 /// Where the objects are kept.
@@ -184,6 +254,9 @@ pub struct DatastoreCheck {
 pub struct Down {
     #[command(flatten)]
     pub instance: Instance,
+    /// The node lives in a space of its own: only what is in it is freed
+    #[arg(long, hide = true)]
+    pub in_space: bool,
     /// Delete the data too
     #[arg(long)]
     pub purge: bool,

@@ -155,14 +155,72 @@ fn wait_for_report(child: &mut Child, wait: Duration) -> anyhow::Result<Option<S
     Ok(receiver.recv_timeout(wait).ok())
 }
 
+/// What was typed, and that the new process is to report.
+pub fn arguments() -> Vec<String> {
+    let typed = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    typed.chain(["--report-start".to_owned()]).collect()
+}
+
+/// In the background process: what goes wrong at the start goes to whoever waits; the log has it too. `serve` calls what
+/// it is given when it is ready.
+pub fn run(serve: impl FnOnce(&mut dyn FnMut()) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    detach()?;
+    let mut reported = false;
+    let result = serve(&mut || {
+        report("ready");
+        reported = true;
+    });
+    if let Err(error) = &result
+        && !reported
+    {
+        report(&format!("{error:#}"));
+    }
+    result
+}
+
+/// The threads that a cluster's or node's own work runs on: few, because it waits more than it computes.
+pub fn threads() -> anyhow::Result<tokio::runtime::Runtime> {
+    let count = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
+        .thread_keep_alive(Duration::from_secs(2))
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}
+
+/// Runs what `start` starts until the process is asked to end; `ready` is called when it is ready.
+pub async fn until_asked<T>(
+    start: impl Future<Output = anyhow::Result<T>>,
+    ready: impl FnOnce(&T),
+) -> anyhow::Result<Option<T>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = tokio::select! {
+        biased;
+        _ = terminate.recv() => return Ok(None),
+        _ = interrupt.recv() => return Ok(None),
+        running = start => running?,
+    };
+    ready(&running);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; containers go on running");
+    Ok(Some(running))
+}
+
 /// In the background process: leaves the terminal's session.
-pub fn detach() -> anyhow::Result<()> {
+fn detach() -> anyhow::Result<()> {
     rustix::process::setsid().context("cannot leave the terminal's session")?;
     Ok(())
 }
 
 /// In the background process: tells whoever waits, and lets go of the pipe.
-pub fn report(line: &str) {
+fn report(line: &str) {
     // Nobody may be waiting any more; then there is nobody to tell.
     let _ = writeln!(std::io::stdout(), "{line}");
     let _ = std::io::stdout().flush();
@@ -187,6 +245,23 @@ pub fn stop(pid: Pid, patience: Duration) -> anyhow::Result<()> {
         }
     }
     bail!("process {} does not end although it was killed", pid.as_raw_nonzero())
+}
+
+/// Waits until a process that need not be a child has ended.
+pub fn wait_for_end(pid: Pid) -> anyhow::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let watched = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(watched) => watched,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error).context("cannot watch the process"),
+    };
+    loop {
+        match poll(&mut [PollFd::new(&watched, PollFlags::IN)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot watch the process"),
+        }
+    }
 }
 
 fn ended(watched: &rustix::fd::OwnedFd, limit: Duration) -> anyhow::Result<bool> {

@@ -1,101 +1,40 @@
 //! What the flags mean: every path, address and name of an instance, worked out once.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+pub mod addresses;
+mod instance;
 
-use anyhow::{Context, ensure};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::ensure;
 use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
 
-use crate::args::{DEFAULT_DATA_DIR, Up};
+use crate::args::Up;
 use crate::datastore::Datastore;
 use crate::settings::Settings;
+pub use instance::Instance;
 
 /// The addresses of Services where none are chosen: kubeadm's habit.
 const SERVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16));
 /// The addresses of pods where none are chosen: flannel's habit.
 const PODS: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16));
+/// More nodes than this do not fit on one machine, nor into the addresses set aside for them.
+const LOCAL_NODES_MAX: u8 = 100;
 
 /// The domain of Service names.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
 
-/// An instance: a directory, and the names that keep it apart from others on the machine.
-#[derive(Clone, Debug)]
-pub struct Instance {
-    /// All of its data.
-    pub data_dir: PathBuf,
-    /// A short name that is different for each data directory: in cgroups, nftables tables and link names.
-    pub id: String,
-}
-
-impl Instance {
-    /// The instance in a directory, which need not exist yet.
-    pub fn in_dir(data_dir: &Path) -> anyhow::Result<Instance> {
-        let data_dir = std::path::absolute(data_dir).with_context(|| format!("{}", data_dir.display()))?;
-        let mut hasher = DefaultHasher::new();
-        data_dir.hash(&mut hasher);
-        let id = format!("{:06x}", hasher.finish() & 0xff_ffff);
-        Ok(Instance { data_dir, id })
-    }
-
-    /// Certificates and keys.
-    pub fn pki_dir(&self) -> PathBuf {
-        self.data_dir.join("pki")
-    }
-
-    /// The objects.
-    pub fn store_dir(&self) -> PathBuf {
-        self.data_dir.join("store")
-    }
-
-    /// Images and containers.
-    pub fn runtime_dir(&self) -> PathBuf {
-        self.data_dir.join("runtime")
-    }
-
-    /// Volumes of pods.
-    pub fn kubelet_dir(&self) -> PathBuf {
-        self.data_dir.join("kubelet")
-    }
-
-    /// What the process in the background prints.
-    pub fn log_file(&self) -> PathBuf {
-        self.data_dir.join("ironclad.log")
-    }
-
-    /// Held by the process that runs; tells others its pid.
-    pub fn lock_file(&self) -> PathBuf {
-        self.data_dir.join("ironclad.pid")
-    }
-
-    /// The administrator's way in.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.data_dir.join("admin.kubeconfig")
-    }
-
-    /// How the instance was last started.
-    pub fn settings_file(&self) -> PathBuf {
-        self.data_dir.join("settings.json")
-    }
-
-    /// Where `ironclad image` asks.
-    pub fn control_socket(&self) -> PathBuf {
-        self.data_dir.join("control.sock")
-    }
-
-    /// Where log collectors look for the logs of pods: upstream's place for the default instance.
-    pub fn pod_logs_dir(&self) -> PathBuf {
-        if self.data_dir == Path::new(DEFAULT_DATA_DIR) {
-            PathBuf::from("/var/log/pods")
-        } else {
-            self.data_dir.join("logs")
-        }
-    }
-
-    /// The cgroup that everything of the instance lives below, in each hierarchy.
-    pub fn cgroup_root(&self) -> String {
-        format!("/ironclad-{}", self.id)
-    }
+/// The addresses of a cluster: what every node of it has to know. Of each list, the first is of the cluster's main
+/// family, and there is at most one of each family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Those of Services.
+    pub services: Vec<IpNet>,
+    /// Those of pods.
+    pub pods: Vec<IpNet>,
+    /// Where names are looked up: the tenth of the Services'.
+    pub dns: Vec<IpAddr>,
 }
 
 /// A cluster as it is to be started.
@@ -107,18 +46,18 @@ pub struct Cluster {
     pub listen: SocketAddr,
     /// How clients on this machine reach the API server.
     pub server_url: String,
-    /// The node's name.
+    /// The name of the machine's own node.
     pub node_name: String,
-    /// The node's address.
-    pub node_ip: IpAddr,
-    /// The addresses of Services.
-    pub service_cidr: IpNet,
-    /// The addresses of pods.
-    pub pod_cidr: IpNet,
+    /// The machine's addresses as a node, one of each family at most.
+    pub node_ips: Vec<IpAddr>,
+    /// How many nodes this machine has, itself included.
+    pub nodes: u8,
+    /// Where the addresses of the others come from.
+    pub node_blocks: Vec<IpNet>,
+    /// The addresses of Services and pods.
+    pub addresses: Addresses,
     /// The first address of the Services: the API server's own.
     pub api_service_ip: IpAddr,
-    /// The tenth: DNS.
-    pub dns_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
     /// Where the objects are kept.
@@ -132,14 +71,18 @@ pub struct Cluster {
 pub struct Parts {
     /// The API server's address.
     pub listen: SocketAddr,
-    /// The node's name.
+    /// The name of the machine's own node.
     pub node_name: String,
-    /// The node's address.
-    pub node_ip: IpAddr,
+    /// The machine's addresses as a node; empty for the first of those set aside for the nodes of this machine.
+    pub node_ips: Vec<IpAddr>,
+    /// How many nodes this machine has.
+    pub nodes: u8,
+    /// Where the addresses of the others come from.
+    pub node_blocks: Vec<IpNet>,
     /// The addresses of Services.
-    pub service_cidr: IpNet,
+    pub service_cidrs: Vec<IpNet>,
     /// The addresses of pods.
-    pub pod_cidr: IpNet,
+    pub pod_cidrs: Vec<IpNet>,
     /// Where the administrator's kubeconfig goes.
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
@@ -162,56 +105,122 @@ impl Cluster {
             Some(file) => std::path::absolute(file)?,
             None => instance.kubeconfig(),
         };
-        Cluster::new(
-            instance,
-            Parts {
-                listen: SocketAddr::new(flags.bind, flags.port),
-                node_name: match (&flags.node_name, before) {
-                    (None, Some(before)) => before.node_name.clone(),
-                    (named, _) => node_name(named.as_deref())?,
-                },
-                node_ip: flags.node_ip.unwrap_or_else(default_address),
-                service_cidr: flags
-                    .service_cidr
-                    .or(before.map(|before| before.service_cidr))
-                    .unwrap_or(SERVICES),
-                pod_cidr: flags.pod_cidr.or(before.map(|before| before.pod_cidr)).unwrap_or(PODS),
-                kubeconfig,
-                control_plane_only: flags.control_plane_only,
-                datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
+        let choose = |given: &[IpNet], before: Option<&Vec<IpNet>>, usual: IpNet| match (given, before) {
+            ([], None) => vec![usual],
+            ([], Some(before)) => before.clone(),
+            (given, _) => given.to_vec(),
+        };
+        let pod_cidrs = choose(&flags.pod_cidr, before.map(|before| &before.addresses.pods), PODS);
+        let nodes = flags.nodes.or(before.map(|before| before.nodes)).unwrap_or(1);
+        let node_blocks = match before.map(|before| before.node_blocks.clone()).filter(|all| !all.is_empty())
+        {
+            _ if !flags.node_cidr.is_empty() => flags.node_cidr.clone(),
+            Some(blocks) => blocks,
+            None if nodes > 1 => addresses::free_blocks(&instance.id, &pod_cidrs)?,
+            None => Vec::new(),
+        };
+        let parts = Parts {
+            listen: SocketAddr::new(flags.bind, flags.port),
+            node_name: match (&flags.node_name, before) {
+                (None, Some(before)) => before.node_name.clone(),
+                (named, _) => node_name(named.as_deref())?,
             },
-        )
+            node_ips: if flags.node_ip.is_empty() {
+                addresses::of_machine(&pod_cidrs, nodes > 1)
+            } else {
+                flags.node_ip.clone()
+            },
+            nodes,
+            node_blocks,
+            service_cidrs: choose(
+                &flags.service_cidr,
+                before.map(|before| &before.addresses.services),
+                SERVICES,
+            ),
+            pod_cidrs,
+            kubeconfig,
+            control_plane_only: flags.control_plane_only,
+            datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
+        };
+        Cluster::new(instance, parts)
     }
 
     /// Works out what follows from the parts.
     pub fn new(instance: Instance, parts: Parts) -> anyhow::Result<Cluster> {
-        ensure!(
-            !overlap(&parts.service_cidr, &parts.pod_cidr),
-            "Services ({}) and pods ({}) must not share addresses; choose another --service-cidr or --pod-cidr",
-            parts.service_cidr,
-            parts.pod_cidr
-        );
+        check(&parts)?;
         let bound = parts.listen.ip();
         let host = if bound.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound };
+        let dns = parts.service_cidrs.iter().map(|block| addresses::nth(block, 10));
+        let node_ips = match parts.node_ips.is_empty() {
+            true => {
+                parts.node_blocks.iter().map(|block| addresses::nth(block, 1)).collect::<Result<_, _>>()?
+            }
+            false => parts.node_ips,
+        };
         Ok(Cluster {
             listen: parts.listen,
             server_url: format!("https://{}", SocketAddr::new(host, parts.listen.port())),
-            api_service_ip: nth_address(&parts.service_cidr, 1)?,
-            dns_ip: nth_address(&parts.service_cidr, 10)?,
+            api_service_ip: addresses::nth(&parts.service_cidrs[0], 1)?,
             node_name: parts.node_name,
-            node_ip: parts.node_ip,
-            service_cidr: parts.service_cidr,
-            pod_cidr: parts.pod_cidr,
+            node_ips,
+            nodes: parts.nodes,
+            node_blocks: parts.node_blocks,
+            addresses: Addresses {
+                dns: dns.collect::<Result<_, _>>()?,
+                services: parts.service_cidrs,
+                pods: parts.pod_cidrs,
+            },
             control_plane_only: parts.control_plane_only,
             datastore: parts.datastore,
             kubeconfig: parts.kubeconfig,
             instance,
         })
     }
+
+    /// How nodes elsewhere, and pods, reach the API server.
+    pub fn node_server_url(&self) -> String {
+        format!("https://{}", SocketAddr::new(self.node_ips[0], self.listen.port()))
+    }
+}
+
+fn check(parts: &Parts) -> anyhow::Result<()> {
+    for (flag, blocks) in [("--service-cidr", &parts.service_cidrs), ("--pod-cidr", &parts.pod_cidrs)] {
+        let one_of_each = matches!(blocks.as_slice(), [_])
+            || matches!(blocks.as_slice(), [one, other] if one.addr().is_ipv4() != other.addr().is_ipv4());
+        ensure!(one_of_each, "{flag} takes one range of addresses, or one of IPv4 and one of IPv6");
+    }
+    let families = |blocks: &[IpNet]| blocks.iter().map(|one| one.addr().is_ipv4()).collect::<Vec<_>>();
+    ensure!(
+        families(&parts.service_cidrs) == families(&parts.pod_cidrs),
+        "Services and pods must have the same address families in the same order: --service-cidr and --pod-cidr differ"
+    );
+    for services in &parts.service_cidrs {
+        if let Some(pods) = parts.pod_cidrs.iter().find(|pods| addresses::overlap(services, pods)) {
+            anyhow::bail!(
+                "Services ({services}) and pods ({pods}) must not share addresses; choose another --service-cidr or \
+                 --pod-cidr"
+            );
+        }
+    }
+    ensure!(
+        (1..=LOCAL_NODES_MAX).contains(&parts.nodes),
+        "--nodes {}: one machine can be 1 to {LOCAL_NODES_MAX} nodes",
+        parts.nodes
+    );
+    ensure!(
+        parts.nodes == 1 || !parts.listen.ip().is_loopback(),
+        "nodes beside the machine itself cannot reach an API server on {}; choose another --bind",
+        parts.listen.ip()
+    );
+    ensure!(
+        parts.nodes == 1 || !parts.control_plane_only,
+        "--control-plane-only has no nodes; leave --nodes out"
+    );
+    Ok(())
 }
 
 /// The given name, or the host's as a node may be called: lower case, as DNS has it.
-fn node_name(given: Option<&str>) -> anyhow::Result<String> {
+pub fn node_name(given: Option<&str>) -> anyhow::Result<String> {
     let name = match given {
         Some(name) => name.to_owned(),
         None => rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase(),
@@ -225,88 +234,19 @@ fn node_name(given: Option<&str>) -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// The address of the interface that leads to the internet, without sending anything there.
-fn default_address() -> IpAddr {
-    let probe = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        // Connecting a datagram socket only looks the route up. The address is one set aside for documentation.
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    };
-    match probe() {
-        Ok(address) if !address.ip().is_unspecified() => address.ip(),
-        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
-    }
-}
-
-fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(&other.network()) || other.contains(&one.network())
-}
-
-fn nth_address(net: &IpNet, n: usize) -> anyhow::Result<IpAddr> {
-    let address = match net {
-        IpNet::V4(net) => {
-            u32::from(net.network()).checked_add(u32::try_from(n)?).map(|ip| IpAddr::V4(ip.into()))
-        }
-        IpNet::V6(net) => u128::from(net.network()).checked_add(n as u128).map(|ip| IpAddr::V6(ip.into())),
-    };
-    address
-        .filter(|address| net.contains(address))
-        .with_context(|| format!("{net} has too few addresses for Services; a /16 is usual, a /24 the least"))
+/// The file that names the resolvers of the machine. Where the usual one names only a resolver on the loopback, which no
+/// namespace but the machine's own has, the service behind that resolver tells whom it asks itself.
+pub fn resolvers() -> PathBuf {
+    const USUAL: &str = "/etc/resolv.conf";
+    const BEHIND: &str = "/run/systemd/resolve/resolv.conf";
+    let text = std::fs::read_to_string(USUAL).unwrap_or_default();
+    let mut servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    let only_loopback = servers
+        .all(|server| server.trim().parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+        && !text.is_empty();
+    let chosen = if only_loopback && std::path::Path::new(BEHIND).exists() { BEHIND } else { USUAL };
+    PathBuf::from(chosen)
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::args::{Cli, Command};
-
-    fn cluster(flags: &[&str]) -> anyhow::Result<Cluster> {
-        let words = ["ironclad", "up", "--node-name", "n1", "--node-ip", "192.0.2.7"];
-        let place = ["--data-dir", "/nonexistent"];
-        let elsewhere = if flags.contains(&"--data-dir") { &[][..] } else { &place[..] };
-        let cli = Cli::parse_from(words.iter().chain(elsewhere).chain(flags));
-        let Command::Up(up) = cli.command else { unreachable!("it is up") };
-        Cluster::from_flags(&up)
-    }
-
-    #[test]
-    fn addresses_follow_from_the_ranges() {
-        let cluster = cluster(&["--service-cidr", "10.0.0.0/16"]).expect("right flags");
-        assert_eq!(cluster.api_service_ip.to_string(), "10.0.0.1");
-        assert_eq!(cluster.dns_ip.to_string(), "10.0.0.10");
-        assert_eq!(cluster.server_url, "https://127.0.0.1:6443");
-    }
-
-    #[test]
-    fn what_is_not_said_is_as_it_was_at_the_last_start() {
-        let dir = std::env::temp_dir().join(format!("ironclad-again-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a directory");
-        let place = dir.to_str().expect("a temporary directory has a plain name");
-        let first = cluster(&["--data-dir", place, "--pod-cidr", "10.9.0.0/16"]).expect("right flags");
-        Settings::of(&first).keep(&first.instance).expect("written");
-        let Command::Up(up) = Cli::parse_from(["ironclad", "up", "--data-dir", place]).command else {
-            unreachable!("it is up")
-        };
-        let again = Cluster::from_flags(&up).expect("right flags");
-        assert_eq!((again.node_name.as_str(), again.pod_cidr), ("n1", first.pod_cidr));
-        std::fs::remove_dir_all(&dir).expect("ours");
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_with_what_to_do() {
-        let shared = cluster(&["--service-cidr", "10.244.1.0/24"]).expect_err("they overlap");
-        assert!(shared.to_string().contains("--pod-cidr"), "{shared}");
-        let small = cluster(&["--service-cidr", "10.96.0.0/30"]).expect_err("no tenth address");
-        assert!(small.to_string().contains("too few"), "{small}");
-    }
-
-    #[test]
-    fn each_directory_is_an_instance_of_its_own() {
-        let one = Instance::in_dir(Path::new("/a")).expect("a path");
-        let other = Instance::in_dir(Path::new("/b")).expect("a path");
-        assert_ne!(one.id, other.id);
-        assert_eq!(one.id, Instance::in_dir(Path::new("/a")).expect("a path").id);
-    }
-}
+mod tests;

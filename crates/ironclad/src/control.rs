@@ -36,8 +36,8 @@ pub enum Question {
 pub struct Doors {
     /// The container runtime, if there is a node.
     pub engine: Option<Arc<runtime::Engine>>,
-    /// The objects.
-    pub opened: Opened,
+    /// The objects, unless the node's server keeps them elsewhere.
+    pub objects: Option<Opened>,
 }
 
 /// What is answered.
@@ -108,7 +108,10 @@ async fn answer(question: Question, doors: &Doors) -> anyhow::Result<Answer> {
         Question::Import(path) => Answer::Names(engine()?.import_archive(path).await?),
         Question::Pull(name) => Answer::Names(vec![engine()?.pull_image(name, Vec::new()).await?]),
         Question::List => Answer::Images(engine()?.list_images().await?),
-        Question::Backup(file) => Answer::BackedUp(doors.opened.backup(&file).await?),
+        Question::Backup(file) => {
+            let objects = doors.objects.as_ref().context("this node keeps no objects: ask its server")?;
+            Answer::BackedUp(objects.backup(&file).await?)
+        }
     })
 }
 

@@ -8,8 +8,10 @@ mod config;
 mod control;
 mod datastore;
 mod demo;
+mod join;
 mod kubeconfig;
 mod logging;
+mod nodes;
 mod pki;
 mod settings;
 
@@ -17,9 +19,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 
 use args::{Cli, Command};
+use commands::up::Tell;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,7 +37,9 @@ fn main() -> ExitCode {
     if let Some(code) = by_name(&words) {
         return ExitCode::from(code);
     }
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    // Before there is a second thread, which would stay behind.
+    match enter_space(&command).and_then(|()| run(command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ironclad: {error:#}");
@@ -57,9 +63,23 @@ fn kubectl_defaults() -> cli::Defaults {
     cli::Defaults { kubeconfig: instance.map(|instance| instance.kubeconfig()) }
 }
 
+/// Moves this process into the space of the node it is about, if that lives in one.
+fn enter_space(command: &Command) -> anyhow::Result<()> {
+    let (place, name) = match command {
+        Command::Agent(flags) if flags.in_space => (&flags.instance, flags.node_name.as_deref()),
+        Command::Down(flags) if flags.in_space => (&flags.instance, None),
+        _ => return Ok(()),
+    };
+    let space = config::Instance::in_dir(&place.data_dir)?.space();
+    space.enter(name.unwrap_or("ironclad")).context("the space of the node cannot be entered")
+}
+
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(flags) => commands::up::run(&flags)?,
+        Command::Up(flags) => commands::up::run(&flags, Tell::HowToUse)?,
+        Command::Server(flags) => commands::up::run(&flags, Tell::HowToJoin)?,
+        Command::Agent(flags) => commands::agent::run(&flags)?,
+        Command::Token(command) => commands::token::run(&command)?,
         Command::Down(flags) => commands::down::run(&flags)?,
         Command::Status(flags) => return commands::status::run(&flags),
         Command::Image(flags) => commands::image::run(&flags)?,

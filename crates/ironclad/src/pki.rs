@@ -4,6 +4,7 @@
 //! can be moved, backed up or inspected with the usual tools.
 
 mod files;
+pub mod requests;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,14 +17,14 @@ use rcgen::{
 
 use crate::config::{CLUSTER_DOMAIN, Cluster};
 
-pub use files::{Pair, make_private_dir, write_private};
+pub use files::{Pair, fits, good_until, make_private_dir, read_pair, write_pair, write_private};
 
 /// Days that a certificate is good for; the CA's.
 const CA_DAYS: i64 = 3650;
 /// Days that a certificate is good for; all others. Long, because they are renewed only at a start.
-const LEAF_DAYS: i64 = 1095;
+pub const LEAF_DAYS: i64 = 1095;
 /// Days before its end at which a certificate is renewed.
-const RENEW_DAYS: i64 = 400;
+pub const RENEW_DAYS: i64 = 400;
 
 /// Everything that is signed, as PEM.
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ fn server_names(cluster: &Cluster) -> Vec<String> {
     names.push(cluster.node_name.clone());
     names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
     names.push(cluster.api_service_ip.to_string());
-    names.push(cluster.node_ip.to_string());
+    names.extend(cluster.node_ips.iter().map(ToString::to_string));
     if !cluster.listen.ip().is_unspecified() {
         names.push(cluster.listen.ip().to_string());
     }
@@ -122,7 +123,8 @@ fn server_names(cluster: &Cluster) -> Vec<String> {
 }
 
 fn node_names(cluster: &Cluster) -> Vec<String> {
-    let mut names = vec![cluster.node_name.clone(), cluster.node_ip.to_string(), "127.0.0.1".to_owned()];
+    let mut names = vec![cluster.node_name.clone(), "127.0.0.1".to_owned()];
+    names.extend(cluster.node_ips.iter().map(ToString::to_string));
     names.sort();
     names.dedup();
     names

@@ -1,10 +1,10 @@
 //! How an instance was last started: what `status` and `down` need to know, and what a later `up` must not change.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, ensure};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Cluster, Instance, Parts};
@@ -18,8 +18,14 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The node's name.
     pub node_name: String,
-    /// The node's address.
-    pub node_ip: IpAddr,
+    /// The node's addresses, with commas between them, as all lists here.
+    pub node_ip: String,
+    /// How many nodes the machine has; none is said by versions that knew of one only.
+    #[serde(default = "one")]
+    pub nodes: u8,
+    /// Where the addresses of the others come from.
+    #[serde(default)]
+    pub node_cidr: String,
     /// The addresses of Services.
     pub service_cidr: String,
     /// The addresses of pods.
@@ -39,9 +45,11 @@ impl Settings {
         Settings {
             listen: cluster.listen,
             node_name: cluster.node_name.clone(),
-            node_ip: cluster.node_ip,
-            service_cidr: cluster.service_cidr.to_string(),
-            pod_cidr: cluster.pod_cidr.to_string(),
+            node_ip: list(&cluster.node_ips),
+            nodes: cluster.nodes,
+            node_cidr: list(&cluster.node_blocks),
+            service_cidr: list(&cluster.addresses.services),
+            pod_cidr: list(&cluster.addresses.pods),
             kubeconfig: cluster.kubeconfig.clone(),
             control_plane_only: cluster.control_plane_only,
             datastore: cluster.datastore.clone(),
@@ -50,15 +58,15 @@ impl Settings {
 
     /// The cluster they describe.
     pub fn cluster(self, instance: &Instance) -> anyhow::Result<Cluster> {
-        let net =
-            |text: &str| text.parse::<IpNet>().with_context(|| format!("{text:?} is no range of addresses"));
         Cluster::new(
             instance.clone(),
             Parts {
                 listen: self.listen,
-                node_ip: self.node_ip,
-                service_cidr: net(&self.service_cidr)?,
-                pod_cidr: net(&self.pod_cidr)?,
+                node_ips: read_list(&self.node_ip)?,
+                nodes: self.nodes,
+                node_blocks: read_list(&self.node_cidr)?,
+                service_cidrs: read_list(&self.service_cidr)?,
+                pod_cidrs: read_list(&self.pod_cidr)?,
                 node_name: self.node_name,
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
@@ -99,6 +107,19 @@ impl Settings {
     }
 }
 
+fn one() -> u8 {
+    1
+}
+
+fn list(all: &[impl ToString]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn read_list<T: FromStr>(text: &str) -> anyhow::Result<Vec<T>> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().ok().with_context(|| format!("{part:?} is no address"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +132,9 @@ mod tests {
         let mut settings = Settings {
             listen: ([127, 0, 0, 1], 6443).into(),
             node_name: "n1".into(),
-            node_ip: [192, 0, 2, 7].into(),
+            node_ip: "192.0.2.7".into(),
+            nodes: 1,
+            node_cidr: String::new(),
             service_cidr: "10.96.0.0/16".into(),
             pod_cidr: "10.244.0.0/16".into(),
             kubeconfig: "/k".into(),

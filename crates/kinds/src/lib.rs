@@ -35,6 +35,7 @@ pub mod batch;
 pub mod certificates;
 pub mod coordination;
 pub mod core;
+pub mod custom;
 pub mod discovery;
 pub mod extension;
 pub mod flowcontrol;

@@ -163,6 +163,11 @@ impl<'a> Place<'a> {
         self.sink.borrow().len()
     }
 
+    /// Orders the errors from the one at `from` on by their text.
+    pub fn sort_from(&self, from: usize) {
+        self.sink.borrow_mut()[from..].sort_by_cached_key(ToString::to_string);
+    }
+
     /// It must be set.
     pub fn required(&self, detail: &str) {
         self.report(Error::required(&self.path(), detail));

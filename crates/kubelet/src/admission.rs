@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cri::PortMapping;
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
+use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration};
 
 use crate::amounts::{self, Amounts};
 use crate::launch;
@@ -34,6 +34,8 @@ pub(crate) struct Node<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// What pods may use.
     pub allocatable: &'a Amounts,
+    /// Its taints.
+    pub taints: &'a [Taint],
     /// Sysctls allowed beside the safe ones.
     pub sysctls: &'a [String],
 }
@@ -57,6 +59,10 @@ const SAFE_SYSCTLS: [&str; 12] = [
 /// Checks a pod against the node and the pods that run there already.
 pub(crate) fn admit(pod: &PodView, others: &[PodView], node: &Node<'_>) -> Result<(), Refusal> {
     sysctls(pod, node)?;
+    if pod.spec().os.as_ref().is_some_and(|os| os.name != "linux") {
+        let message = "Failed to admit pod as the OS field doesn't match node OS";
+        return Err(Refusal::new("PodOSNotSupported", message));
+    }
     fits(pod, others, node)?;
     if !selected(pod, node) {
         let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
@@ -68,7 +74,27 @@ pub(crate) fn admit(pod: &PodView, others: &[PodView], node: &Node<'_>) -> Resul
             "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return Err(Refusal::new("NodePorts", message));
     }
+    let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
+    let mut expelling = node.taints.iter().filter(|taint| taint.effect == "NoExecute");
+    if expelling.any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
+        let message =
+            "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        return Err(Refusal::new("TaintToleration", message));
+    }
     Ok(())
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (effect, key) = (given(&toleration.effect), given(&toleration.key));
+    if !(effect.is_empty() || effect == taint.effect) || !(key.is_empty() || key == taint.key) {
+        return false;
+    }
+    match toleration.operator.as_deref().unwrap_or_default() {
+        "Exists" => true,
+        "" | "Equal" => given(&toleration.value) == given(&taint.value),
+        _ => false,
+    }
 }
 
 fn ports(pod: &PodView) -> Vec<PortMapping> {
@@ -93,7 +119,9 @@ fn fits(pod: &PodView, others: &[PodView], node: &Node<'_>) -> Result<(), Refusa
     if there + 1 > most {
         return Err(out_of("pods", 1, there, most));
     }
-    for name in ["cpu", "memory", "ephemeral-storage"] {
+    // What the node does not count (what others extend the cluster with) is not its business.
+    let extended = node.allocatable.keys().map(String::as_str).filter(|name| is_extended(name));
+    for name in ["cpu", "memory", "ephemeral-storage"].into_iter().chain(extended) {
         let requested = resources::total(pod, name);
         if requested == 0 {
             continue;
@@ -107,6 +135,11 @@ fn fits(pod: &PodView, others: &[PodView], node: &Node<'_>) -> Result<(), Refusa
         }
     }
     Ok(())
+}
+
+/// Whether it is a resource that somebody announced, and not one every node has.
+pub(crate) fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.starts_with("kubernetes.io/")
 }
 
 fn selected(pod: &PodView, node: &Node<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! Keeps one worker for each pod that is bound to this node, and for what is left of pods that are no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use client::{Cache, Key, resources};
@@ -8,8 +8,10 @@ use cri::PodId;
 use machinery::{Object, Status, Value};
 use tokio::sync::mpsc;
 
-use crate::admission::{self, Node};
+use crate::eviction::{self, Eviction};
+use crate::manifests::{Manifests, mirror};
 use crate::kit::{Kit, about};
+use crate::node::view::NodeView;
 use crate::pod::PodView;
 use crate::worker::{Desired, Inbox, Worker};
 
@@ -26,27 +28,35 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Agent {
     kit: Arc<Kit>,
-    labels: Arc<BTreeMap<String, String>>,
+    node: NodeView,
     pods: Cache,
+    manifests: Manifests,
+    /// The static pods that were seen last.
+    statics: BTreeSet<Key>,
     workers: BTreeMap<String, Running>,
     /// Pods that have ended here but that the API has not yet let go of in our view.
     ended: BTreeMap<Key, String>,
     ends: (mpsc::Sender<String>, mpsc::Receiver<String>),
+    evictions: (mpsc::Sender<Eviction>, mpsc::Receiver<Eviction>),
 }
 
 impl Agent {
-    /// Begins to watch the node's pods.
-    pub fn new(kit: Arc<Kit>, labels: Arc<BTreeMap<String, String>>) -> Agent {
+    /// Begins to watch the node's pods. `labels` are the node's until the API has said more.
+    pub fn new(kit: Arc<Kit>, labels: Arc<BTreeMap<String, String>>, manifests: Manifests) -> Agent {
+        let node = NodeView::start(&kit, labels);
         let selector = format!("spec.nodeName={}", kit.config.node_name);
         let pods: Cache =
             Cache::of(resources::PODS).fields(&selector).start(kit.client.transport().clone(), &kit.env);
         Agent {
             kit,
-            labels,
+            node,
             pods,
+            manifests,
+            statics: BTreeSet::new(),
             workers: BTreeMap::new(),
             ended: BTreeMap::new(),
             ends: mpsc::channel(ENDS),
+            evictions: mpsc::channel(ENDS),
         }
     }
 
@@ -55,36 +65,75 @@ impl Agent {
         self.pods.clone()
     }
 
+    /// Where it is said which pods must go.
+    pub fn evictions(&self) -> mpsc::Sender<Eviction> {
+        self.evictions.0.clone()
+    }
+
     /// Works for ever.
     pub async fn run(mut self) {
         self.kit.observer.refresh().await;
+        // The node's own pods wait for nobody.
+        self.update_statics().await;
         self.pods.synced().await;
         // Those that came first are let in first.
         let mut entries = self.pods.list();
         entries.sort_by_cached_key(|entry| born(&entry.object));
         for entry in entries {
-            self.update(&Key::of(&entry.object));
+            self.update(&Key::of(&entry.object)).await;
         }
         self.adopt_orphans();
         let mut changes = self.pods.changes();
+        let manifests = self.manifests.clone();
         loop {
             tokio::select! {
                 biased;
-                Some(uid) = self.ends.1.recv() => self.worker_ended(&uid),
-                key = changes.next() => self.update(&key),
+                Some(eviction) = self.evictions.1.recv() => self.evict(eviction),
+                () = manifests.changed() => {
+                    self.update_statics().await;
+                    self.kit.repaint.notify_one();
+                }
+                Some(uid) = self.ends.1.recv() => self.worker_ended(&uid).await,
+                key = changes.next() => self.update(&key).await,
             }
         }
     }
 
+    /// Static pods have come, changed or gone.
+    async fn update_statics(&mut self) {
+        let now: BTreeSet<Key> = self.manifests.pods().into_keys().collect();
+        let before = std::mem::replace(&mut self.statics, now.clone());
+        for key in before.union(&now) {
+            self.update(key).await;
+        }
+    }
+
+    /// What the pod of this name is to be, and its picture if it is a static one.
+    fn wanted(&self, key: &Key) -> Option<(Object, Option<Object>)> {
+        let listed = self.pods.get(key).map(|entry| entry.object.clone());
+        let shown = listed.as_ref().and_then(mirror::shown);
+        match self.manifests.get(key) {
+            Some(own) => {
+                let picture = listed.filter(|_| shown.is_some_and(|shown| own.header().uid == shown));
+                Some((own, picture))
+            }
+            // A picture of nothing is deleted by those who keep them.
+            None => listed.filter(|_| shown.is_none()).map(|object| (object, None)),
+        }
+    }
+
     /// The pod of this name has changed, come, or gone.
-    fn update(&mut self, key: &Key) {
-        let entry = self.pods.get(key);
-        let uid = entry.as_ref().map(|entry| entry.object.header().uid.to_string());
+    async fn update(&mut self, key: &Key) {
+        let wanted = self.wanted(key);
+        let uid = wanted.as_ref().map(|(object, _)| object.header().uid.to_string());
         let mut busy = false;
         for (other, running) in self.workers.iter().filter(|(_, running)| running.key == *key) {
             let mut inbox = running.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            match &entry {
-                Some(entry) if uid.as_ref() == Some(other) => inbox.object = entry.object.clone(),
+            match &wanted {
+                Some((object, picture)) if uid.as_ref() == Some(other) => {
+                    inbox.object = object.clone();
+                    inbox.picture = picture.clone();
+                }
                 // Another pod has its name: it is no more.
                 _ => inbox.gone = true,
             }
@@ -96,12 +145,21 @@ impl Agent {
             self.ended.remove(key);
         }
         // A pod waits until the one that had its name before has left nothing behind.
-        if let Some(entry) = entry.filter(|_| !busy && !self.ended.contains_key(key)) {
-            self.begin(&entry.object);
+        if let Some((object, picture)) = wanted.filter(|_| !busy && !self.ended.contains_key(key)) {
+            self.begin(&object, picture).await;
         }
     }
 
-    fn begin(&mut self, object: &Object) {
+    fn evict(&self, eviction: Eviction) {
+        // It may have ended in between.
+        let Some(running) = self.workers.get(&eviction.uid) else { return };
+        let uid = eviction.uid.clone();
+        tracing::info!(pod = %running.key, "it is evicted: {}", eviction.message);
+        running.inbox.lock().unwrap_or_else(PoisonError::into_inner).evicted = Some(eviction);
+        self.kit.bells.ring(&uid);
+    }
+
+    async fn begin(&mut self, object: &Object, picture: Option<Object>) {
         let pod = match PodView::new(object) {
             Ok(pod) => pod,
             Err(error) => {
@@ -109,12 +167,12 @@ impl Agent {
                 return;
             }
         };
-        let refused = self.refuse(&pod);
-        self.spawn(Desired { object: object.clone(), gone: false, refused });
+        let refused = self.refuse(&pod).await;
+        self.spawn(Desired { object: object.clone(), picture, gone: false, refused, evicted: None });
     }
 
     /// Whether the pod may not run here. One that already does is not asked again.
-    fn refuse(&self, pod: &PodView) -> Option<(String, String)> {
+    async fn refuse(&self, pod: &PodView) -> Option<(String, String)> {
         let ended = matches!(pod.status().phase.as_deref(), Some("Succeeded" | "Failed"));
         let known = !self.kit.observer.pod(pod.uid()).is_empty();
         if ended || known || pod.object.header().deleting {
@@ -130,13 +188,16 @@ impl Agent {
             })
             .filter(|other| !matches!(other.status().phase.as_deref(), Some("Succeeded" | "Failed")))
             .collect();
-        let node = Node {
-            name: &self.kit.config.node_name,
-            labels: &self.labels,
-            allocatable: &self.kit.machine.allocatable,
-            sysctls: &self.kit.config.allowed_unsafe_sysctls,
-        };
-        let refusal = admission::admit(pod, &others, &node).err()?;
+        if let Some(message) = eviction::refuse(&self.kit.pressures.now(), pod) {
+            self.kit.recorder.warning(&about(pod), "Evicted", message.clone());
+            return Some(("Evicted".to_owned(), message));
+        }
+        let mut refusal = self.node.admit(pod, &others)?;
+        if refusal.reason == "NodeAffinity" {
+            // Labels may be newer than what was seen of them.
+            self.node.look().await;
+            refusal = self.node.admit(pod, &others)?;
+        }
         let reason = KNOWN_REASONS.into_iter().find(|known| *known == refusal.reason).unwrap_or("Rejected");
         self.kit.recorder.warning(&about(pod), reason, refusal.message.clone());
         Some((refusal.reason, refusal.message))
@@ -156,13 +217,13 @@ impl Agent {
         });
     }
 
-    fn worker_ended(&mut self, uid: &str) {
+    async fn worker_ended(&mut self, uid: &str) {
         let Some(running) = self.workers.remove(uid) else { return };
-        let listed = self.pods.get(&running.key);
-        if listed.is_some_and(|entry| entry.object.header().uid == uid) {
+        let wanted = self.wanted(&running.key);
+        if wanted.is_some_and(|(object, _)| object.header().uid == uid) {
             self.ended.insert(running.key, uid.to_owned());
         } else {
-            self.update(&running.key);
+            self.update(&running.key).await;
         }
     }
 
@@ -181,7 +242,9 @@ impl Agent {
         for orphan in orphans {
             tracing::info!(pod = %orphan.name, uid = %orphan.uid, "the API does not know it any more; it is ended");
             match stand_in(&orphan) {
-                Ok(object) => self.spawn(Desired { object, gone: true, refused: None }),
+                Ok(object) => {
+                    self.spawn(Desired { object, picture: None, gone: true, refused: None, evicted: None });
+                },
                 Err(error) => tracing::error!(uid = %orphan.uid, "it cannot be ended: {error}"),
             }
         }
@@ -189,14 +252,16 @@ impl Agent {
 }
 
 /// Reasons of refusal, which events need to know beforehand.
-const KNOWN_REASONS: [&str; 7] = [
+const KNOWN_REASONS: [&str; 9] = [
     "OutOfpods",
     "OutOfcpu",
     "OutOfmemory",
     "OutOfephemeral-storage",
     "NodeAffinity",
     "NodePorts",
+    "PodOSNotSupported",
     "SysctlForbidden",
+    "TaintToleration",
 ];
 
 fn born(object: &Object) -> (String, String) {

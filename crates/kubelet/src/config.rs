@@ -8,6 +8,8 @@ use std::sync::Arc;
 use client::SharedTransport;
 use cri::Runtime;
 
+use crate::eviction::Threshold;
+
 /// Where files are, who we are, and what pods get.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub taints: Vec<(String, String, String)>,
     /// Everything that is kept for pods: `<data-dir>/kubelet`.
     pub root: PathBuf,
+    /// The directory of static pods' manifests, if there are to be any.
+    pub manifests: Option<PathBuf>,
     /// Logs of pods: `<dir>/<namespace>_<name>_<uid>/<container>/<n>.log`.
     pub pod_logs: PathBuf,
     /// Where the node's own server listens; port 0 chooses one.
@@ -47,6 +51,8 @@ pub struct Config {
     pub version: String,
     /// Sysctls pods may set beside the safe ones; a trailing `*` matches any rest.
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// When the node counts as short of something, and pods are evicted.
+    pub eviction: Vec<Threshold>,
 }
 
 /// What pods do not get.

@@ -1,5 +1,7 @@
 //! Images: whether to pull one, with whose credentials, and how to tell.
 
+pub(crate) mod collect;
+
 use std::time::Duration;
 
 use base64::Engine;

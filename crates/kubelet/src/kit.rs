@@ -12,6 +12,8 @@ use crate::bell::Bells;
 use crate::config::Config;
 use crate::downward::Myself;
 use crate::environment::ServiceFacts;
+use crate::eviction::watch::Pressures;
+use crate::images::collect::Collector;
 use crate::observer::Observer;
 use crate::pod::{Member, PodView};
 use crate::publish::Publisher;
@@ -33,6 +35,10 @@ pub(crate) struct Kit {
     pub ledger: Ledger,
     pub observer: Observer,
     pub publisher: Publisher,
+    pub pressures: Pressures,
+    pub collector: Collector,
+    /// Rung when static pods changed, for those who keep their pictures.
+    pub repaint: tokio::sync::Notify,
     pub place: Place,
     pub machine: Machine,
 }

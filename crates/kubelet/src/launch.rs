@@ -27,7 +27,7 @@ fn pod_labels(pod: &PodView) -> BTreeMap<String, String> {
 }
 
 /// The sandbox of a pod.
-pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32) -> SandboxConfig {
+pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32, handler: String) -> SandboxConfig {
     let spec = pod.spec();
     let mut labels: BTreeMap<String, String> = pod.pod().metadata.labels.clone().unwrap_or_default();
     labels.extend(pod_labels(pod));
@@ -52,6 +52,7 @@ pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32) -> SandboxCo
         cgroup_parent: resources::cgroup_parent(&config.cgroup_root, pod),
         resources: resources::of_pod(pod),
         privileged,
+        handler,
     }
 }
 

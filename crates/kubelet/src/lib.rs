@@ -10,6 +10,7 @@ mod bell;
 mod config;
 mod downward;
 mod environment;
+mod eviction;
 mod files;
 mod hooks;
 mod http;
@@ -17,6 +18,7 @@ mod images;
 mod kit;
 mod launch;
 mod logs;
+mod manifests;
 mod memory;
 mod node;
 mod observed;
@@ -39,6 +41,7 @@ mod volumes;
 mod worker;
 
 pub use config::{Config, Reserved, Services};
+pub use eviction::{Least, Signal, Threshold};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -111,6 +114,9 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         ledger: resize::Ledger::new(bells.clone()),
         observer: Observer::start(services.runtime.clone(), &env, bells.clone()),
         publisher: Publisher::start(client.clone(), &env, bells.clone()),
+        pressures: Default::default(),
+        collector: Default::default(),
+        repaint: Default::default(),
         place: Place { ips: config.node_ips.clone(), runtime: services.runtime.version().0 },
         machine: Machine {
             memory: facts.memory,
@@ -125,7 +131,11 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         config,
     });
     let labels = Arc::new(facts.labels(&kit.config));
-    let agent = agent::Agent::new(kit.clone(), labels.clone());
+    let manifests = manifests::Manifests::start(kit.config.manifests.clone(), &kit.config.node_name, &env);
+    let agent = agent::Agent::new(kit.clone(), labels.clone(), manifests.clone());
+    env.tasks.spawn("mirror pods", manifests::mirror::keep(kit.clone(), manifests, agent.pods()));
+    env.tasks.spawn("eviction", eviction::watch::watch(kit.clone(), agent.pods(), agent.evictions()));
+    env.tasks.spawn("image collection", images::collect::collect(kit.clone()));
     let address = serve(&kit, &agent).await?;
     env.tasks.spawn("pods of the node", agent.run());
     env.tasks.spawn("log rotation", logs::rotate::rotate_all(kit.clone()));

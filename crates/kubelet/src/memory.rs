@@ -205,6 +205,8 @@ pub(crate) struct Memory {
     pub resized: BTreeMap<String, Resources>,
     /// The pod is to end.
     pub end: Option<End>,
+    /// It ends because of the node, not because of itself.
+    pub disrupted: bool,
     /// What remained of it was taken away: sandboxes, containers, logs, directories.
     pub cleaned: bool,
     /// Its status is final and will not be looked at again.

@@ -10,6 +10,14 @@ use machinery::{Object, Status};
 
 use crate::resize::Allocation;
 
+/// Annotation of a pod that is the API's picture of one that the node has from elsewhere: which.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Annotation of a pod that the node has from elsewhere: where from.
+pub(crate) const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+/// And its identity there.
+pub(crate) const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
 /// What a container is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -135,6 +143,27 @@ impl PodView {
     /// Its identity.
     pub fn uid(&self) -> &str {
         &self.object.header().uid
+    }
+
+    fn annotation(&self, name: &str) -> Option<&str> {
+        self.pod.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether it comes from the node itself and not from the API, which only shows it.
+    pub fn is_static(&self) -> bool {
+        self.annotation(CONFIG_SOURCE).is_some_and(|source| source != "api")
+    }
+
+    /// The identity that the runtime knows it by: of a picture, that of the pod it shows.
+    pub fn runtime_uid(&self) -> &str {
+        self.annotation(MIRROR).unwrap_or(self.uid())
+    }
+
+    /// The same pod with the status that its picture in the API has.
+    pub fn with_status_of(&self, picture: &Object) -> PodView {
+        let mut pod = Pod::clone(&self.pod);
+        pod.status = picture.view::<Pod>().ok().and_then(|picture| picture.status.clone());
+        PodView { object: self.object.clone(), pod: Arc::new(pod) }
     }
 
     /// Its names and identity as the runtime knows them.

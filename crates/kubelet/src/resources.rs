@@ -179,23 +179,22 @@ fn combined(pod: &PodView, name: &str, amount: &dyn Fn(Option<&ResourceRequireme
     peak.max(apps.saturating_add(sidecars)).saturating_add(overhead)
 }
 
-/// The limits of the pod as a whole. Those of its containers add up only if every one has them.
+/// The limit of all of a pod's containers together, in thousandths; zero if there is none. Those of its containers add
+/// up only if every one has one.
+pub(crate) fn limit_of_all(pod: &PodView, name: &str) -> i64 {
+    let whole = amounts::millis_of(limits_of(pod.spec().resources.as_ref()), name);
+    if whole > 0 {
+        return whole;
+    }
+    let inits = pod.spec().init_containers.iter().flatten();
+    let mut all = inits.chain(&pod.spec().containers);
+    let every = all.all(|container| amounts::millis_of(limits_of(container.resources.as_ref()), name) > 0);
+    if every { combined(pod, name, &|resources| amounts::millis_of(limits_of(resources), name)) } else { 0 }
+}
+
+/// The limits of the pod as a whole.
 pub(crate) fn of_pod(pod: &PodView) -> Resources {
-    let limit = |name: &str| {
-        let whole = amounts::millis_of(limits_of(pod.spec().resources.as_ref()), name);
-        if whole > 0 {
-            return whole;
-        }
-        let inits = pod.spec().init_containers.iter().flatten();
-        let mut all = inits.chain(&pod.spec().containers);
-        let every =
-            all.all(|container| amounts::millis_of(limits_of(container.resources.as_ref()), name) > 0);
-        if every {
-            combined(pod, name, &|resources| amounts::millis_of(limits_of(resources), name))
-        } else {
-            0
-        }
-    };
+    let limit = |name: &str| limit_of_all(pod, name);
     Resources {
         cpu_shares: shares(total(pod, "cpu")),
         cpu_quota: quota(limit("cpu")),

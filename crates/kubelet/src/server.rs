@@ -1,18 +1,24 @@
 //! The node's own server: logs, commands in containers, ports of pods, and what everything uses.
 //!
-//! It speaks HTTPS to those who show a certificate of the cluster's authority, and to nobody else.
+//! It speaks HTTPS to those who show a certificate of the cluster's authority or a token that the API server knows, and
+//! answers what the API server lets them ask.
 
 mod access;
 mod commands;
 mod forward;
+mod identity;
 mod logs;
 mod metrics;
 mod pods;
 mod socket;
+mod spdy;
 mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,6 +39,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::kit::Kit;
 use access::Access;
+use identity::Identities;
 pub(crate) use tls::acceptor;
 
 /// A body that may be whole or come in pieces.
@@ -49,6 +56,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     kit: Arc<Kit>,
     pods: Cache,
+    identities: Identities,
     access: Access,
 }
 
@@ -56,7 +64,8 @@ impl Server {
     /// Answers for these pods.
     pub fn new(kit: Arc<Kit>, pods: Cache) -> Server {
         let access = Access::new(kit.client.clone(), kit.env.clock.clone(), &kit.config.node_name);
-        Server { kit, pods, access }
+        let identities = Identities::new(kit.client.clone(), kit.env.clock.clone());
+        Server { kit, pods, identities, access }
     }
 
     /// Accepts connections for ever.
@@ -86,7 +95,8 @@ impl Server {
     async fn route(&self, caller: &tls::Caller, request: Request<Incoming>) -> Result<Answer, Status> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        self.access.check(caller, request.method(), &parts).await?;
+        let caller = self.identities.of(caller, request.headers()).await?;
+        self.access.check(&caller, request.method(), &parts).await?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
         match parts.as_slice() {

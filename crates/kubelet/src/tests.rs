@@ -82,16 +82,18 @@ pub(crate) struct World {
 impl World {
     /// Starts one.
     pub async fn start(label: &str) -> World {
-        let env = Env::simulated(START, 7);
-        let api = FakeApi::new(env.clone());
-        let runtime = FakeRuntime::new(env.clone());
-        World::with(label, env, api, runtime).await
+        World::with_config(label, |_| {}).await
     }
 
-    async fn with(label: &str, env: Env, api: Arc<FakeApi>, runtime: Arc<FakeRuntime>) -> World {
+    /// Starts one whose configuration is changed first.
+    pub async fn with_config(label: &str, change: impl FnOnce(&mut Config)) -> World {
+        let env = Env::simulated(START, 7);
+        let (api, runtime) = (FakeApi::new(env.clone()), FakeRuntime::new(env.clone()));
         let root = Arc::new(TempDir::new(label));
         let pki = Pki::new();
-        let kubelet = begin(&root, &pki, &env, (&api, &runtime)).await;
+        let mut config = config(&root.0);
+        change(&mut config);
+        let kubelet = begin(config, &pki, &env, (&api, &runtime)).await;
         World { api, runtime, env, root, pki, kubelet }
     }
 
@@ -99,7 +101,8 @@ impl World {
     pub async fn restart(&mut self) {
         self.env.tasks.stop(Duration::from_secs(1)).await;
         self.env = Env { tasks: env::Tasks::new(), ..self.env.clone() };
-        self.kubelet = begin(&self.root, &self.pki, &self.env, (&self.api, &self.runtime)).await;
+        let config = config(&self.root.0);
+        self.kubelet = begin(config, &self.pki, &self.env, (&self.api, &self.runtime)).await;
     }
 
     /// Makes a pod, bound to the node.
@@ -132,7 +135,7 @@ impl World {
 }
 
 async fn begin(
-    root: &TempDir,
+    config: Config,
     pki: &Pki,
     env: &Env,
     (api, runtime): (&Arc<FakeApi>, &Arc<FakeRuntime>),
@@ -141,7 +144,7 @@ async fn begin(
         certificate: pki.server.certificate.clone(),
         key: pki.server.key.clone(),
         client_ca: pki.ca.clone(),
-        ..config(&root.0)
+        ..config
     };
     let services = Services { transport: api.clone(), runtime: runtime.clone() };
     crate::start(config, services, env.clone()).await.unwrap()
@@ -157,6 +160,7 @@ pub(crate) fn config(root: &std::path::Path) -> Config {
         labels: Default::default(),
         taints: Vec::new(),
         root: root.join("kubelet"),
+        manifests: Some(root.join("manifests")),
         pod_logs: root.join("logs"),
         listen: "127.0.0.1:0".parse().unwrap(),
         certificate: Vec::new(),
@@ -170,5 +174,7 @@ pub(crate) fn config(root: &std::path::Path) -> Config {
         reserved: Reserved::default(),
         version: "v1.36.2".to_owned(),
         allowed_unsafe_sysctls: Vec::new(),
+        // The machine that tests run on may be short of anything.
+        eviction: Vec::new(),
     }
 }

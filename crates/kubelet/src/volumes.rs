@@ -55,6 +55,14 @@ pub(crate) fn path(pod_dir: &Path, volume: &Volume) -> Option<PathBuf> {
     Some(pod_dir.join("volumes").join(plugin).join(&volume.name))
 }
 
+/// Whether the kubelet keeps writing what the volume holds.
+pub(crate) fn is_written_here(volume: &Volume) -> bool {
+    volume.config_map.is_some()
+        || volume.secret.is_some()
+        || volume.downward_api.is_some()
+        || volume.projected.is_some()
+}
+
 /// A volume and the files it is to hold, if they are ours to write.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {

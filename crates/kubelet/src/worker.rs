@@ -22,6 +22,7 @@ use futures_util::stream::FuturesUnordered;
 use machinery::Object;
 
 use crate::bell::Bell;
+use crate::eviction::{Eviction, GRACE_SECS};
 use crate::kit::{Kit, about, about_member};
 use crate::launch;
 use crate::memory::{BackOff, Busy, Cause, End, FIRST_PAUSE, Memory, PullFailure, Volumes, Waiting};
@@ -44,10 +45,14 @@ const LONGEST_MOUNT_PAUSE: Duration = Duration::from_secs(122);
 pub(crate) struct Desired {
     /// The newest object.
     pub object: Object,
+    /// The API's picture of it, if it is a static pod's.
+    pub picture: Option<Object>,
     /// The API no longer has it.
     pub gone: bool,
     /// It may not run here: reason and message.
     pub refused: Option<(String, String)>,
+    /// It must go.
+    pub evicted: Option<Eviction>,
 }
 
 /// Where a worker is told what the API says.
@@ -114,6 +119,9 @@ impl Worker {
         self.kit.ledger.remove(&self.uid);
         self.kit.sources.set(&self.uid, "", &Default::default());
         self.kit.publisher.forget(&self.uid);
+        if let Some(picture) = self.desired().picture {
+            self.kit.publisher.forget(&picture.header().uid);
+        }
         self.kit.bells.remove(&self.uid);
     }
 
@@ -140,11 +148,12 @@ impl Worker {
     }
 
     fn desired(&self) -> Desired {
-        let desired = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match self.kit.publisher.newer(&desired.object) {
-            Some(newer) => Desired { object: newer, ..desired },
-            None => desired,
+        let mut desired = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shown = desired.picture.as_mut().unwrap_or(&mut desired.object);
+        if let Some(newer) = self.kit.publisher.newer(shown) {
+            *shown = newer;
         }
+        desired
     }
 
     /// Looks, plans, and starts what the plan says. Answers when to look again although nothing changed.
@@ -157,6 +166,10 @@ impl Worker {
                 self.finished = desired.gone;
                 return None;
             }
+        };
+        let pod = match &desired.picture {
+            Some(picture) => pod.with_status_of(picture),
+            None => pod,
         };
         let now = self.kit.env.clock.now();
         self.memory.began.get_or_insert(now);
@@ -175,7 +188,7 @@ impl Worker {
         tracing::trace!(pod = %pod.long_name(), reasons = ?plan.reasons, "planned");
         self.act(&pod, &observed, &plan, now);
         self.prober.sync(&pod, &observed, &self.memory);
-        self.publish(&pod, &observed, now);
+        self.publish(&pod, desired.picture.as_ref(), &observed, now);
         // An end that was just decided is acted on at once.
         if plan.actions.iter().any(|action| matches!(action, Action::End(_))) {
             Some(now)
@@ -236,6 +249,13 @@ impl Worker {
             let cause = Cause::Failed { reason: reason.clone(), message: message.clone() };
             self.memory.end = Some(End { cause, since: now, grace_secs: 1 });
         }
+        if self.memory.end.is_none()
+            && let Some(eviction) = &desired.evicted
+        {
+            self.memory.disrupted = eviction.disrupted;
+            let cause = Cause::Failed { reason: "Evicted".to_owned(), message: eviction.message.clone() };
+            self.memory.end = Some(End { cause, since: now, grace_secs: GRACE_SECS });
+        }
         let cause = match (desired.gone, desired.object.header().deleting) {
             (true, _) => Cause::Removed,
             (false, true) => Cause::Deleted,
@@ -244,7 +264,8 @@ impl Worker {
         let asked = pod.pod().metadata.deletion_grace_period_seconds;
         let asked = asked.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(pod.grace_secs());
         // Everybody gets the time to notice.
-        let grace_secs = if cause == Cause::Removed { asked.min(1) } else { asked }.max(1);
+        let hurry = cause == Cause::Removed && !pod.is_static();
+        let grace_secs = if hurry { asked.min(1) } else { asked }.max(1);
         let wanted = End { cause, since: now, grace_secs };
         match &mut self.memory.end {
             Some(end) if end.cause == wanted.cause && end.grace_secs <= wanted.grace_secs => {}
@@ -430,7 +451,13 @@ impl Worker {
         }
     }
 
-    fn publish(&mut self, pod: &PodView, observed: &Observed, now: WallTime) {
+    fn publish(
+        &mut self,
+        pod: &PodView,
+        picture: Option<&Object>,
+        observed: &Observed,
+        now: WallTime,
+    ) {
         let gone = self.memory.end.as_ref().is_some_and(|end| end.cause == Cause::Removed);
         if self.memory.sealed || gone {
             return;
@@ -447,7 +474,12 @@ impl Worker {
             }),
         };
         self.memory.conditions = status.conditions.clone().unwrap_or_default();
-        self.kit.publisher.publish(&pod.object, status);
+        match picture {
+            Some(picture) => self.kit.publisher.publish(picture, status),
+            // Nobody sees a static pod that has no picture.
+            None if pod.is_static() => {}
+            None => self.kit.publisher.publish(&pod.object, status),
+        }
     }
 
     /// Takes in what came of an operation.

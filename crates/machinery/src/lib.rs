@@ -1,8 +1,10 @@
 //! Documents, and the engines that work on any kind of them, by schema. No I/O, no clock, no async.
 
 pub mod apply;
+pub mod cel;
 pub mod field;
 pub mod json;
+pub mod jsonpath;
 pub mod names;
 pub mod object;
 mod object_codec;
@@ -12,6 +14,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod time;
 pub mod value;
 pub mod yaml;

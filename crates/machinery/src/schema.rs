@@ -179,6 +179,8 @@ pub enum Omission {
     Empty,
     /// When all of it is unset.
     Zero,
+    /// When it is not there; null is a value (custom resources).
+    Absent,
 }
 
 /// How a strategic merge patch treats a field.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::machine;
 use crate::names;
 use crate::netlink::link::Scope;
 use crate::netlink::route::Route;
@@ -15,7 +16,7 @@ use crate::netlink::{Error, Links, Namespace, Result};
 use crate::nftables::{Batch, Nft};
 
 /// The parts of the network that have a table of their own.
-const TABLES: [&str; 3] = ["pods", "services", "policies"];
+const TABLES: [&str; 4] = ["pods", "services", "policies", machine::PART];
 
 /// What a node holds on its loopback.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

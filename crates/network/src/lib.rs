@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod feed;
 pub mod host;
+pub mod machine;
 pub mod names;
 pub mod netlink;
 pub mod nftables;

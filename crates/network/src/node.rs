@@ -38,6 +38,8 @@ pub struct Config {
     pub node_name: String,
     /// The node's addresses.
     pub node_addresses: Vec<IpAddr>,
+    /// Those of them that no link has: the node takes them for itself.
+    pub taken_addresses: Vec<IpAddr>,
     /// The blocks the node's pods get addresses from; empty if the control plane assigns them (`spec.podCIDRs`).
     pub pod_blocks: Vec<IpNet>,
     /// The blocks of all pods of the cluster.
@@ -46,6 +48,8 @@ pub struct Config {
     pub service_blocks: Vec<IpNet>,
     /// The addresses at which names are looked up.
     pub cluster_dns: Vec<IpAddr>,
+    /// Whether this node makes the Service that names those addresses: one of the cluster does.
+    pub makes_dns_service: bool,
     /// The domain of the cluster's names: `cluster.local`.
     pub cluster_domain: String,
     /// The file that names the resolvers of the machine, which are asked for names that are not the cluster's:
@@ -103,7 +107,7 @@ pub fn start(
     env: &Env,
 ) -> Result<Arc<Network>, Error> {
     let wanted = host::Wanted {
-        addresses: &config.cluster_dns,
+        addresses: &[&config.cluster_dns[..], &config.taken_addresses].concat(),
         service_blocks: &config.service_blocks,
         node_addresses: &config.node_addresses,
     };
@@ -155,8 +159,11 @@ pub fn start(
             resolvers: config.resolvers.clone(),
         };
         dns::start(&dns, feed.clone(), &env.child("dns"))?;
-        let service = dns::service::ensure(transport, config.cluster_dns.clone(), env.child("dns service"));
-        env.tasks.spawn("the DNS Service", service);
+        if config.makes_dns_service {
+            let service =
+                dns::service::ensure(transport, config.cluster_dns.clone(), env.child("dns service"));
+            env.tasks.spawn("the DNS Service", service);
+        }
     }
     Ok(Arc::new(Network { pod_net, feed }))
 }

@@ -15,6 +15,7 @@ mod plan;
 mod protocol;
 mod seccomp;
 mod shim;
+mod space;
 mod state;
 mod sys;
 
@@ -22,6 +23,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use engine::{Config, Engine};
+pub use space::Space;
 
 /// Becomes one of the runtime's helper processes if that is what `args` (with the program's name first) ask for.
 /// To be called first thing in `main`, before any thread is started: helpers fork.

@@ -1,5 +1,6 @@
 //! What every backend must do, whatever it is made of. Each backend's tests run all of these.
 
+pub(crate) mod linear;
 pub(crate) mod model;
 pub(crate) mod reads;
 pub(crate) mod transactions;
@@ -48,6 +49,7 @@ macro_rules! conformance {
                 a_watch_resumes_anywhere, progress_is_told, many_watchers_see_the_same,
                 a_slow_watcher_misses_nothing, a_watch_of_the_forgotten_is_refused;
             model: random_histories_match_the_model;
+            linear: concurrent_histories_are_linearizable;
         }
     };
 }

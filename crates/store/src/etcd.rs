@@ -146,19 +146,21 @@ impl Shared {
 
     /// Whether the state at `revision` can be read.
     async fn readable(self: &Arc<Self>, revision: Revision) -> Result<(), StoreError> {
-        self.place.after_origin(revision)?;
-        let at = self.place.origin.to_etcd(revision);
+        // What was before the store was made here is not known, and neither is what its beginning has lost since.
+        let known = revision.max(self.place.origin.base);
+        let at = self.place.origin.to_etcd(known);
         let range = Range { key: self.place.origin_key(), limit: 1, revision: at, ..Range::default() };
         match self.find(range).await {
-            Ok(_) => Ok(()),
+            Ok(_) if known == revision => Ok(()),
+            Ok(_) => Err(StoreError::Compacted { asked: revision, oldest: known }),
             Err(failure) => Err(self.explain(failure, revision).await),
         }
     }
 
     async fn range(self: &Arc<Self>, query: Query) -> Result<Page, StoreError> {
         let asked = query.revision;
-        if let Some(revision) = asked {
-            self.place.after_origin(revision)?;
+        if let Some(revision) = asked.filter(|revision| *revision < self.place.origin.base) {
+            self.readable(revision).await?;
         }
         if !query.end.is_empty() && query.start >= query.end {
             let revision = match asked {
@@ -289,14 +291,6 @@ impl Place {
             });
         }
         Ok(key.slice(self.root.len()..))
-    }
-
-    /// What was before the store was made here is not known.
-    fn after_origin(&self, revision: Revision) -> Result<(), StoreError> {
-        if revision < self.origin.base {
-            return Err(StoreError::Compacted { asked: revision, oldest: self.origin.base });
-        }
-        Ok(())
     }
 }
 

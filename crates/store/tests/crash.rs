@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -107,25 +107,30 @@ async fn write_for_ever(store: Arc<Embedded>, answers: Arc<File>, writer: usize)
 struct Answers {
     last: BTreeMap<usize, Held>,
     revisions: BTreeMap<Revision, usize>,
+    /// How much of the file was read.
+    read: usize,
 }
 
 impl Answers {
-    fn read(directory: &Path) -> Answers {
-        let text = std::fs::read_to_string(directory.join("answers")).unwrap_or_default();
-        let mut answers = Answers::default();
+    /// Reads what was written since the last time.
+    fn read_on(&mut self, directory: &Path) {
+        // Before the first answer there is no file.
+        let Ok(mut file) = File::open(directory.join("answers")) else { return };
+        file.seek(SeekFrom::Start(self.read as u64)).expect("a file");
+        let mut text = String::new();
+        self.read += file.read_to_string(&mut text).expect("a text");
         for line in text.lines() {
             let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
             let [writer, number, revision] = numbers[..] else { panic!("not an answer: {line}") };
             let writer = writer as usize;
-            let before = answers.last.insert(writer, Held { number, revision }).unwrap_or_default();
+            let before = self.last.insert(writer, Held { number, revision }).unwrap_or_default();
             assert!(
                 before.number < number && before.revision < revision,
                 "writer {writer} went back: {line}"
             );
-            let other = answers.revisions.insert(revision, writer);
+            let other = self.revisions.insert(revision, writer);
             assert_eq!(other, None, "revision {revision} was given out twice");
         }
-        answers
     }
 
     /// Compares with what is there. `known` is what was there after the crash before.
@@ -166,7 +171,7 @@ async fn what_was_answered_survives_kills() {
     let directory = Directory(std::env::temp_dir().join(format!("store-crash-{}", std::process::id())));
     std::fs::create_dir(&directory.0).expect("a directory");
     let entropy = Entropy::from_os();
-    let mut known = BTreeMap::new();
+    let (mut known, mut answers) = (BTreeMap::new(), Answers::default());
     for crash in 0..crashes {
         let written = || std::fs::metadata(directory.0.join("answers")).map_or(0, |file| file.len());
         let before = written();
@@ -186,13 +191,16 @@ async fn what_was_answered_survives_kills() {
         std::thread::sleep(Duration::from_micros(entropy.below(60_000)));
         child.kill().expect("a kill");
         child.wait().expect("a child that was killed");
-        let answers = Answers::read(&directory.0);
+        answers.read_on(&directory.0);
         let store =
             Embedded::open(&directory.0.join("store"), options(), Env::real()).await.expect("it opens");
         answers.verify(&store, &mut known).await;
         store.close().await;
+        if (crash + 1) % 100 == 0 {
+            println!("{} crashes, {} answers", crash + 1, answers.revisions.len());
+        }
     }
-    let answers = Answers::read(&directory.0);
+    println!("{crashes} crashes, {} answers", answers.revisions.len());
     assert!(answers.revisions.len() > WRITERS, "the writers got somewhere");
     let report = check(&directory.0.join("store")).expect("a report");
     assert_eq!(report.findings, Vec::<String>::new());

@@ -44,6 +44,8 @@ pub(super) enum Body {
         required: bool,
     },
     Patch,
+    /// A patch that needs no merge keys: custom resources have none.
+    PlainPatch,
 }
 
 /// What is answered.
@@ -67,11 +69,13 @@ pub(super) enum Media {
     Json,
     /// Public keys.
     Keys,
+    /// Custom resources, which have no protobuf.
+    Custom,
 }
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-const LIST_OPTIONS: [(&str, &str); 11] = [
+pub(super) const LIST_OPTIONS: [(&str, &str); 11] = [
     ("allowWatchBookmarks", "boolean"),
     ("continue", "string"),
     ("fieldSelector", "string"),
@@ -85,7 +89,7 @@ const LIST_OPTIONS: [(&str, &str); 11] = [
     ("watch", "boolean"),
 ];
 
-const DELETE_OPTIONS: [(&str, &str); 5] = [
+pub(super) const DELETE_OPTIONS: [(&str, &str); 5] = [
     ("dryRun", "string"),
     ("gracePeriodSeconds", "integer"),
     ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
@@ -93,7 +97,7 @@ const DELETE_OPTIONS: [(&str, &str); 5] = [
     ("propagationPolicy", "string"),
 ];
 
-const WRITE_OPTIONS: [(&str, &str); 3] =
+pub(super) const WRITE_OPTIONS: [(&str, &str); 3] =
     [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
 
 /// Methods that connections are opened with, each with its verb.
@@ -143,7 +147,7 @@ pub(super) fn camel(group: &str) -> String {
     group.trim_end_matches(".k8s.io").split('.').map(capital).collect()
 }
 
-fn capital(word: &str) -> String {
+pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }

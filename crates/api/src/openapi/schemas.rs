@@ -97,6 +97,22 @@ impl<'t> Schemas<'t> {
         Value::from([("$ref", format!("{folder}/{name}").into())])
     }
 
+    /// The version of OpenAPI that schemas are written in.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What is said of a field of a type of the table.
+    pub(super) fn description(&self, name: &str, field: &str) -> Option<String> {
+        self.descriptions.of_field(name, field)
+    }
+
+    /// Adds the schema of a type that is not in the table.
+    pub(super) fn define(&mut self, name: String, schema: Value) {
+        self.open.remove(&name);
+        self.written.insert(name, schema);
+    }
+
     /// All schemas that were referred to, with all that they refer to, by name.
     pub(super) fn finish(mut self) -> Value {
         while let Some(name) = self.open.pop_first() {

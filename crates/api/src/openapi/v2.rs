@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use machinery::{Map, Value, json};
 
+use super::custom::{self, Custom};
 use super::extras;
 use super::paths::{self, Answer, Body, Media, Operation, Parameter, PathItem};
 use super::schemas::{Schemas, patch_type};
 use crate::table::Table;
 
 /// The document of all groups and versions (`/openapi/v2`).
-pub fn v2(table: &Table) -> Value {
+pub fn v2(table: &Table, custom: &[Custom<'_>]) -> Value {
     let mut writer = Writer { schemas: Schemas::of_all(table), shared: BTreeMap::new() };
     let mut shown = BTreeMap::new();
     for extra in &extras::EXTRAS {
@@ -22,7 +23,10 @@ pub fn v2(table: &Table) -> Value {
         }
         shown.insert(extra.path.to_owned(), Value::from([("get", value)]));
     }
-    for (tag, item) in items(table) {
+    for resource in custom {
+        custom::define(resource, &mut writer.schemas);
+    }
+    for (tag, item) in items(table).into_iter().chain(custom_items(custom)) {
         let path = item.path.clone();
         shown.insert(path, writer.path_item(&item, &tag));
     }
@@ -43,6 +47,24 @@ fn items(table: &Table) -> Vec<(String, PathItem<'_>)> {
     for version in table.group_versions() {
         let tag = paths::tag(version.group, version.version);
         items.extend(paths::paths(table, version).into_iter().map(|item| (tag.clone(), item)));
+    }
+    items
+}
+
+/// The paths of custom resources. Those of one group and version stand together.
+fn custom_items<'a>(custom: &[Custom<'a>]) -> Vec<(String, PathItem<'a>)> {
+    let mut items = Vec::new();
+    for of_group in custom.chunk_by(|a, b| a.group == b.group) {
+        let group = of_group[0].group;
+        let (path, operation) = paths::group(group);
+        let tag = paths::tag(group, "").trim_end_matches('_').to_owned();
+        items.push((tag, PathItem { path, operations: vec![operation] }));
+        for of_version in of_group.chunk_by(|a, b| a.version == b.version) {
+            let version = of_version[0].version;
+            let tag = paths::tag(group, version);
+            let paths = custom::paths(group, version, of_version);
+            items.extend(paths.into_iter().map(|item| (tag.clone(), item)));
+        }
     }
     items
 }
@@ -100,7 +122,7 @@ impl<'t> Writer<'t> {
         let (name, required, is_shared) = match body {
             Body::None => return None,
             Body::Document { name, required } => (name.clone(), *required, !required),
-            Body::Patch => (patch_type(), true, true),
+            Body::Patch | Body::PlainPatch => (patch_type(), true, true),
         };
         let mut shown = Value::from([("name", "body".into()), ("in", "body".into())]);
         if required {
@@ -186,6 +208,10 @@ fn consumed(operation: &Operation<'_>) -> &'static [&'static str] {
             "application/strategic-merge-patch+json",
             "application/apply-patch+yaml",
         ],
+        Body::PlainPatch => {
+            &["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
+        }
+        _ if operation.media == Media::Custom => produced(Media::Custom),
         // Only discovery has no action.
         _ if operation.action.is_empty() => produced(Media::Documents),
         _ => &["*/*"],
@@ -208,5 +234,6 @@ fn produced(media: Media) -> &'static [&'static str] {
         Media::Anything => &["*/*"],
         Media::Json => &["application/json"],
         Media::Keys => &["application/jwk-set+json"],
+        Media::Custom => &["application/json", "application/yaml"],
     }
 }

@@ -2,6 +2,7 @@
 
 use machinery::{Map, Value};
 
+use super::custom::{self, Custom};
 use super::extras;
 use super::paths::{self, Answer, Body, Media, Operation, Parameter, PathItem};
 use super::schemas::{Schemas, patch_type};
@@ -13,6 +14,17 @@ pub fn v3(table: &Table, group_version: &GroupVersion) -> Value {
     let mut schemas = Schemas::new(table, Some((group, version)));
     let tag = paths::tag(group, version);
     let items = paths::paths(table, group_version);
+    document(items, &tag, &mut schemas).finish(schemas)
+}
+
+/// The document of a group and version of custom resources (`/openapi/v3/apis/example.com/v1`).
+pub fn v3_custom(table: &Table, group: &str, version: &str, resources: &[Custom<'_>]) -> Value {
+    let mut schemas = Schemas::new(table, None);
+    for resource in resources {
+        custom::define(resource, &mut schemas);
+    }
+    let tag = paths::tag(group, version);
+    let items = custom::paths(group, version, resources);
     document(items, &tag, &mut schemas).finish(schemas)
 }
 
@@ -117,17 +129,19 @@ fn show(operation: &Operation<'_>, tag: &str, shared: &[Parameter<'_>], schemas:
             }
             shown.set("requestBody", body);
         }
-        Body::Patch => {
+        Body::Patch | Body::PlainPatch => {
             let media = [
                 "application/apply-patch+yaml",
                 "application/json-patch+json",
                 "application/merge-patch+json",
                 "application/strategic-merge-patch+json",
             ];
+            // The last needs merge keys, which custom resources do not have.
+            let known = if matches!(operation.body, Body::PlainPatch) { &media[..3] } else { &media };
             let reference = schemas.reference(&patch_type());
             shown.set(
                 "requestBody",
-                Value::from([("content", content(&media, &reference)), ("required", true.into())]),
+                Value::from([("content", content(known, &reference)), ("required", true.into())]),
             );
         }
     }
@@ -173,6 +187,7 @@ fn media_types(media: Media) -> &'static [&'static str] {
         Media::Anything => &["*/*"],
         Media::Json => &["application/json"],
         Media::Keys => &["application/jwk-set+json"],
+        Media::Custom => &["application/json", "application/yaml"],
     }
 }
 

@@ -27,6 +27,8 @@ pub struct ListMeta {
     revision: u64,
     token: String,
     remaining: Option<usize>,
+    /// Lists of custom resources show the token even if it is empty.
+    always_token: bool,
 }
 
 impl ListMeta {
@@ -36,7 +38,12 @@ impl ListMeta {
     }
 
     fn of(listing: &Listing) -> ListMeta {
-        ListMeta { revision: listing.revision, token: listing.token.clone(), remaining: listing.remaining }
+        ListMeta {
+            revision: listing.revision,
+            token: listing.token.clone(),
+            remaining: listing.remaining,
+            always_token: false,
+        }
     }
 
     /// Writes it as JSON.
@@ -45,7 +52,7 @@ impl ListMeta {
         if self.revision > 0 {
             out.extend_from_slice(format!("\"resourceVersion\":\"{}\"", self.revision).as_bytes());
         }
-        if !self.token.is_empty() {
+        if !self.token.is_empty() || (self.always_token && self.revision > 0) {
             // Tokens are base64: nothing to escape.
             out.extend_from_slice(format!(",\"continue\":\"{}\"", self.token).as_bytes());
         }
@@ -75,10 +82,11 @@ pub async fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Res
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
         Shape::Whole => {
             let text = format!(
-                "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":",
-                served.kind, served.api_version
+                "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":",
+                served.list_kind, served.api_version
             );
             head.extend_from_slice(text.as_bytes());
+            let metadata = ListMeta { always_token: served.custom.is_some(), ..metadata.clone() };
             metadata.write(&mut head);
             head.extend_from_slice(b",\"items\":[");
             (ItemForm::Whole, b"]}")
@@ -278,7 +286,7 @@ fn whole_item(served: &Served, entry: &Entry, out: &mut Vec<u8>) {
     let start = out.len();
     entry.object().write_json(out);
     let prefix = served.type_prefix.as_bytes();
-    if out[start..].starts_with(prefix) {
+    if !prefix.is_empty() && out[start..].starts_with(prefix) {
         // Move the brace behind the prefix, then close the gap.
         let length = prefix.len();
         out.copy_within(start + length.., start + 1);

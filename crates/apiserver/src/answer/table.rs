@@ -1,5 +1,6 @@
 //! Tables: what `kubectl get` prints.
 
+use kinds::Column;
 use machinery::field::go_quote;
 use machinery::json::{encode, encode_string};
 use machinery::{Status, Value};
@@ -7,6 +8,7 @@ use machinery::{Status, Value};
 use super::lists::ListMeta;
 use super::objects::write_metadata;
 use crate::cache::Entry;
+use crate::custom;
 use crate::http::accept::MetaVersion;
 use crate::query::Query;
 use crate::registry::Served;
@@ -58,15 +60,23 @@ pub fn begin(
     metadata: &ListMeta,
     with_columns: bool,
 ) {
-    begin_with(out, with_columns.then(|| served.rules.columns()), version, metadata);
+    let all = served.rules.columns();
+    let columns = match &served.custom {
+        // The first column is that of every resource: the name.
+        Some(custom) => Columns { plain: &all[..all.len().min(1)], custom: &custom.columns },
+        None => Columns { plain: all, custom: &[] },
+    };
+    begin_with(out, with_columns.then_some(columns), version, metadata);
 }
 
-fn begin_with(
-    out: &mut Vec<u8>,
-    columns: Option<&[kinds::Column]>,
-    version: MetaVersion,
-    metadata: &ListMeta,
-) {
+/// The columns of a table.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    plain: &'a [Column],
+    custom: &'a [custom::Column],
+}
+
+fn begin_with(out: &mut Vec<u8>, columns: Option<Columns<'_>>, version: MetaVersion, metadata: &ListMeta) {
     out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
@@ -82,29 +92,44 @@ fn begin_with(
 /// What follows the last row.
 pub const END: &[u8] = b"]}";
 
-fn write_columns(out: &mut Vec<u8>, columns: &[kinds::Column]) {
+fn write_columns(out: &mut Vec<u8>, columns: Columns<'_>) {
     out.push(b'[');
-    for (position, column) in columns.iter().enumerate() {
+    for (position, column) in columns.plain.iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(b"{\"name\":");
-        encode_string(column.name, out);
-        out.extend_from_slice(b",\"type\":");
-        encode_string(column.kind, out);
-        out.extend_from_slice(b",\"format\":");
-        encode_string(column.format, out);
-        out.extend_from_slice(b",\"description\":");
-        encode_string(column.description, out);
-        out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+        write_column(out, column);
+    }
+    for column in columns.custom {
+        out.push(b',');
+        column.write(out);
     }
     out.push(b']');
+}
+
+fn write_column(out: &mut Vec<u8>, column: &Column) {
+    out.extend_from_slice(b"{\"name\":");
+    encode_string(column.name, out);
+    out.extend_from_slice(b",\"type\":");
+    encode_string(column.kind, out);
+    out.extend_from_slice(b",\"format\":");
+    encode_string(column.format, out);
+    out.extend_from_slice(b",\"description\":");
+    encode_string(column.description, out);
+    out.extend_from_slice(format!(",\"priority\":{}}}", column.priority).as_bytes());
+}
+
+fn cells(served: &Served, document: &Value, now_secs: i64) -> Vec<Value> {
+    let Some(custom) = &served.custom else { return served.rules.row(document, now_secs) };
+    let mut cells = vec![document.at(&["metadata", "name"]).clone()];
+    cells.extend(custom.columns.iter().map(|column| column.cell(document, now_secs)));
+    cells
 }
 
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
     let document = entry.object().to_value()?;
-    write_cells(out, &served.rules.row(&document, rows.now_secs));
+    write_cells(out, &cells(served, &document, rows.now_secs));
     if let Some(condition) = completion(served, &document) {
         out.extend_from_slice(b",\"conditions\":[");
         encode(&condition, out);
@@ -162,7 +187,8 @@ pub fn of_one(served: &Served, entry: &Entry, version: MetaVersion, rows: Rows) 
 pub fn of_document(kind: &dyn kinds::Kind, document: &Value, version: MetaVersion, rows: Rows) -> Vec<u8> {
     let mut out = Vec::with_capacity(4_096);
     let revision = document.at(&["metadata", "resourceVersion"]).str_or_empty().parse().unwrap_or_default();
-    begin_with(&mut out, Some(kind.columns()), version, &ListMeta::at(revision));
+    let columns = Columns { plain: kind.columns(), custom: &[] };
+    begin_with(&mut out, Some(columns), version, &ListMeta::at(revision));
     write_cells(&mut out, &kind.row(document, rows.now_secs));
     out.extend_from_slice(b",\"object\":");
     let shown = match rows.include {

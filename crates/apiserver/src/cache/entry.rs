@@ -1,6 +1,6 @@
 //! An object as the cache holds it: the shared object, and its other wire forms once somebody asked for them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use machinery::{Object, Status};
@@ -13,11 +13,17 @@ pub struct Entry {
     object: Object,
     fields: OnceLock<Fields>,
     protobuf: OnceLock<Bytes>,
-    other_version: OnceLock<Arc<Entry>>,
+    others: OnceLock<Box<Mutex<Others>>>,
 }
 
+/// The object as other versions show it, newest last; by the number of who shows it.
+type Others = Vec<(u64, Arc<Entry>)>;
+
+/// How many other forms of an object are kept: more than resources have versions that are asked for at one time.
+const OTHERS_MAX: usize = 4;
+
 /// What may be selected on beside name and namespace: names and values.
-pub type Fields = Box<[(&'static str, String)]>;
+pub type Fields = Box<[(SmolStr, String)]>;
 
 impl Entry {
     /// An entry whose other forms are made when they are asked for.
@@ -27,7 +33,7 @@ impl Entry {
             object,
             fields: OnceLock::new(),
             protobuf: OnceLock::new(),
-            other_version: OnceLock::new(),
+            others: OnceLock::new(),
         }
     }
 
@@ -56,19 +62,30 @@ impl Entry {
         self.protobuf.get_or_init(|| make(&self.object))
     }
 
-    /// The same object in the other version it is served in; `make` runs once. There is never more than one other.
+    /// The same object as `number` shows it; `make` runs once for each number, as long as it is remembered.
     pub fn in_other_version(
         self: &Arc<Self>,
+        number: u64,
         make: impl FnOnce(&Object) -> Result<Object, Status>,
     ) -> Arc<Entry> {
-        let converted = self.other_version.get_or_init(|| match make(&self.object) {
+        let others = self.others.get_or_init(Box::default);
+        // An entry is added in one step, so the list is whole even if somebody panicked beside it.
+        let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = others.iter().find(|(other, _)| *other == number) {
+            return known.clone();
+        }
+        let converted = match make(&self.object) {
             Ok(object) => Arc::new(Entry::new(object)),
             Err(error) => {
                 tracing::error!(key = %self.key, %error, "an object cannot be shown in another version");
                 Arc::new(Entry::new(self.object.clone()))
             }
-        });
-        converted.clone()
+        };
+        if others.len() == OTHERS_MAX {
+            others.remove(0);
+        }
+        others.push((number, converted.clone()));
+        converted
     }
 
     /// The whole object as JSON.

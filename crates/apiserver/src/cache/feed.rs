@@ -68,7 +68,11 @@ impl Feed {
         let mut newest = self.caches.applied();
         for event in events {
             newest = newest.max(event.revision);
-            let Some(collection) = self.collection_of(&event.key) else { continue };
+            let Some(collection) = self.collection_of(&event.key) else {
+                // Whoever writes to what is closed is not kept waiting.
+                self.caches.take_handoff(&event.key, |_| true);
+                continue;
+            };
             if collection.covers(event.revision) {
                 continue;
             }

@@ -10,6 +10,7 @@ use machinery::{Reason, Status, Value};
 use super::{Arrived, read_body};
 use crate::answer::objects::{self, Look};
 use crate::answer::{self, lists, table, watches};
+use crate::audit::Record;
 use crate::core::Core;
 use crate::document::{self, Expected};
 use crate::http::Response;
@@ -36,13 +37,19 @@ pub(super) async fn answer(
     let registry = core.registry.load_full();
     let route = &request.route;
     let Some(served) = registry.find(&route.group, &route.version, &route.resource) else {
-        return if crate::discovery::is_known_version(&registry, &route.group, &route.version) {
+        return if registry.is_custom_group(&route.group) {
+            answer::page_not_found()
+        } else if crate::discovery::is_known_version(&registry, &route.group, &route.version) {
             answer::failure(registry.table(), &no_such_resource(), plain)
         } else {
             crate::discovery::nowhere(&registry, &route.group, plain)
         };
     };
-    let call = Call { core, identity, registry: &registry, served, warnings: Mutex::default() };
+    let record = request.record.clone();
+    let call = Call { core, identity, registry: &registry, served, record, warnings: Mutex::default() };
+    if served.custom.is_some() && !leads_to_custom(served, route) {
+        return answer::page_not_found();
+    }
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
@@ -52,6 +59,16 @@ pub(super) async fn answer(
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);
     counters.count(&verb, response.status().as_u16());
     response
+}
+
+/// Whether a path leads to custom resources: below a namespace if that is where they live, and only lists and watches
+/// go across namespaces.
+fn leads_to_custom(served: &Served, route: &Route) -> bool {
+    match (served.namespaced, route.namespace.is_empty()) {
+        (false, in_cluster) => in_cluster,
+        (true, false) => true,
+        (true, true) => matches!(route.verb.as_str(), "list" | "watch"),
+    }
 }
 
 /// A resource of the cluster has no path below a namespace, but for namespaces themselves.
@@ -65,6 +82,8 @@ pub(crate) struct Call<'a> {
     pub identity: &'a Arc<Identity>,
     pub registry: &'a Registry,
     pub served: &'a Arc<Served>,
+    /// What is written down of it.
+    record: Option<Arc<Record>>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -128,6 +147,9 @@ impl Call<'_> {
     /// The form of an answer that is no object of the resource.
     pub fn form(&self, request: &Arrived) -> Result<Form, Status> {
         let streams = matches!(request.route.verb.as_str(), "list" | "watch");
+        if self.served.custom.is_some() && request.route.subresource != "scale" {
+            return accept::negotiate_custom(&request.headers, &request.query, streams);
+        }
         accept::check_route(&request.headers, streams)?;
         accept::negotiate(&request.headers, &request.query, OBJECTS)
     }
@@ -181,11 +203,22 @@ impl Call<'_> {
     }
 
     pub fn write_options(&self, request: &Arrived, kind: &str) -> Result<write::Options, Status> {
-        write::Options::read(&request.query, request.header(USER_AGENT), kind)
+        let options = write::Options::read(&request.query, request.header(USER_AGENT), kind)?;
+        Ok(write::Options { record: self.record.clone(), ..options })
+    }
+
+    /// Writes down what was sent.
+    fn sent(&self, document: impl FnOnce() -> Option<Value>) {
+        if let Some(record) = &self.record {
+            record.set_request(document);
+        }
     }
 
     async fn create(&self, request: Arrived) -> Result<Response, Status> {
         let look = self.look(&request)?;
+        if let Some(custom) = &self.served.custom {
+            custom.check_not_terminating(self.served.resource(), "create")?;
+        }
         let options = self.write_options(&request, "CreateOptions")?;
         let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
         if reviews::is_review(self.served) {
@@ -211,8 +244,9 @@ impl Call<'_> {
         let content_type = request.header(CONTENT_TYPE).to_owned();
         let options = self.write_options(&request, "PatchOptions")?;
         let Arrived { route, body, .. } = request;
-        let patch = verbs::patch::Patch::of(&content_type)?;
+        let patch = verbs::patch::Patch::for_resource(self.served, &content_type)?;
         let body = read_body(body, self.core.config.limits.body).await?;
+        self.sent(|| machinery::yaml::decode(&body).ok());
         let outcome = verbs::patch::patch(self.request(&route, &options), patch, body).await?;
         self.written(outcome, look)
     }
@@ -225,9 +259,13 @@ impl Call<'_> {
         options: &write::Options,
     ) -> Result<(Route, Value), Status> {
         let media = document::media_of(Some(request.header(CONTENT_TYPE)))?;
+        if media == Media::Protobuf && expected.custom.is_some() {
+            return Err(document::unsupported(&["application/json", "application/yaml"]));
+        }
         let Arrived { route, body, .. } = request;
         let body = read_body(body, self.core.config.limits.body).await?;
         let document = document::read(self.registry, &body, media, expected, options.validation)?;
+        self.sent(|| Some(document.value.clone()));
         self.warnings().extend(document.findings);
         Ok((route, document.value))
     }
@@ -243,7 +281,8 @@ impl Call<'_> {
         let look = self.look(&request)?;
         let (route, options) = self.delete_options(request).await?;
         self.warnings().extend(delete::warning(self.served, &options).map(str::to_owned));
-        let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
+        let record = self.record.clone();
+        let writing = write::Options { dry_run: options.dry_run, record, ..write::Options::default() };
         match delete::delete(self.request(&route, &writing), &options).await? {
             delete::Deleted::Gone(uid) => {
                 let plain = Form { shape: Shape::Whole, ..look.form };
@@ -257,7 +296,8 @@ impl Call<'_> {
         let look = self.look(&request)?;
         let selection = list::Options::read(&request.query, false)?;
         let (route, options) = self.delete_options(request).await?;
-        let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
+        let record = self.record.clone();
+        let writing = write::Options { dry_run: options.dry_run, record, ..write::Options::default() };
         let request = Request { name: "", ..self.request(&route, &writing) };
         let listing = deletecollection::delete_collection(request, &selection, &options).await?;
         lists::list(self.served, listing, look).await
@@ -276,6 +316,7 @@ impl Call<'_> {
             .kind("", "v1", "DeleteOptions")
             .ok_or_else(|| Status::internal("the table of kinds has no DeleteOptions"))?;
         let document = delete::decode(&body, media, &table.schema_of(kind))?;
+        self.sent(|| Some(document.clone()));
         Ok((route, delete::Options::read(&query, Some(&document))?))
     }
 }

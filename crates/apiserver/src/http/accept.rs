@@ -132,6 +132,26 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer<'_>) -> Result
     Err(not_acceptable(offer.media))
 }
 
+/// Picks the form of custom resources: their objects have no protobuf, their metadata do.
+pub fn negotiate_custom(headers: &HeaderMap, query: &Query, streams: bool) -> Result<Form, Status> {
+    const WHOLE: Offer<'static> = Offer { media: &[Media::Json, Media::Yaml], shapes: true };
+    let form = negotiate(headers, query, OBJECTS);
+    match form {
+        Ok(form) if form.media == Media::Protobuf && matches!(form.shape, Shape::Whole | Shape::Table(_)) => {
+            negotiate(headers, query, WHOLE)
+        }
+        Err(_) => negotiate(headers, query, WHOLE),
+        other => other,
+    }
+    .map_err(|status| if streams { with_streams(&status) } else { status })
+}
+
+/// Where there is a stream, it is among the forms there are.
+fn with_streams(status: &Status) -> Status {
+    let message = format!("{}, application/json;stream=watch", status.message);
+    Status::new(status.code, Reason::NotAcceptable, message)
+}
+
 /// 406 with the encodings there are.
 pub fn not_acceptable(media: &[Media]) -> Status {
     let names: Vec<&str> = media.iter().map(|media| media.name()).collect();

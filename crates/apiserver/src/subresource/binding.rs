@@ -25,7 +25,8 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     let table = registry.table();
     let kind = table.kind("", "v1", "Binding").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
-    let expected = Expected { group: "", version: "v1", kind: "Binding", schema: &schema, aliases: &[] };
+    let expected =
+        Expected { group: "", version: "v1", kind: "Binding", schema: &schema, custom: None, aliases: &[] };
     let (route, binding) = call.read(request, expected, &options).await?;
     let outcome = bind(call.request(&route, &options), binding).await?;
     call.warnings().extend(outcome.warnings);

@@ -35,6 +35,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
         version: "v1",
         kind: "Eviction",
         schema: &schema,
+        custom: None,
         aliases: &["policy/v1beta1"],
     };
     let (route, eviction) = call.read(request, expected, &options).await?;

@@ -3,7 +3,7 @@
 use api::Verb;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use machinery::field::{Error, Path};
+use machinery::field::{Error, Path, go_quote};
 use machinery::json::Report;
 use machinery::patch::{self, Shown};
 use machinery::schema::Schema;
@@ -13,13 +13,14 @@ use machinery::{Status, Value};
 
 use crate::answer::objects::{Look, in_form};
 use crate::answer::{self, table};
+use crate::custom::Custom;
 use crate::document::Expected;
 use crate::handler::objects::Call;
 use crate::handler::{Arrived, read_body};
 use crate::http::Response;
 use crate::http::accept::Shape;
 use crate::managed;
-use crate::registry::{method_not_allowed, no_such_resource};
+use crate::registry::{Served, method_not_allowed, no_such_resource};
 use crate::verbs::get;
 use crate::verbs::patch::Patch;
 use crate::verbs::update::{self, Change};
@@ -36,7 +37,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
         Verb::Get => {
             let key = (request.route.namespace.as_str(), request.route.name.as_str());
             let entry = get::get(call.core, call.served, key, "").await?;
-            show(look, &entry.object().to_value()?, &schema)
+            show(look, scale_of(call.served, &entry.object().to_value()?)?, &schema)
         }
         Verb::Update => {
             let options = call.write_options(&request, "UpdateOptions")?;
@@ -45,13 +46,14 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived, verb: Verb) -> Res
                 version: "v1",
                 kind: "Scale",
                 schema: &schema,
+                custom: None,
                 aliases: &[],
             };
             let (route, scale) = call.read(request, expected, &options).await?;
             let request = call.request(&route, &options);
             update::check_name(request, &scale)?;
             let outcome = update::change(request, &Rescale { request, scale: &scale }).await?;
-            show(look, &outcome.entry.object().to_value()?, &schema)
+            show(look, scale_of(call.served, &outcome.entry.object().to_value()?)?, &schema)
         }
         Verb::Patch => {
             let options = call.write_options(&request, "PatchOptions")?;
@@ -72,13 +74,12 @@ pub(crate) async fn patch_scale(request: Request<'_>, patch: Patch, body: Bytes)
     let kind = table.kind("autoscaling", "v1", "Scale").ok_or_else(no_such_resource)?;
     let schema = table.schema_of(kind);
     let outcome = update::change(request, &Repatch { request, patch, body, schema: &schema }).await?;
-    let mut scale = scale_of(&outcome.entry.object().to_value()?)?;
+    let mut scale = scale_of(request.served, &outcome.entry.object().to_value()?)?;
     machinery::json::canonicalize(&mut scale, schema.root());
     Ok(scale)
 }
 
-fn show(look: Look<'_>, object: &Value, schema: &Schema) -> Result<Response, Status> {
-    let mut scale = scale_of(object)?;
+fn show(look: Look<'_>, mut scale: Value, schema: &Schema) -> Result<Response, Status> {
     machinery::json::canonicalize(&mut scale, schema.root());
     shown(look, &scale)
 }
@@ -93,8 +94,40 @@ fn shown(look: Look<'_>, scale: &Value) -> Result<Response, Status> {
     }
 }
 
+/// The numbers of a scale.
+struct Numbers {
+    wanted: i64,
+    running: i64,
+    selector: String,
+}
+
+fn numbers_of(served: &Served, object: &Value) -> Result<Numbers, Status> {
+    if let Some(custom) = &served.custom {
+        let scale = custom.scale().ok_or_else(no_such_resource)?;
+        let wanted = scale.spec.find(object).as_int().ok_or_else(|| {
+            Status::internal(format!("the spec replicas field {} does not exist", go_quote(&scale.spec_path)))
+        })?;
+        let selector = scale.selector.as_ref().map(|(_, path)| path.find(object).str_or_empty().to_owned());
+        let running = scale.status.find(object).as_int().unwrap_or(0);
+        return Ok(Numbers { wanted, running, selector: selector.unwrap_or_default() });
+    }
+    let selector = object.at(&["spec", "selector"]);
+    let plain = selector.get("matchLabels").is_null() && selector.get("matchExpressions").is_null();
+    let text = if plain {
+        LabelSelector::from_map(selector).to_string()
+    } else {
+        LabelSelector::from_document(selector).map_err(Status::internal)?.to_string()
+    };
+    Ok(Numbers {
+        wanted: object.at(&["spec", "replicas"]).as_int().unwrap_or(0),
+        running: object.at(&["status", "replicas"]).as_int().unwrap_or(0),
+        selector: text,
+    })
+}
+
 /// The scale of an object.
-pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
+pub(crate) fn scale_of(served: &Served, object: &Value) -> Result<Value, Status> {
+    let numbers = numbers_of(served, object)?;
     let from = object.get("metadata");
     let mut metadata = Value::object();
     for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -103,21 +136,12 @@ pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
         }
     }
     let mut spec = Value::object();
-    let replicas = object.at(&["spec", "replicas"]).as_int().unwrap_or(0);
-    if replicas != 0 {
-        spec.set("replicas", replicas);
+    if numbers.wanted != 0 {
+        spec.set("replicas", numbers.wanted);
     }
-    let running = object.at(&["status", "replicas"]).as_int().unwrap_or(0);
-    let mut status = Value::from([("replicas", Value::from(running))]);
-    let selector = object.at(&["spec", "selector"]);
-    let plain = selector.get("matchLabels").is_null() && selector.get("matchExpressions").is_null();
-    let text = if plain {
-        LabelSelector::from_map(selector).to_string()
-    } else {
-        LabelSelector::from_document(selector).map_err(Status::internal)?.to_string()
-    };
-    if !text.is_empty() {
-        status.set("selector", text);
+    let mut status = Value::from([("replicas", Value::from(numbers.running))]);
+    if !numbers.selector.is_empty() {
+        status.set("selector", numbers.selector);
     }
     Ok(Value::from([
         ("kind", Value::from("Scale")),
@@ -129,8 +153,8 @@ pub(crate) fn scale_of(object: &Value) -> Result<Value, Status> {
 }
 
 /// The scale of an object as it is patched: with its managers, which answers leave out.
-fn managed_scale_of(object: &Value) -> Result<Value, Status> {
-    let mut scale = scale_of(object)?;
+fn managed_scale_of(served: &Served, object: &Value) -> Result<Value, Status> {
+    let mut scale = scale_of(served, object)?;
     let entries = object.at(&["metadata", "managedFields"]).items();
     let managers: Vec<Value> = entries.iter().filter_map(manager_of_replicas).collect();
     if !managers.is_empty() {
@@ -165,6 +189,9 @@ fn track_scaling(request: Request<'_>, old: &Value, object: &mut Value) {
 /// The object with the replicas, and the preconditions, of a scale.
 fn rescaled(request: Request<'_>, current: &Value, scale: &Value) -> Result<Value, Status> {
     let replicas = scale.at(&["spec", "replicas"]).as_int().unwrap_or(0);
+    if let Some(custom) = &request.served.custom {
+        return rescaled_custom(custom, current, scale);
+    }
     if replicas < 0 {
         let path = Path::new("spec").child("replicas");
         let error = Error::invalid(&path, replicas, "must be greater than or equal to 0");
@@ -176,6 +203,22 @@ fn rescaled(request: Request<'_>, current: &Value, scale: &Value) -> Result<Valu
     let metadata = object.entry("metadata");
     for name in ["resourceVersion", "uid"] {
         metadata.set(name, scale.at(&["metadata", name]).str_or_empty());
+    }
+    Ok(object)
+}
+
+/// The same for a custom resource, whose own rules look at the number. Without a version the newest is meant.
+fn rescaled_custom(custom: &Custom, current: &Value, scale: &Value) -> Result<Value, Status> {
+    let places = custom.scale().ok_or_else(no_such_resource)?;
+    let mut object = current.clone();
+    let wanted = scale.at(&["spec", "replicas"]).as_int().unwrap_or(0);
+    places.spec.put(&mut object, Value::Int(wanted));
+    let metadata = object.entry("metadata");
+    for name in ["resourceVersion", "uid"] {
+        let named = scale.at(&["metadata", name]).str_or_empty();
+        if !named.is_empty() {
+            metadata.set(name, named);
+        }
     }
     Ok(object)
 }
@@ -208,7 +251,7 @@ struct Repatch<'a> {
 
 impl Change for Repatch<'_> {
     fn apply(&self, current: &Value) -> Result<Value, Status> {
-        let scale = managed_scale_of(current)?;
+        let scale = managed_scale_of(self.request.served, current)?;
         let mut report = Report::ignoring();
         let root = self.schema.root();
         let (patched, shown) = match self.patch {

@@ -7,7 +7,7 @@ use machinery::{Status, Value};
 use crate::answer::respond;
 use crate::handler::Arrived;
 use crate::handler::objects::Call;
-use crate::http::{Body, Response};
+use crate::http::{Body, Response, websocket};
 use crate::kubelet::{self, Passed};
 use crate::query::Query;
 
@@ -16,7 +16,7 @@ const LOG: [&str; 8] =
     ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
 
 /// Answers with a container's log.
-pub(super) async fn log(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
+pub(super) async fn log(call: &Call<'_>, mut request: Arrived) -> Result<Response, Status> {
     check_log(&request.query, &request.route.name)?;
     let pod = pod(call, &request).await?;
     let container = container_of(&pod, &request)?;
@@ -26,7 +26,16 @@ pub(super) async fn log(call: &Call<'_>, request: Arrived) -> Result<Response, S
         return Ok(nothing);
     }
     let path = format!("/containerLogs/{}/{container}", place(&request));
-    pass(call, &pod, request, &path, &LOG).await
+    if !websocket::is_wanted(&request.headers) {
+        return pass(call, &pod, request, &path, &LOG).await;
+    }
+    let (headers, upgrade) = (request.headers.clone(), request.upgrade.take());
+    request.headers = websocket::without_upgrade(request.headers);
+    let answer = pass(call, &pod, request, &path, &LOG).await?;
+    if !answer.status().is_success() {
+        return Ok(answer);
+    }
+    websocket::switch(&call.core.env, &headers, upgrade, answer)
 }
 
 /// Opens a stream to a container.

@@ -37,6 +37,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
         version: "v1",
         kind: "TokenRequest",
         schema: &schema,
+        custom: None,
         aliases: &[],
     };
     let (route, wanted) = call.read(request, expected, &options).await?;

@@ -8,6 +8,7 @@ use machinery::{Reason, Status, Value, apply, yaml};
 
 use super::create;
 use super::update::{self, Change};
+use crate::custom;
 use crate::document::Validation;
 use crate::managed;
 use crate::write::{Outcome, Request};
@@ -91,8 +92,12 @@ impl Change for Applying<'_> {
             None => current.clone(),
             Some(document) => {
                 let mut report = Report::ignoring();
-                json::decode(&json::to_vec(&document), served.schema.root(), &mut report)
-                    .map_err(|error| Status::new(500, Reason::Unknown, error.to_string()))?
+                let read = match &served.custom {
+                    Some(custom) => custom::settle(custom, document, &mut report),
+                    None => json::decode(&json::to_vec(&document), served.schema.root(), &mut report)
+                        .map_err(|error| error.to_string()),
+                };
+                read.map_err(|why| Status::new(500, Reason::Unknown, why))?
             }
         };
         object.set("kind", served.kind.as_str());

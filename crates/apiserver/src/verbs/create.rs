@@ -107,9 +107,9 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
         name
     };
     let mut review = request.review(Operation::Create, object, &Value::Null, &name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
+    request.admit(&mut review).await?;
     let mut object = std::mem::take(&mut review.object);
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     rules.default(&mut object);
     check_version(&object)?;
     let also = services::allocate(request, &mut object, None)?;
@@ -129,7 +129,7 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     warnings.extend(rules.warnings(&object, None));
     request.canonical(&mut object);
     review.object = object;
-    core.admission.validate(&mut review, core.surroundings()).await?;
+    request.confirm(&mut review).await?;
     let object = std::mem::take(&mut review.object);
     warnings.append(&mut review.warnings);
     let entry = store_new(request, object, name, also).await?;

@@ -15,7 +15,7 @@ use crate::http::accept::Media;
 use crate::query::Query;
 use crate::registry::Served;
 use crate::write::{Commit, Committed, Request, check_dry_run};
-use crate::{services, stored};
+use crate::{definitions, services, stored};
 
 /// Dependents are to live on.
 const ORPHAN: &str = "orphan";
@@ -221,10 +221,9 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
 }
 
 async fn admit(request: Request<'_>, old: &Value) -> Result<(), Status> {
-    let core = request.core;
     let mut review = request.review(Operation::Delete, Value::Null, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
-    core.admission.validate(&mut review, core.surroundings()).await
+    request.admit(&mut review).await?;
+    request.confirm(&mut review).await
 }
 
 /// 409 if the object is not the one, or not as, the caller says.
@@ -267,6 +266,12 @@ enum Step {
 
 fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
     let mut object = old.clone();
+    let now = request.core.env.clock.now().secs();
+    if definitions::is_definition(request.served) && old.at(&["metadata", "deletionTimestamp"]).is_null() {
+        // Its objects go first; that is somebody else's work.
+        definitions::mark_deleted(&mut object, now);
+        return Step::Mark(object);
+    }
     let finalizers = finalizers(request.served, options, old);
     let metadata = object.entry("metadata");
     if finalizers.is_empty() {
@@ -274,7 +279,6 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
     } else {
         metadata.set("finalizers", finalizers.into_iter().map(Value::from).collect::<Vec<_>>());
     }
-    let now = request.core.env.clock.now().secs();
     let grace = grace(request.served, options, old);
     let already = old.at(&["metadata", "deletionGracePeriodSeconds"]).as_int();
     let marked = !old.at(&["metadata", "deletionTimestamp"]).is_null();

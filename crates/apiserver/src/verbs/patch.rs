@@ -6,7 +6,9 @@ use machinery::patch::{self, Shown};
 use machinery::{Reason, Status, Value};
 
 use super::update::{self, Change};
+use crate::custom;
 use crate::document::{self, Expected, Validation};
+use crate::registry::Served;
 use crate::write::{Outcome, Request};
 
 /// The forms of a patch.
@@ -23,6 +25,19 @@ pub enum Patch {
 }
 
 impl Patch {
+    /// The form that a `Content-Type` names, of those that a resource knows.
+    pub fn for_resource(served: &Served, content_type: &str) -> Result<Patch, Status> {
+        let patch = Patch::of(content_type);
+        match (&served.custom, patch) {
+            (Some(_), Ok(Patch::Strategic) | Err(_)) => Err(document::unsupported(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ])),
+            (_, patch) => patch,
+        }
+    }
+
     /// The form that a `Content-Type` names.
     pub fn of(content_type: &str) -> Result<Patch, Status> {
         match content_type.split(';').next().unwrap_or_default().trim() {
@@ -66,7 +81,13 @@ impl Patching<'_> {
     /// 422 if the patch makes of the object one of another kind.
     fn check_kind(&self, patched: &Value) -> Result<(), Status> {
         let registry = self.request.core.registry.load();
-        let expected = Expected::object(self.request.served);
+        let served = self.request.served;
+        let kind = patched.get("kind").str_or_empty();
+        if served.custom.is_some() && kind != served.kind {
+            let name = patched.at(&["metadata", "name"]).str_or_empty();
+            return Err(custom::other_kind(&served.group, kind, name, &served.kind));
+        }
+        let expected = Expected::object(served);
         let found = TypeMeta {
             api_version: patched.get("apiVersion").str_or_empty().into(),
             kind: patched.get("kind").str_or_empty().into(),
@@ -75,6 +96,19 @@ impl Patching<'_> {
             None => Ok(()),
             Some(why) => Err(patch::invalid(&machinery::json::to_string(patched), &why)),
         }
+    }
+}
+
+impl Patching<'_> {
+    /// Reads a patched document as what it should be.
+    fn settle(&self, patched: Value, report: &mut Report) -> Result<Value, Status> {
+        self.check_kind(&patched)?;
+        let served = self.request.served;
+        let Some(custom) = &served.custom else {
+            return patch::settle(&patched, &Shown::Document, served.schema.root(), report);
+        };
+        let shown = machinery::json::to_string(&patched);
+        custom::settle(custom, patched, report).map_err(|why| patch::invalid(&shown, &why))
     }
 }
 
@@ -88,13 +122,11 @@ impl Change for Patching<'_> {
         let mut object = match self.patch {
             Patch::Json => {
                 let patched = patch::json(document, &self.body, &mut report)?;
-                self.check_kind(&patched)?;
-                patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
+                self.settle(patched, &mut report)?
             }
             Patch::Merge => {
                 let patched = patch::merge(document, &self.body, &mut report)?;
-                self.check_kind(&patched)?;
-                patch::settle(&patched, &Shown::Document, schema.root(), &mut report)?
+                self.settle(patched, &mut report)?
             }
             Patch::Strategic => {
                 let (patched, patch) = patch::strategic(document, &self.body, schema.root(), &mut report)?;

@@ -213,15 +213,14 @@ async fn prepare(
     mut object: Value,
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
-    let core = request.core;
-    let rules = request.served.rules;
+    let rules = &request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
     let mut review = request.review(Operation::Update, object, old, request.name);
     // What was posted to a subresource was admitted as such.
     let is_admitted = change.is_ruled();
     if is_admitted {
-        core.admission.mutate(&mut review, core.surroundings()).await?;
+        request.admit(&mut review).await?;
     }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
@@ -240,10 +239,18 @@ async fn prepare(
     request.canonical(&mut object);
     review.object = object;
     if is_admitted {
-        core.admission.validate(&mut review, core.surroundings()).await?;
+        request.confirm(&mut review).await?;
     }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
+}
+
+/// Whether the object is stored in a version that nothing should be stored in any more: then a write that changes
+/// nothing changes that.
+fn is_outdated(request: Request<'_>) -> Result<bool, Status> {
+    let key = request.served.key(request.namespace, request.name);
+    let stored = request.served.collection()?.get(&key);
+    Ok(stored.is_some_and(|stored| request.served.is_outdated(&stored)))
 }
 
 /// Writes the result; `None` if somebody was faster.
@@ -254,7 +261,10 @@ async fn conclude(
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
-    if value == request.served.encode(old) {
+    let key = request.store_key(request.name)?;
+    // What another key sealed, or what is stored in a version that is to go, is written again all the same.
+    let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
+    if value == request.served.encode(old) && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
     if request.options.dry_run {
@@ -266,7 +276,7 @@ async fn conclude(
         return Ok(delete::remove(request, current, old).await?.map(|_| last));
     }
     let commit = Commit {
-        key: request.store_key(request.name)?,
+        key,
         value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),

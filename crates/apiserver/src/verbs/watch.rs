@@ -128,6 +128,10 @@ impl Watcher {
             return Some(items);
         }
         loop {
+            if self.is_over() {
+                self.cursor = None;
+                return None;
+            }
             // First how far the cache is, then what is in the ring: then nothing before it can be missing.
             let reached = self.core.caches.applied();
             let (news, looked_at) = match self.take_changes() {
@@ -155,6 +159,17 @@ impl Watcher {
             }
             self.wait(now).await;
         }
+    }
+
+    /// Whether what is watched is shown otherwise by now, or not at all: then the client is to begin anew.
+    fn is_over(&self) -> bool {
+        let served = self.selection.served();
+        if served.custom.is_none() {
+            return false;
+        }
+        let registry = self.core.registry.load();
+        let now = registry.find(&served.group, &served.version, &served.plural);
+        !now.is_some_and(|now| now.is_same(served))
     }
 
     fn next_initial(&mut self) -> Option<Vec<Item>> {

@@ -162,7 +162,7 @@ fn append_rows(whole: &mut Value, table: Value) {
 }
 
 fn sort_rows(table: &mut Value, path: &str) -> Result<(), Failure> {
-    let template = crate::printers::jsonpath::Template::parse(path).map_err(Failure::client)?;
+    let template = machinery::jsonpath::Template::parse(path).map_err(Failure::client)?;
     let key = |row: &Value| {
         let found =
             template.find(row.get("object")).first().map(|value| (*value).clone()).unwrap_or_default();

@@ -7,7 +7,7 @@ use machinery::Value;
 use crate::Failure;
 use crate::args::{Files, Selection};
 use crate::commands::{get, set};
-use crate::printers::jsonpath::Template;
+use machinery::jsonpath::Template;
 use crate::resource::{Target, targets};
 use crate::session::{Session, Watched};
 

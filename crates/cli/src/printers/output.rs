@@ -2,7 +2,7 @@
 
 use machinery::Value;
 
-use super::jsonpath::Template;
+use machinery::jsonpath::Template;
 use super::table::Table;
 use crate::Failure;
 

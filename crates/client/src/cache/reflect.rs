@@ -53,7 +53,7 @@ pub(super) async fn run<F: Facts>(cache: Cache<F>, transport: SharedTransport, e
             Err(status) if status.code == 404 => {
                 tracing::debug!(resource = resource.plural, "not served: {status}");
                 cache.replace(Vec::new(), 0);
-                env.clock.sleep(LONGEST_PAUSE).await;
+                pause.wait(&env, None).await;
             }
             Err(status) => {
                 tracing::warn!(resource = resource.plural, "list failed, will be tried again: {status}");
@@ -77,7 +77,8 @@ async fn follow<F: Facts>(cache: &Cache<F>, transport: &SharedTransport, env: &E
         let before = from;
         let ended = match transport.watch(resource, call.clone(), from).await {
             Ok(mut stream) => drain(cache, stream.as_mut(), &mut from).await,
-            Err(status) if status.code == 410 => Ended::Forgotten,
+            // Not served any more, which the list finds out for certain.
+            Err(status) if matches!(status.code, 404 | 410) => Ended::Forgotten,
             Err(status) => Ended::Failed(status),
         };
         if from > before || env.clock.monotonic().saturating_sub(started) >= SHORT_WATCH {

@@ -187,6 +187,13 @@ impl Connection {
         Ok(Upgrade::Switched(head, stream))
     }
 
+    /// Makes a secure connection that trusts what `tls` trusts, and closes it again.
+    pub(super) async fn shake_hands(&self, tls: Arc<ClientConfig>) -> Result<(), Error> {
+        let shared = &self.shared;
+        let own = shared.tls.as_ref().ok_or_else(|| Error::BadServer(shared.authority.clone()))?;
+        self.secure(&TlsConnector::from(tls), own.name.clone()).await.map(drop)
+    }
+
     fn broken(&self, source: hyper::Error) -> Error {
         Error::Broken { address: self.shared.address.clone(), source }
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use env::Env;
 
+use super::agent::Joined;
 use crate::args::Down;
 use crate::background;
-use crate::compose;
-use crate::config::{Cluster, Instance};
+use crate::compose::node::NodeParts;
+use crate::config::Instance;
+use crate::nodes;
 use crate::pki::make_private_dir;
 use crate::settings::Settings;
 
@@ -29,15 +30,29 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
         }
         None => false,
     };
-    if let Some(settings) = Settings::read(&instance)?
-        && !settings.control_plane_only
-    {
+    let settings = Settings::read(&instance)?;
+    let joined = Joined::read(&instance)?;
+    if joined.is_some() || settings.as_ref().is_some_and(|settings| !settings.control_plane_only) {
         ensure!(
             rustix::process::geteuid().is_root(),
             "containers and networks are root's: run `ironclad down` with sudo"
         );
+    }
+    for node in nodes::present(&instance)? {
+        nodes::end(&node, flags.purge)?;
+    }
+    let parts = match (settings, joined) {
+        (Some(settings), _) if settings.control_plane_only => None,
+        (Some(settings), _) => Some(NodeParts::of_server(&settings.cluster(&instance)?)),
+        (None, Some(joined)) => Some(joined.parts(instance.clone(), 0)),
+        (None, None) => None,
+    };
+    if let Some(parts) = parts {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(free_node(&settings.cluster(&instance)?))?;
+        runtime.block_on(parts.free())?;
+    }
+    if flags.in_space {
+        return Ok(());
     }
     if flags.purge {
         purge(&instance)?;
@@ -50,22 +65,6 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
     } else {
         println!("The cluster was not running. Its data is in {}.", instance.data_dir.display());
     }
-    Ok(())
-}
-
-/// Ends the containers, then takes volumes and network back.
-async fn free_node(cluster: &Cluster) -> anyhow::Result<()> {
-    let env = Env::real();
-    let network_config = compose::network_config(cluster)?;
-    let here = network_config.namespace.clone();
-    let pods = network_config.pod_net(env.clone()).context("the pod network cannot be opened")?;
-    let engine = runtime::Engine::start(compose::runtime_config(cluster), pods, env)
-        .await
-        .context("the container runtime cannot be opened")?;
-    engine.teardown().await.context("not all containers could be ended")?;
-    kubelet::teardown(&cluster.instance.kubelet_dir()).context("not all volumes could be unmounted")?;
-    network::teardown(&cluster.instance.id, &here, &cluster.instance.data_dir)
-        .context("not all of the network could be taken back")?;
     Ok(())
 }
 

@@ -1,27 +1,32 @@
 //! `ironclad image …`: what the node has to make containers of. The process that runs the cluster does the work.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use crate::args::Image;
 use crate::config::Instance;
 use crate::control::{Answer, Question, ask};
+use crate::nodes;
 
 /// Does it.
 pub fn run(command: &Image) -> anyhow::Result<()> {
     match command {
         Image::Import(flags) => {
-            let socket = Instance::in_dir(&flags.instance.data_dir)?.control_socket();
             for file in &flags.files {
                 let file = std::fs::canonicalize(file).with_context(|| format!("{}", file.display()))?;
-                if let Answer::Names(names) = ask(&socket, &Question::Import(file))? {
-                    names.iter().for_each(|name| println!("imported {name}"));
+                for (node, socket) in sockets(&flags.instance)? {
+                    if let Answer::Names(names) = ask(&socket, &Question::Import(file.clone()))? {
+                        names.iter().for_each(|name| println!("imported {name}{node}"));
+                    }
                 }
             }
         }
         Image::Pull(flags) => {
-            let socket = Instance::in_dir(&flags.instance.data_dir)?.control_socket();
-            if let Answer::Names(names) = ask(&socket, &Question::Pull(flags.image.clone()))? {
-                names.iter().for_each(|id| println!("{} is {id}", flags.image));
+            for (node, socket) in sockets(&flags.instance)? {
+                if let Answer::Names(names) = ask(&socket, &Question::Pull(flags.image.clone()))? {
+                    names.iter().for_each(|id| println!("{} is {id}{node}", flags.image));
+                }
             }
         }
         Image::Ls(flags) => {
@@ -32,6 +37,17 @@ pub fn run(command: &Image) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The nodes of this machine: how each is spoken of behind what was done there, and where it is asked.
+fn sockets(flags: &crate::args::Instance) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let instance = Instance::in_dir(&flags.data_dir)?;
+    let mut all = vec![(String::new(), instance.control_socket())];
+    for node in nodes::present(&instance)? {
+        let name = node.data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        all.push((format!(" on {name}"), node.control_socket()));
+    }
+    Ok(all)
 }
 
 fn show(image: &cri::Image) {

@@ -3,14 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use client::https::{Config, Connection, Credentials};
-use client::{Call, Client, resources};
+use client::{Call, resources};
 use env::Env;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use rustix::process::Pid;
 
+use super::admin;
+use super::agent::Joined;
 use crate::background;
 use crate::config::{Cluster, Instance};
+use crate::nodes;
 use crate::settings::Settings;
 
 /// Tells; the exit code is 0 if the cluster runs.
@@ -20,6 +22,17 @@ pub fn run(flags: &crate::args::Instance) -> anyhow::Result<ExitCode> {
         println!("The cluster in {} is not running; `ironclad up` starts it.", instance.data_dir.display());
         return Ok(ExitCode::FAILURE);
     };
+    if let Some(joined) = Joined::read(&instance)? {
+        println!(
+            "The node {} in {} runs (process {}).",
+            joined.node_name,
+            instance.data_dir.display(),
+            pid.as_raw_nonzero()
+        );
+        println!("  API server   {}", joined.server);
+        println!("  memory       {}", memory(pid));
+        return Ok(ExitCode::SUCCESS);
+    }
     let cluster = Settings::read(&instance)?
         .context("the cluster has no settings; is it just starting?")?
         .cluster(&instance)?;
@@ -27,6 +40,13 @@ pub fn run(flags: &crate::args::Instance) -> anyhow::Result<ExitCode> {
     println!("  API server   {}", cluster.server_url);
     println!("  kubeconfig   {}", cluster.kubeconfig.display());
     println!("  memory       {}", memory(pid));
+    for node in nodes::present(&instance)? {
+        let name = node.data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match background::running(&node)? {
+            Some(pid) => println!("  agent        {name}: process {}, {}", pid.as_raw_nonzero(), memory(pid)),
+            None => println!("  agent        {name}: not running"),
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lines = runtime.block_on(ask(&cluster))?;
     lines.iter().for_each(|line| println!("  {line}"));
@@ -35,18 +55,7 @@ pub fn run(flags: &crate::args::Instance) -> anyhow::Result<ExitCode> {
 
 /// What the API says of nodes and pods.
 async fn ask(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
-    let read = |name: &str| {
-        let path = cluster.instance.pki_dir().join(name);
-        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let config = Config {
-        server: cluster.server_url.clone(),
-        ca: read("ca.crt")?,
-        credentials: Credentials::Certificate { chain: read("admin.crt")?, key: read("admin.key")? },
-        user_agent: "ironclad".to_owned(),
-        ..Config::default()
-    };
-    let client = Client::new(std::sync::Arc::new(Connection::new(&config, &Env::real())?));
+    let client = admin(cluster, &Env::real())?;
     let mut lines = Vec::new();
     for node in client.transport().list(resources::NODES, Call::all("")).await?.items {
         let node = node.view::<Node>()?;

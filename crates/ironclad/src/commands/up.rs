@@ -1,11 +1,11 @@
-//! `ironclad up`: starts a cluster on this machine and answers when it is ready.
+//! `ironclad up` and `ironclad server`: start a cluster on this machine and answer when it is ready.
 
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::token;
 use crate::args::Up;
 use crate::background::{self, Taken};
 use crate::compose::Running;
@@ -16,9 +16,20 @@ use crate::{kubeconfig, logging};
 
 /// How long open work may take when the cluster stops.
 const DRAIN: Duration = Duration::from_secs(10);
+/// For how long others can join with what a server prints, in hours.
+const TOKEN_HOURS: u32 = 24;
+
+/// What is told when the cluster is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// How to use it.
+    HowToUse,
+    /// How other machines join it, too.
+    HowToJoin,
+}
 
 /// Starts the cluster, or says that it runs already.
-pub fn run(flags: &Up) -> anyhow::Result<()> {
+pub fn run(flags: &Up, what: Tell) -> anyhow::Result<()> {
     let cluster = Cluster::from_flags(flags)?;
     if !cluster.control_plane_only {
         ensure!(
@@ -29,7 +40,7 @@ pub fn run(flags: &Up) -> anyhow::Result<()> {
     }
     make_private_dir(&cluster.instance.data_dir)?;
     if flags.report_start {
-        return in_background(flags, &cluster);
+        return background::run(|ready| serve(flags, &cluster, ready));
     }
     if let Some(pid) = background::running_for_good(&cluster.instance)? {
         println!(
@@ -46,31 +57,10 @@ pub fn run(flags: &Up) -> anyhow::Result<()> {
         });
     }
     let clock = env::Clock::real();
-    background::start(&cluster.instance, &background_arguments(), Duration::from_secs(flags.wait))
+    background::start(&cluster.instance, &background::arguments(), Duration::from_secs(flags.wait))
         .context("the cluster did not start")?;
-    tell(&cluster, clock.monotonic())
-}
-
-/// What was typed, and that the new process is to report.
-fn background_arguments() -> Vec<String> {
-    let typed = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    typed.chain(["--report-start".to_owned()]).collect()
-}
-
-/// The process in the background: what goes wrong at the start goes to whoever waits; the log has it too.
-fn in_background(flags: &Up, cluster: &Cluster) -> anyhow::Result<()> {
-    background::detach()?;
-    let mut reported = false;
-    let result = serve(flags, cluster, || {
-        background::report("ready");
-        reported = true;
-    });
-    if let Err(error) = &result
-        && !reported
-    {
-        background::report(&format!("{error:#}"));
-    }
-    result
+    tell(&cluster, clock.monotonic())?;
+    if what == Tell::HowToJoin { token::print_new(&cluster, TOKEN_HOURS) } else { Ok(()) }
 }
 
 /// Runs the cluster until it is asked to end.
@@ -84,41 +74,17 @@ fn serve(flags: &Up, cluster: &Cluster, ready: impl FnOnce()) -> anyhow::Result<
     let pki = Pki::open(&cluster.instance.pki_dir(), cluster, environment.clock.now().secs())?;
     Settings::of(cluster).keep(&cluster.instance)?;
     kubeconfig::write(cluster, &pki, flags.kubeconfig.is_some())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads())
-        .thread_keep_alive(Duration::from_secs(2))
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let started = async {
+    background::threads()?.block_on(async {
+        let start = async {
             let running = Running::start(cluster, &pki, environment.clone()).await?;
             running.ready().await;
             anyhow::Ok(running)
         };
-        let running = tokio::select! {
-            biased;
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            running = started => running?,
-        };
-        ready();
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        if let Some(running) = background::until_asked(start, |_| ready()).await? {
+            running.stop(DRAIN).await;
         }
-        tracing::info!("stopping; containers go on running");
-        running.stop(DRAIN).await;
         Ok(())
     })
-}
-
-/// Threads for the cluster's own work: few, because it waits more than it computes.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
 }
 
 fn tell(cluster: &Cluster, took: Duration) -> anyhow::Result<()> {

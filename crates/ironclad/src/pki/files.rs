@@ -19,6 +19,15 @@ pub struct Pair {
     pub key: String,
 }
 
+impl Pair {
+    /// The certificate as DER.
+    pub fn der(&self) -> anyhow::Result<Vec<u8>> {
+        let (_, pem) =
+            parse_x509_pem(self.certificate.as_bytes()).context("the certificate cannot be read")?;
+        Ok(pem.contents)
+    }
+}
+
 impl std::fmt::Debug for Pair {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Pair(hidden)")
@@ -95,7 +104,13 @@ pub fn fits(pair: &Pair, names: &[String], until_secs: i64) -> bool {
     present == names && certificate.validity().not_after.timestamp() > until_secs
 }
 
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
+/// Whether a certificate is good until `until_secs` at least.
+pub fn good_until(pair: &Pair, until_secs: i64) -> bool {
+    let Ok((_, pem)) = parse_x509_pem(pair.certificate.as_bytes()) else { return false };
+    pem.parse_x509().is_ok_and(|certificate| certificate.validity().not_after.timestamp() > until_secs)
+}
+
+pub(super) fn name_of(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {

@@ -101,9 +101,12 @@ fn check_lasting(object: Place<'_>, old: &Value) {
         completion.immutable(old_status.get("completionTime"));
     }
     let suspended = object.value().at(&["spec", "suspend"]).is_true();
+    // The clock starts anew when it goes on.
+    let resumed = condition_is_true(old_status, "Suspended") && !condition_is_true(status, "Suspended");
     let start = place.get("startTime");
     if !old_status.get("startTime").is_null()
         && !suspended
+        && !resumed
         && status.get("startTime") != old_status.get("startTime")
     {
         if start.is_set() {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use machinery::structural::Structural;
 use machinery::{Value, names};
 
-use super::schema;
+use super::{approval, schema};
 use crate::admission::webhook::check_client;
 use crate::internal;
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{or, or_text};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{self, NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -19,7 +20,7 @@ const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string
 
 impl Kind for CustomResourceDefinition {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation().bare_status().any_finalizer()
+        Policy::cluster(NameRule::Subdomain).generation().bare_status().any_finalizer().conditional_update()
     }
 
     fn default(&self, object: &mut Value) {
@@ -54,11 +55,19 @@ impl Kind for CustomResourceDefinition {
         object.set("status", Value::from([("storedVersions", Value::Array(stored))]));
     }
 
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        policy::prepare_update(self.policy(), object, old, door);
+        if door == Door::Main {
+            note_storage(object);
+        }
+    }
+
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
         check_name(object);
         check_spec(spec);
         check_stored(object);
+        approval::check(object, &Value::Null);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
@@ -78,6 +87,18 @@ impl Kind for CustomResourceDefinition {
         }
         spec.get("group").immutable(old.at(&["spec", "group"]));
         names.get("plural").immutable(old.at(&["spec", "names", "plural"]));
+        check_stored(object);
+        approval::check(object, old);
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        let versions = object.at(&["spec", "versions"]).items();
+        let unknown: BTreeSet<String> = versions
+            .iter()
+            .flat_map(|version| schema::unknown_formats(version.at(&["schema", "openAPIV3Schema"])))
+            .collect();
+        let quoted = unknown.iter().map(|format| machinery::field::go_quote(format));
+        quoted.map(|format| format!("unrecognized format {format}")).collect()
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -86,6 +107,22 @@ impl Kind for CustomResourceDefinition {
 
     fn row(&self, object: &Value, _now_secs: i64) -> Vec<Value> {
         table::default_row(object)
+    }
+}
+
+/// Objects may come to be stored in the version that is the stored one from now on.
+fn note_storage(object: &mut Value) {
+    let versions = object.at(&["spec", "versions"]).items().iter();
+    let Some(storage) = versions
+        .filter(|version| version.get("storage").is_true())
+        .map(|version| version.get("name").str_or_empty().to_owned())
+        .next()
+    else {
+        return;
+    };
+    let stored = object.at_mut(&["status", "storedVersions"]).make_array();
+    if !stored.iter().any(|name| name.as_str() == Some(&storage)) {
+        stored.push(Value::from(storage));
     }
 }
 
@@ -190,37 +227,42 @@ fn check_part(part: &str, place: Place<'_>, version: &Value) {
     match part {
         "schema" => {
             if place.get("openAPIV3Schema").is_set() {
-                schema::check(place.get("openAPIV3Schema"));
+                let status = version.at(&["subresources", "status"]);
+                schema::check(place.get("openAPIV3Schema"), !status.is_null());
             }
         }
         "subresources" => check_subresources(place),
         "additionalPrinterColumns" => place.items().for_each(|column| check_column(column)),
         _ => {
-            let schema = version.at(&["schema", "openAPIV3Schema"]);
-            place.items().for_each(|field| check_selectable(field, schema));
+            let schema = Structural::compile(version.at(&["schema", "openAPIV3Schema"]));
+            check_selectable(place, &schema);
         }
     }
 }
 
-fn check_selectable(field: Place<'_>, schema: &Value) {
-    let path = field.get("jsonPath");
-    if path.text().is_empty() {
-        path.required("");
-    } else if !path.text().starts_with('.') {
-        path.invalid("is an invalid path: must be a simple json path starting with .");
-    } else if !schema::leads_to_scalar(schema, path.text()) {
-        path.invalid("is an invalid path: does not refer to a valid field");
-    }
-}
+/// How many fields of a version may be selected on.
+const SELECTABLE_MAX: usize = 8;
 
-fn is_simple_path(path: &str) -> bool {
-    path.strip_prefix('.').is_some_and(|rest| {
-        rest.split('.').all(|part| {
-            let name = part.split('[').next().unwrap_or_default();
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        })
-    })
+fn check_selectable(fields: Place<'_>, schema: &Structural) {
+    let mut seen = BTreeSet::new();
+    for field in fields.items() {
+        let path = field.get("jsonPath");
+        if path.text().is_empty() {
+            path.required("");
+            continue;
+        }
+        match schema::selectable(schema, path.text()) {
+            Err(why) => path.invalid(why),
+            Ok(found) => {
+                if !seen.insert(found) {
+                    path.duplicate();
+                }
+            }
+        }
+    }
+    if seen.len() > SELECTABLE_MAX {
+        fields.too_many(seen.len(), SELECTABLE_MAX);
+    }
 }
 
 fn check_column(column: Place<'_>) {
@@ -257,7 +299,7 @@ fn check_subresources(subresources: Place<'_>) {
             }
             continue;
         }
-        if !is_simple_path(path.text()) || path.text().contains('[') {
+        if !path.text().starts_with('.') {
             path.invalid("must be a simple json path starting with .");
         } else if !root.is_empty() && !path.text().starts_with(root) {
             path.invalid(format!("should be a json path under {}", root.trim_end_matches('.')));
@@ -340,20 +382,25 @@ fn check_stored(object: Place<'_>) {
     if stored.is_empty() {
         return stored.invalid_as(&Value::Null, "must have at least one stored version");
     }
-    let known = |name: &str| versions.iter().any(|version| version.get("name").str_or_empty() == name);
-    for (position, name) in stored.value().items().iter().enumerate() {
-        if !known(name.str_or_empty()) {
-            stored.at_index(position).invalid_as(name.str_or_empty(), "must appear in spec.versions");
+    let mut left: Vec<(usize, &str)> =
+        stored.value().items().iter().map(Value::str_or_empty).enumerate().collect();
+    for version in versions {
+        // A name that comes twice is found once.
+        let name = version.get("name").str_or_empty();
+        let found = left.iter().position(|(_, stored)| *stored == name);
+        if version.get("storage").is_true() && found.is_none() {
+            stored.invalid(format!("must have the storage version {name}"));
+        }
+        if let Some(found) = found {
+            left.remove(found);
         }
     }
-    let storage: Vec<&str> = versions
-        .iter()
-        .filter(|version| version.get("storage").is_true())
-        .map(|version| version.get("name").str_or_empty())
-        .collect();
-    if let Some(storage) = storage.first()
-        && !stored.value().items().iter().any(|name| name.str_or_empty() == *storage)
-    {
-        stored.invalid(format!("must have the storage version {storage}"));
+    for (position, name) in left {
+        let why = format!(
+            "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+             until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+             status.storedVersions"
+        );
+        stored.at_index(position).invalid_as(name, why);
     }
 }

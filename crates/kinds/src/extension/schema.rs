@@ -1,161 +1,354 @@
-//! The rules of the schemas of custom resources: they must be structural.
+//! The rules of the schemas of custom resources: they must be structural, and within what OpenAPI allows.
+
+mod defaults;
+mod expressions;
+mod structural;
+
+use std::collections::BTreeSet;
 
 use machinery::Value;
+use machinery::structural::{Format, Structural};
 
 use crate::place::Place;
-
-/// What is wrong with a schema.
-pub(super) fn check(schema: Place<'_>) {
-    let kind = schema.get("type");
-    if kind.text().is_empty() {
-        kind.required("must not be empty at the root");
-    } else if kind.text() != "object" {
-        kind.invalid("must be object at the root");
-    }
-    check_node(schema, 0);
-    check_metadata(schema);
-}
 
 /// Deeper schemas are refused by the decoder before they come here.
 const DEPTH_MAX: usize = 256;
 
-fn check_node(schema: Place<'_>, depth: usize) {
-    if depth > DEPTH_MAX {
-        return;
+/// What may stand at the root of a schema whose status is a subresource, by its name here and in upstream's text.
+const AT_ROOT: [(&str, &str); 22] = [
+    ("description", "Description"),
+    ("type", "Type"),
+    ("format", "Format"),
+    ("title", "Title"),
+    ("maximum", "Maximum"),
+    ("exclusiveMaximum", "ExclusiveMaximum"),
+    ("minimum", "Minimum"),
+    ("exclusiveMinimum", "ExclusiveMinimum"),
+    ("maxLength", "MaxLength"),
+    ("minLength", "MinLength"),
+    ("pattern", "Pattern"),
+    ("maxItems", "MaxItems"),
+    ("minItems", "MinItems"),
+    ("uniqueItems", "UniqueItems"),
+    ("multipleOf", "MultipleOf"),
+    ("required", "Required"),
+    ("items", "Items"),
+    ("properties", "Properties"),
+    ("externalDocs", "ExternalDocs"),
+    ("example", "Example"),
+    ("x-kubernetes-preserve-unknown-fields", "XPreserveUnknownFields"),
+    ("x-kubernetes-validations", "XValidations"),
+];
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+
+/// What is wrong with a schema. `status` says that the status is a subresource.
+pub(super) fn check(schema: Place<'_>, status: bool) {
+    if status {
+        check_root(schema);
     }
-    if !schema.get("$ref").text().is_empty() {
-        schema.get("$ref").forbidden("$ref is not supported");
+    if schema.get("nullable").is_true() {
+        schema.at("nullable").forbidden("nullable cannot be true at the root");
     }
-    if schema.get("uniqueItems").is_true() {
-        schema
-            .get("uniqueItems")
-            .forbidden("uniqueItems cannot be set to true since the runtime complexity becomes quadratic");
+    let before = schema.error_count();
+    structural::check(schema);
+    if schema.error_count() == before {
+        defaults::check(schema);
     }
-    let kept = schema.get("x-kubernetes-preserve-unknown-fields");
-    if kept.value().as_bool() == Some(false) {
-        kept.invalid("must be true or undefined");
-    }
-    check_type(schema, depth);
-    check_lists(schema);
-    check_default(schema);
-    for (_, property) in schema.get("properties").entries() {
-        check_node(property, depth + 1);
-    }
-    for member in ["items", "additionalProperties"] {
-        let part = schema.get(member);
-        if part.value().as_object().is_some() {
-            check_node(part, depth + 1);
+    Walk::default().node(schema, true, 0);
+}
+
+fn check_root(schema: Place<'_>) {
+    for (name, value) in schema.value().members().filter(|(_, value)| !value.is_empty()) {
+        if name == "type" && value.as_str() != Some("object") {
+            let why = "only \"object\" is allowed as the type at the root of the schema if the status subresource is \
+                       enabled";
+            schema.get("type").invalid(why);
+            return;
+        }
+        if !AT_ROOT.iter().any(|(known, _)| known == name) {
+            let names: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
+            schema.invalid(format!(
+                "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+                names.join(" ")
+            ));
+            return;
         }
     }
-    if !schema.get("properties").is_empty() && schema.get("additionalProperties").is_set() {
-        schema
-            .get("additionalProperties")
-            .forbidden("additionalProperties and properties are mutual exclusive");
-    }
 }
 
-fn check_type(schema: Place<'_>, depth: usize) {
-    let kind = schema.get("type");
-    let free = schema.get("x-kubernetes-int-or-string").is_true()
-        || schema.get("x-kubernetes-preserve-unknown-fields").is_true();
-    match kind.text() {
-        "" if free || depth == 0 => {}
-        "" => kind.required("must not be empty for specified object fields"),
-        "object" | "array" | "string" | "integer" | "number" | "boolean" => {}
-        "null" => kind.forbidden("type cannot be set to null, use nullable as an alternative"),
-        _ => kind.unsupported(&["array", "boolean", "integer", "number", "object", "string"]),
-    }
-    if kind.text() == "array" && !schema.get("items").is_set() {
-        schema.get("items").required("must be specified");
-    }
+/// What holds for a part of a schema because of where it stands.
+#[derive(Clone, Copy, Default)]
+struct Walk {
+    /// Why no defaults may be set here, if they may not.
+    no_defaults: Option<NoDefaults>,
+    /// The part describes the kind, version or metadata of a whole object.
+    in_meta: bool,
 }
 
-fn check_lists(schema: Place<'_>) {
-    let (list, keys) = (schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys"));
-    if list.is_set() {
-        if schema.get("type").text() != "array" {
-            let place = schema.get("type");
-            if place.text().is_empty() {
-                place.required("must be array if x-kubernetes-list-type is specified");
-            } else {
-                place.invalid("must be array if x-kubernetes-list-type is specified");
+#[derive(Clone, Copy)]
+enum NoDefaults {
+    TopLevel(&'static str),
+    OfMaps,
+}
+
+impl Walk {
+    fn node(self, schema: Place<'_>, root: bool, depth: usize) {
+        if depth > DEPTH_MAX || schema.value().as_object().is_none() {
+            return;
+        }
+        self.standard(schema);
+        if schema.get("uniqueItems").is_true() {
+            let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            schema.get("uniqueItems").forbidden(why);
+        }
+        self.members(schema, root, depth);
+        for junctor in ["allOf", "oneOf", "anyOf"] {
+            for part in schema.get(junctor).items() {
+                self.node(part, false, depth + 1);
             }
         }
-        list.one_of(&["atomic", "map", "set"]);
-    }
-    if keys.is_empty() {
-        if list.text() == "map" {
-            keys.required("must not be empty if x-kubernetes-list-type is map");
+        self.node(schema.get("not"), false, depth + 1);
+        let items = schema.get("items");
+        self.node(items, false, depth + 1);
+        let kept = schema.get("x-kubernetes-preserve-unknown-fields");
+        if kept.value().as_bool() == Some(false) {
+            kept.invalid("must be true or undefined");
         }
+        check_map_type(schema);
+        check_list_type(schema);
+        check_keys(schema);
+        check_items_of_sets_and_maps(schema);
+        expressions::check(schema);
+    }
+
+    fn members(self, schema: Place<'_>, root: bool, depth: usize) {
+        let (additional, properties) = (schema.get("additionalProperties"), schema.get("properties"));
+        if additional.is_set() {
+            if !properties.is_empty() && additional.value().as_bool() != Some(true) {
+                additional.forbidden("additionalProperties and properties are mutual exclusive");
+            }
+            let below = if self.in_meta {
+                Walk { no_defaults: Some(NoDefaults::OfMaps), ..self }
+            } else {
+                self
+            };
+            below.node(additional, false, depth + 1);
+        }
+        let whole = root || schema.get("x-kubernetes-embedded-resource").is_true();
+        for (name, property) in properties.entries() {
+            let mut below = self;
+            let meta = ["metadata", "kind", "apiVersion"].into_iter().find(|meta| whole && *meta == name);
+            if let Some(meta) = meta {
+                below.in_meta = true;
+                if root {
+                    below.no_defaults = Some(NoDefaults::TopLevel(meta));
+                }
+            }
+            below.node(property.with(property.value()), false, depth + 1);
+        }
+    }
+
+    /// What OpenAPI has and schemas of custom resources may not.
+    fn standard(self, schema: Place<'_>) {
+        let kind = schema.get("type");
+        if !kind.text().is_empty() && !TYPES.contains(&kind.text()) {
+            kind.unsupported(&TYPES);
+        }
+        let default = schema.get("default");
+        if default.is_set() {
+            match self.no_defaults {
+                Some(NoDefaults::TopLevel(meta)) => {
+                    default.forbidden(format!("must not be set in top-level {meta}"));
+                }
+                Some(NoDefaults::OfMaps) => {
+                    let why = "must not be set inside additionalProperties applying to object metadata";
+                    default.forbidden(why);
+                }
+                None => {}
+            }
+        }
+        for name in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
+            if !schema.get(name).is_empty() {
+                schema.get(name).forbidden(format!("{name} is not supported"));
+            }
+        }
+        if kind.text() == "null" {
+            kind.forbidden("type cannot be set to null, use nullable as an alternative");
+        }
+        if !schema.get("items").value().items().is_empty() {
+            schema.get("items").forbidden("items must be a schema object and not an array");
+        }
+        let embedded = schema.get("x-kubernetes-embedded-resource");
+        if self.in_meta && embedded.is_true() {
+            embedded.forbidden("must not be used inside of resource meta");
+        }
+    }
+}
+
+/// The type must be `kind` because `extension` is used.
+fn needs_type(schema: Place<'_>, kind: &str, extension: &str) -> bool {
+    let place = schema.get("type");
+    if place.text() == kind {
+        return true;
+    }
+    let why = format!("must be {kind} if {extension} is specified");
+    if place.text().is_empty() { place.required(&why) } else { place.invalid(why) }
+    false
+}
+
+fn check_map_type(schema: Place<'_>) {
+    let place = schema.get("x-kubernetes-map-type");
+    if place.is_set() {
+        needs_type(schema, "object", "x-kubernetes-map-type");
+        if !matches!(place.text(), "atomic" | "granular") {
+            place.unsupported(&["atomic", "granular"]);
+        }
+    }
+}
+
+fn check_list_type(schema: Place<'_>) {
+    let place = schema.get("x-kubernetes-list-type");
+    if !place.is_set() {
         return;
+    }
+    let items = schema.get("items");
+    if needs_type(schema, "array", "x-kubernetes-list-type") && place.text() == "set" {
+        let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
+        match items.get("type").text() {
+            "array" if !matches!(items.get("x-kubernetes-list-type").text(), "" | "atomic") => {
+                items.get("x-kubernetes-list-type").invalid(why);
+            }
+            "object" if items.get("x-kubernetes-map-type").text() != "atomic" => {
+                items.get("x-kubernetes-map-type").invalid_as(&Value::Null, why);
+            }
+            _ => {}
+        }
+    }
+    if !matches!(place.text(), "atomic" | "set" | "map") {
+        place.unsupported(&["atomic", "set", "map"]);
+    }
+}
+
+fn check_keys(schema: Place<'_>) {
+    let (list, keys) = (schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys"));
+    if !keys.is_empty() && list.text() != "map" {
+        let why = "must be map if x-kubernetes-list-map-keys is non-empty";
+        if list.is_set() { list.invalid(why) } else { list.required(why) }
     }
     if list.text() != "map" {
-        let told = "must be map if x-kubernetes-list-map-keys is non-empty";
-        if list.is_set() { list.invalid(told) } else { list.required(told) }
+        return;
     }
-    let items = schema.value().get("items");
-    for key in keys.items() {
-        if items.at(&["properties", key.text()]).is_null() {
-            key.invalid("entries must all be names of item properties");
+    if keys.is_empty() {
+        keys.required("must not be empty if x-kubernetes-list-type is map");
+    }
+    let items = schema.get("items");
+    match items.value() {
+        Value::Null => return items.required("must have a schema if x-kubernetes-list-type is map"),
+        Value::Array(_) => {
+            return items.invalid("must only have a single schema if x-kubernetes-list-type is map");
+        }
+        _ => {}
+    }
+    if items.get("type").text() != "object" {
+        let why = "must be object if parent array's x-kubernetes-list-type is map";
+        return items.get("type").invalid_as(items.get("type").text(), why);
+    }
+    let mut seen = BTreeSet::new();
+    for key in keys.value().items().iter().filter_map(Value::as_str) {
+        let properties = items.get("properties");
+        let property = properties.value().get(key);
+        if property.is_null() {
+            keys.invalid("entries must all be names of item properties");
+        } else if matches!(property.get("type").str_or_empty(), "array" | "object") {
+            let place = properties.with(property);
+            let place = place.at_key(key);
+            let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+            place.get("type").invalid_as(items.get("type").text(), why);
+        }
+        if !seen.insert(key) {
+            keys.invalid("must not contain duplicate entries");
         }
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Int(_) => "integer",
-        Value::Float(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-fn check_default(schema: Place<'_>) {
-    let (default, kind) = (schema.get("default"), schema.get("type").text());
-    if !default.is_set() || kind.is_empty() {
+/// Items that are told apart cannot be null, and have the members they are told apart by.
+fn check_items_of_sets_and_maps(schema: Place<'_>) {
+    let (list, items) = (schema.get("x-kubernetes-list-type"), schema.get("items"));
+    if !matches!(list.text(), "set" | "map") || items.value().as_object().is_none() {
         return;
     }
-    let found = kind_of(default.value());
-    let fits = found == kind || (kind == "number" && found == "integer");
-    if !fits {
-        default.invalid_as(found, format!(" in body must be of type {kind}: \"{found}\""));
+    if items.get("nullable").is_true() {
+        let why = format!("cannot be nullable when x-kubernetes-list-type is {}", list.text());
+        items.get("nullable").forbidden(why);
     }
-}
-
-/// The metadata of an object is not for a schema to describe, but for its names.
-fn check_metadata(schema: Place<'_>) {
-    let properties = schema.get("properties");
-    let metadata = properties.value().get("metadata");
-    if metadata.is_null() {
+    if list.text() != "map" {
         return;
     }
-    let mut bare = metadata.clone();
-    for known in ["type", "description", "title"] {
-        bare.remove(known);
-    }
-    if let Some(own) = bare.get_mut("properties") {
-        own.remove("name");
-        own.remove("generateName");
-    }
-    if bare.get("properties").is_empty() {
-        bare.remove("properties");
-    }
-    if bare.members().next().is_some() {
-        let place = properties.with(metadata);
-        place.at_key("metadata").forbidden(
-            "must not specify anything other than name and generateName, but metadata is implicitly specified",
-        );
+    let required = items.value().get("required").items();
+    for key in schema.value().get("x-kubernetes-list-map-keys").items().iter().filter_map(Value::as_str) {
+        let properties = items.get("properties");
+        let property = properties.value().get(key);
+        if property.is_null() {
+            continue;
+        }
+        let place = properties.with(property);
+        let place = place.at_key(key);
+        if !required.iter().any(|name| name.as_str() == Some(key)) && property.get("default").is_null() {
+            let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required \
+                       property";
+            place.get("default").required(why);
+        }
+        if property.get("nullable").is_true() {
+            let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
+            place.get("nullable").forbidden(why);
+        }
     }
 }
 
-/// Whether a path of members ends at a text, number or truth value.
-pub(super) fn leads_to_scalar(schema: &Value, path: &str) -> bool {
-    let mut node = schema;
-    for part in path.trim_start_matches('.').split('.') {
-        node = node.at(&["properties", part]);
+/// Every schema within a schema, itself included.
+fn visit(schema: &Value, see: &mut dyn FnMut(&Value)) {
+    if schema.as_object().is_none() {
+        return;
     }
-    matches!(node.get("type").str_or_empty(), "string" | "integer" | "boolean")
+    see(schema);
+    for (_, property) in schema.get("properties").members() {
+        visit(property, see);
+    }
+    for name in ["items", "additionalProperties", "not"] {
+        visit(schema.get(name), see);
+    }
+    for name in ["allOf", "anyOf", "oneOf"] {
+        for part in schema.get(name).items() {
+            visit(part, see);
+        }
+    }
+}
+
+/// The formats in a schema that nobody checks, by name.
+pub(super) fn unknown_formats(schema: &Value) -> BTreeSet<String> {
+    let mut unknown = BTreeSet::new();
+    visit(schema, &mut |node| {
+        let (kind, format) = (node.get("type").str_or_empty(), node.get("format").str_or_empty());
+        if !format.is_empty() && Format::of(kind, format).is_none() {
+            unknown.insert(format.to_owned());
+        }
+    });
+    unknown
+}
+
+/// Where a selectable field leads: to a text, a number or a truth value outside the metadata. `Err` says why not.
+pub(super) fn selectable(schema: &Structural, path: &str) -> Result<String, String> {
+    use machinery::structural::{FieldPath, Kind};
+    let (found, leaf) =
+        FieldPath::follow(path, schema, false).map_err(|why| format!("is an invalid path: {why}"))?;
+    if found.root() == "metadata" {
+        return Err("must not point to fields in metadata".to_owned());
+    }
+    if !matches!(leaf.kind, Some(Kind::String | Kind::Boolean | Kind::Integer)) {
+        let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                   formats are allowed.";
+        return Err(why.to_owned());
+    }
+    Ok(found.path.as_str().to_owned())
 }

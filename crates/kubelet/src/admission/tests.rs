@@ -20,9 +20,20 @@ fn asked(spec: Value, others: &[Value]) -> Result<(), (String, String)> {
         ("cpu".to_owned(), quantity("2")),
         ("memory".to_owned(), quantity("1Gi")),
         ("pods".to_owned(), quantity("3")),
+        ("example.com/dongle".to_owned(), quantity("2")),
     ]);
+    let taint = |effect: &str| Taint {
+        key: "maintenance".to_owned(),
+        value: Some("now".to_owned()),
+        effect: effect.to_owned(),
+        time_added: None,
+    };
+    let taints = match spec["nodeName"].as_str() {
+        Some("tainted") => vec![taint("NoSchedule"), taint("NoExecute")],
+        _ => vec![taint("NoSchedule")],
+    };
     let sysctls = ["kernel.msg*".to_owned()];
-    let node = Node { name: "n1", labels: &labels, allocatable: &allocatable, sysctls: &sysctls };
+    let node = Node { name: "n1", labels: &labels, allocatable: &allocatable, taints: &taints, sysctls: &sysctls };
     let others: Vec<PodView> = others.iter().map(complete).collect();
     admit(&complete(&spec), &others, &node).map_err(|refusal| (refusal.reason, refusal.message))
 }
@@ -119,5 +130,40 @@ fn only_harmless_kernel_settings_may_be_made() {
         let got = asked(spec.clone(), &[]).err();
         assert_eq!(got.as_ref().map_or("", |(_, message)| message), message, "{spec}");
         assert!(got.is_none_or(|(reason, _)| reason == "SysctlForbidden"));
+    }
+}
+
+#[test]
+fn resources_that_others_announced_are_counted_and_unknown_ones_are_not() {
+    let dongles = |count: &str| needs(json!({"example.com/dongle": count}));
+    assert_eq!(refused(dongles("2"), &[]), "");
+    let (reason, message) = asked(dongles("2"), &[dongles("1")]).unwrap_err();
+    assert_eq!(reason, "OutOfexample.com/dongle");
+    assert_eq!(
+        message,
+        "Node didn't have enough resource: example.com/dongle, requested: 2, used: 1, capacity: 2"
+    );
+    assert_eq!(refused(needs(json!({"example.com/unknown": "9"})), &[]), "");
+}
+
+#[test]
+fn another_system_is_refused() {
+    assert_eq!(refused(json!({"os": {"name": "linux"}}), &[]), "");
+    assert_eq!(refused(json!({"os": {"name": "windows"}}), &[]), "PodOSNotSupported");
+}
+
+#[test]
+fn taints_that_expel_must_be_tolerated() {
+    let tolerating = |toleration: Value| json!({"nodeName": "tainted", "tolerations": [toleration]});
+    assert_eq!(refused(json!({}), &[]), "", "other taints are the scheduler's business");
+    for (toleration, reason) in [
+        (json!({"operator": "Exists"}), ""),
+        (json!({"key": "maintenance", "operator": "Exists"}), ""),
+        (json!({"key": "maintenance", "value": "now", "effect": "NoExecute"}), ""),
+        (json!({"key": "maintenance", "value": "later"}), "TaintToleration"),
+        (json!({"key": "maintenance", "operator": "Exists", "effect": "NoSchedule"}), "TaintToleration"),
+        (json!({"key": "other", "operator": "Exists"}), "TaintToleration"),
+    ] {
+        assert_eq!(refused(tolerating(toleration.clone()), &[]), reason, "{toleration}");
     }
 }

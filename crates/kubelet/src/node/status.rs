@@ -1,18 +1,20 @@
 //! Registers the node and keeps its status true: written when it changes, and every five minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use client::{Call, Write, resources};
 use env::WallTime;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
 };
 use machinery::{Object, Status};
 use serde_json::{Value, json};
 
 use super::facts::Facts;
+use crate::eviction::Pressure;
 use crate::kit::Kit;
 use crate::status::api_time;
 
@@ -40,7 +42,7 @@ pub(crate) async fn report(kit: Arc<Kit>, facts: Facts, labels: Arc<BTreeMap<Str
     let mut written: Option<(Value, WallTime)> = None;
     loop {
         let now = kit.env.clock.now();
-        let conditions = conditions(now);
+        let conditions = conditions(&kit.pressures.now(), now);
         let shape = shape(&kit, &facts, port).await;
         let comparable = json!([&shape, without_times(&conditions)]);
         let due =
@@ -65,8 +67,8 @@ fn without_times(conditions: &[NodeCondition]) -> Value {
     conditions.iter().map(|condition| json!([condition.type_, condition.status, condition.reason])).collect()
 }
 
-/// What is well and what is not. Nothing here measures pressure: eviction does, and says so itself.
-fn conditions(now: WallTime) -> Vec<NodeCondition> {
+/// What is well and what is not. Nothing here measures pressure: [`crate::eviction`] does.
+fn conditions(short_of: &BTreeSet<Pressure>, now: WallTime) -> Vec<NodeCondition> {
     let condition = |kind: &str, holds: bool, reason: &str, message: &str| NodeCondition {
         type_: kind.to_owned(),
         status: if holds { "True" } else { "False" }.to_owned(),
@@ -75,15 +77,26 @@ fn conditions(now: WallTime) -> Vec<NodeCondition> {
         last_heartbeat_time: Some(api_time(now)),
         last_transition_time: Some(api_time(now)),
     };
+    let pressure = |pressure: Pressure| {
+        let holds = short_of.contains(&pressure);
+        let (reason, message) = match (pressure, holds) {
+            (Pressure::Memory, false) => {
+                ("KubeletHasSufficientMemory", "kubelet has sufficient memory available")
+            }
+            (Pressure::Memory, true) => {
+                ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+            }
+            (Pressure::Disk, false) => ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            (Pressure::Disk, true) => ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+            (Pressure::Pid, false) => ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            (Pressure::Pid, true) => ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+        };
+        condition(pressure.as_str(), holds, reason, message)
+    };
     vec![
-        condition(
-            "MemoryPressure",
-            false,
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
-        ),
-        condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        pressure(Pressure::Memory),
+        pressure(Pressure::Disk),
+        pressure(Pressure::Pid),
         condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
     ]
 }
@@ -106,9 +119,22 @@ async fn shape(kit: &Kit, facts: &Facts, port: u16) -> Value {
         images: Some(images(kit).await),
         node_info: Some(facts.info.clone()),
         declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
+        features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
+        runtime_handlers: Some(handlers(kit)),
         ..NodeStatus::default()
     };
     serde_json::to_value(status).unwrap_or_default()
+}
+
+fn handlers(kit: &Kit) -> Vec<NodeRuntimeHandler> {
+    let describe = |handler: cri::Handler| NodeRuntimeHandler {
+        name: Some(handler.name),
+        features: Some(NodeRuntimeHandlerFeatures {
+            recursive_read_only_mounts: Some(handler.recursive_readonly_mounts),
+            user_namespaces: Some(handler.user_namespaces),
+        }),
+    };
+    kit.runtime.handlers().into_iter().map(describe).collect()
 }
 
 async fn images(kit: &Kit) -> Vec<ContainerImage> {
@@ -166,7 +192,7 @@ async fn create(
         .map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}))
         .collect();
     let mut status = shape(kit, facts, port).await;
-    status["conditions"] = serde_json::to_value(conditions(kit.env.clock.now())).map_err(Status::internal)?;
+    status["conditions"] = serde_json::to_value(conditions(&kit.pressures.now(), kit.env.clock.now())).map_err(Status::internal)?;
     let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",

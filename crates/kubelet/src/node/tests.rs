@@ -70,3 +70,34 @@ async fn a_node_that_was_deleted_registers_again() {
     world.pass(330).await;
     assert_eq!(node(&world)["metadata"]["name"], "node-1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_let_in_by_what_others_wrote_on_the_node() {
+    let world = World::start("labelled").await;
+    world.pass(2).await;
+    let spec = || json!({"nodeSelector": {"disk": "fast"}, "containers": [{"name": "a", "image": "i", "command": ["run"]}]});
+    world.create("before", spec());
+    world.until("before", |pod| pod["status"]["reason"] == "NodeAffinity").await;
+    world.api.change("nodes", "node-1", |node| node["metadata"]["labels"]["disk"] = json!("fast"));
+    world.create("after", spec());
+    world.until("after", |pod| pod["status"]["phase"] == "Running").await;
+    world.api.change("nodes", "node-1", |node| {
+        node["spec"]["taints"] = json!([{"key": "gone", "effect": "NoExecute"}]);
+    });
+    world.pass(1).await;
+    world.create("expelled", spec());
+    world.until("expelled", |pod| pod["status"]["reason"] == "TaintToleration").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handlers_of_the_runtime_are_told() {
+    let world = World::start("handlers").await;
+    world.pass(2).await;
+    let status = &node(&world)["status"];
+    let features = json!({"recursiveReadOnlyMounts": true, "userNamespaces": false});
+    assert_eq!(
+        status["runtimeHandlers"],
+        json!([{"name": "", "features": features}, {"name": "fast", "features": features}])
+    );
+    assert_eq!(status["features"], json!({"supplementalGroupsPolicy": true}));
+}

@@ -22,8 +22,7 @@ const DENIED_SECS: i64 = 30;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Question {
-    name: String,
-    groups: Vec<String>,
+    caller: Caller,
     verb: &'static str,
     part: &'static str,
 }
@@ -45,24 +44,19 @@ impl Access {
 
     /// Whether the caller may ask this.
     pub async fn check(&self, caller: &Caller, method: &Method, parts: &[&str]) -> Result<(), Status> {
-        if caller.name.is_empty() {
-            return Err(Status::unauthorized());
-        }
         if caller.groups.iter().any(|group| group == MASTERS) {
             return Ok(());
         }
-        let question = Question {
-            name: caller.name.clone(),
-            groups: caller.groups.clone(),
-            verb: verb(method),
-            part: part(parts),
-        };
-        if self.decide(&question).await? {
-            return Ok(());
+        let (verb, allowing) = (verb(method), allowing(parts));
+        for part in allowing {
+            if self.decide(&Question { caller: caller.clone(), verb, part }).await? {
+                return Ok(());
+            }
         }
         let message = format!(
-            "Forbidden (user={}, verb={}, resource=nodes, subresource(s)=[{}])\n",
-            question.name, question.verb, question.part
+            "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{}])\n",
+            caller.name,
+            allowing.join(" ")
         );
         Err(Status::new(403, Reason::Forbidden, message))
     }
@@ -79,8 +73,10 @@ impl Access {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {
-                "user": question.name,
-                "groups": question.groups,
+                "user": question.caller.name,
+                "uid": question.caller.uid,
+                "groups": question.caller.groups,
+                "extra": question.caller.extra,
                 "resourceAttributes": {
                     "verb": question.verb, "resource": "nodes", "subresource": question.part,
                     "name": self.node, "version": "v1",
@@ -111,17 +107,16 @@ fn verb(method: &Method) -> &'static str {
     }
 }
 
-/// The part of the node that a path is about, as roles name it.
-fn part(parts: &[&str]) -> &'static str {
+/// The parts of the node, as roles name them, of which one must be open to who asks for a path: the narrowest first.
+fn allowing(parts: &[&str]) -> &'static [&'static str] {
     match parts.first().copied().unwrap_or_default() {
-        "stats" => "stats",
-        "metrics" => "metrics",
-        "logs" => "log",
-        "spec" => "spec",
-        "checkpoint" => "checkpoint",
-        "healthz" => "healthz",
-        "configz" => "configz",
-        "pods" | "runningpods" => "pods",
-        _ => "proxy",
+        "stats" => &["stats"],
+        "metrics" => &["metrics"],
+        "logs" => &["log"],
+        "checkpoint" => &["checkpoint"],
+        "healthz" => &["healthz", "proxy"],
+        "configz" => &["configz", "proxy"],
+        "pods" | "runningpods" => &["pods", "proxy"],
+        _ => &["proxy"],
     }
 }

@@ -9,14 +9,8 @@ use machinery::{Reason, Status};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::socket::{self, OF_COMMANDS, Pending, Received, Socket};
+use super::streams::{self, ERROR, Pending, RESIZE, Received, STDERR, STDIN, STDOUT, Streams, Wanted};
 use super::{Answer, Query, Server, pods};
-
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
 
 /// After this long without a byte either way a connection is given up.
 const IDLE: Duration = Duration::from_secs(4 * 3_600);
@@ -25,17 +19,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 type Path<'a> = (&'a str, &'a str, &'a [&'a str]);
 
-#[derive(Clone, Copy, Debug)]
-struct Streams {
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
-    tty: bool,
-}
-
-fn streams(query: &Query) -> Result<Streams, Status> {
+fn wanted(query: &Query) -> Result<Wanted, Status> {
     let tty = query.is_set(["tty", "tty"]);
-    let streams = Streams {
+    let streams = Wanted {
         stdin: query.is_set(["input", "stdin"]),
         stdout: query.is_set(["output", "stdout"]),
         // A terminal has one output.
@@ -67,7 +53,7 @@ pub(super) async fn exec(
     request: Request<Incoming>,
 ) -> Result<Answer, Status> {
     let container = container(server, path)?;
-    let streams = streams(query)?;
+    let streams = wanted(query)?;
     let wanted = ExecRequest {
         command: query.all("command").to_vec(),
         tty: streams.tty,
@@ -75,13 +61,12 @@ pub(super) async fn exec(
         stdout: streams.stdout,
         stderr: streams.stderr,
     };
-    let (answer, pending) = socket::accept(request, &OF_COMMANDS)?;
+    let (answer, pending) = streams::accept(&server.kit, request, streams)?;
     let runtime = server.kit.runtime.clone();
     let clock = server.kit.env.clock.clone();
     server.kit.env.tasks.spawn("exec", async move {
         let shown = wanted.command.clone();
-        connect(pending, streams, clock, async move { runtime.exec(container.id, wanted).await }, &shown)
-            .await;
+        connect(pending, clock, async move { runtime.exec(container.id, wanted).await }, &shown).await;
     });
     Ok(answer)
 }
@@ -94,19 +79,18 @@ pub(super) async fn attach(
     request: Request<Incoming>,
 ) -> Result<Answer, Status> {
     let container = container(server, path)?;
-    let streams = streams(query)?;
+    let streams = wanted(query)?;
     let wanted = AttachRequest {
         tty: streams.tty,
         stdin: streams.stdin,
         stdout: streams.stdout,
         stderr: streams.stderr,
     };
-    let (answer, pending) = socket::accept(request, &OF_COMMANDS)?;
+    let (answer, pending) = streams::accept(&server.kit, request, streams)?;
     let runtime = server.kit.runtime.clone();
     let clock = server.kit.env.clock.clone();
     server.kit.env.tasks.spawn("attach", async move {
-        connect(pending, streams, clock, async move { runtime.attach(container.id, wanted).await }, &[])
-            .await;
+        connect(pending, clock, async move { runtime.attach(container.id, wanted).await }, &[]).await;
     });
     Ok(answer)
 }
@@ -123,61 +107,53 @@ pub(super) async fn run(server: &Server, path: Path<'_>, query: &Query) -> Resul
 
 async fn connect(
     pending: Pending,
-    streams: Streams,
     clock: env::Clock,
     begin: impl Future<Output = cri::Result<Session>>,
     command: &[String],
 ) {
-    let with_status = pending.protocol().status;
-    let mut socket = match pending.open().await {
-        Ok(socket) => socket,
-        Err(error) => return tracing::debug!("a connection was not upgraded: {error}"),
+    let with_status = pending.with_status();
+    let mut streams = match pending.open().await {
+        Ok(streams) => streams,
+        Err(error) => return tracing::debug!("a client could not be connected: {error}"),
     };
-    // Tells the client that it is connected.
-    let first = if streams.stdout {
-        STDOUT
-    } else if streams.stderr {
-        STDERR
-    } else {
-        ERROR
-    };
-    if !socket.send(first, &[]).await {
-        return;
-    }
     let outcome = match begin.await {
-        Ok(session) => pump(&mut socket, session, &clock).await,
+        Ok(session) => pump(&mut streams, session, &clock).await,
         Err(error) => Some(Err(error.to_string())),
     };
     let Some(outcome) = outcome else { return };
     let told =
         if with_status { status(&outcome, command).to_string() } else { plain_error(&outcome, command) };
     if !told.is_empty() {
-        socket.send(ERROR, told.as_bytes()).await;
+        streams.send(ERROR, told.as_bytes()).await;
     }
     // A client that does not take leave is left.
-    clock.timeout(FAREWELL, socket.close()).await;
+    clock.timeout(FAREWELL, streams.close()).await;
 }
 
 /// Carries bytes both ways until the command ends. `None` if the client went first.
-async fn pump(socket: &mut Socket, session: Session, clock: &env::Clock) -> Option<Result<i32, String>> {
+async fn pump(
+    streams: &mut Streams,
+    session: Session,
+    clock: &env::Clock,
+) -> Option<Result<i32, String>> {
     let Session { mut stdin, mut stdout, mut stderr, resize, mut exit } = session;
     let mut outcome: Option<Result<i32, String>> = None;
     while outcome.is_none() || stdout.is_some() || stderr.is_some() {
         tokio::select! {
             biased;
             piece = next(&mut stdout), if stdout.is_some() => match piece {
-                Some(bytes) => if !socket.send(STDOUT, &bytes).await { return None },
+                Some(bytes) => if !streams.send(STDOUT, &bytes).await { return None },
                 None => stdout = None,
             },
             piece = next(&mut stderr), if stderr.is_some() => match piece {
-                Some(bytes) => if !socket.send(STDERR, &bytes).await { return None },
+                Some(bytes) => if !streams.send(STDERR, &bytes).await { return None },
                 None => stderr = None,
             },
             ended = &mut exit, if outcome.is_none() => {
                 stdin = None;
                 outcome = Some(ended.unwrap_or_else(|_| Err("the connection to the container was lost".to_owned())));
             }
-            received = socket.receive() => match received {
+            received = streams.receive() => match received {
                 Received::Data(STDIN, bytes) => {
                     if let Some(sender) = &stdin
                         && sender.send(bytes.to_vec()).await.is_err()

@@ -1,5 +1,11 @@
-//! Ports of pods over a WebSocket: for each port one channel of bytes and one for what goes wrong.
+//! Ports of pods over a WebSocket: for each port one channel of bytes and one for what goes wrong. Clients that speak
+//! SPDY, bare or through a WebSocket, open streams of both kinds for each connection instead ([`pairs`]).
 
+mod pairs;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
 use cri::Duplex;
 use http::Request;
 use hyper::body::Incoming;
@@ -7,10 +13,11 @@ use machinery::{Reason, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::socket::{self, OF_PORTS, Pending, Received, Socket};
-use super::{Answer, Query, Server, pods};
+use super::socket::{self, OF_PORTS, Pending, TUNNEL};
+use super::streams::Received;
+use super::tunnel::Tunnel;
+use super::{Answer, Query, Server, pods, spdy, upgrade};
 use crate::kit::Kit;
-use std::sync::Arc;
 
 /// As many ports as channels can be numbered with one digit each way.
 const MOST_PORTS: usize = 64;
@@ -26,10 +33,40 @@ pub(super) async fn forward(
     request: Request<Incoming>,
 ) -> Result<Answer, Status> {
     let pod = pods::find(server, namespace, pod)?;
-    let observed = server.kit.observer.pod(pod.uid());
+    let observed = server.kit.observer.pod(pod.runtime_uid());
     let gone =
         || Status::new(500, Reason::InternalError, format!("pod {:?} has no running sandbox", pod.name()));
     let sandbox = observed.ready_sandbox().ok_or_else(gone)?.id.clone();
+    let kit = server.kit.clone();
+    if upgrade::is_spdy(request.headers()) {
+        let (answer, pending) = spdy::accept(request, &["portforward.k8s.io"])?;
+        server.kit.env.tasks.spawn("port forward", async move {
+            match pending.upgraded().await {
+                Ok(connection) => pairs::carry(kit, pod, sandbox, connection).await,
+                Err(error) => tracing::debug!("a connection was not upgraded: {error}"),
+            }
+        });
+        return Ok(answer);
+    }
+    upgrade::expect_websocket(request.headers())?;
+    if upgrade::listed(request.headers(), &http::header::SEC_WEBSOCKET_PROTOCOL).first() == Some(&TUNNEL) {
+        let (answer, pending) = socket::accept(request, &OF_PORTS)?;
+        server.kit.env.tasks.spawn("port forward", async move {
+            match pending.raw().await {
+                Ok(socket) => pairs::carry(kit, pod, sandbox, Tunnel::new(socket)).await,
+                Err(error) => tracing::debug!("a connection was not upgraded: {error}"),
+            }
+        });
+        return Ok(answer);
+    }
+    let ports = ports(query)?;
+    let (answer, pending) = socket::accept(request, &OF_PORTS)?;
+    server.kit.env.tasks.spawn("port forward", async move { carry_all(kit, pending, sandbox, ports).await });
+    Ok(answer)
+}
+
+/// The ports that a request names.
+fn ports(query: &Query) -> Result<Vec<u16>, Status> {
     let listed = query.all("port").iter().chain(query.all("ports")).flat_map(|ports| ports.split(','));
     let ports: Result<Vec<u16>, Status> = listed
         .map(|port| {
@@ -44,10 +81,7 @@ pub(super) async fn forward(
     if ports.len() > MOST_PORTS {
         return Err(Status::bad_request(format!("at most {MOST_PORTS} ports can be forwarded at once")));
     }
-    let (answer, pending) = socket::accept(request, &OF_PORTS)?;
-    let kit = server.kit.clone();
-    server.kit.env.tasks.spawn("port forward", async move { carry_all(kit, pending, sandbox, ports).await });
-    Ok(answer)
+    Ok(ports)
 }
 
 /// Something that goes to the client: on which channel.
@@ -96,7 +130,7 @@ async fn carry_all(kit: Arc<Kit>, pending: Pending, sandbox: String, ports: Vec<
             },
         }
     }
-    close(socket).await;
+    socket.close().await;
 }
 
 async fn deliver(inputs: &mut [Option<mpsc::Sender<Vec<u8>>>], channel: u8, bytes: Vec<u8>) {
@@ -111,10 +145,6 @@ async fn deliver(inputs: &mut [Option<mpsc::Sender<Vec<u8>>>], channel: u8, byte
     }
 }
 
-async fn close(socket: Socket) {
-    socket.close().await;
-}
-
 async fn carry(
     kit: Arc<Kit>,
     (sandbox, port): (String, u16),
@@ -125,7 +155,8 @@ async fn carry(
     let connected = kit.runtime.port_forward(sandbox, port).await;
     let problem = match connected {
         Ok(stream) => {
-            exchange(stream, channel, from_client, &outgoing).await.err().map(|error| error.to_string())
+            let output = Channel { number: channel, outgoing: outgoing.clone() };
+            exchange(stream, from_client, &output).await.err().map(|error| error.to_string())
         }
         Err(error) => Some(error.to_string()),
     };
@@ -137,31 +168,60 @@ async fn carry(
     }
 }
 
+/// What comes from a client for a port.
+trait Input: Send {
+    /// The next bytes; `None` when nothing more comes, and an error when it was broken off.
+    fn next(&mut self) -> impl Future<Output = std::io::Result<Option<Bytes>>> + Send;
+}
+
+/// What goes to a client from a port.
+trait Output: Sync {
+    /// Sends bytes; answers whether there is still somebody to send to.
+    fn send(&self, bytes: &[u8]) -> impl Future<Output = bool> + Send;
+}
+
+impl Input for mpsc::Receiver<Vec<u8>> {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        Ok(self.recv().await.map(Bytes::from))
+    }
+}
+
+struct Channel {
+    number: u8,
+    outgoing: mpsc::Sender<Outgoing>,
+}
+
+impl Output for Channel {
+    async fn send(&self, bytes: &[u8]) -> bool {
+        self.outgoing.send((self.number, bytes.to_vec())).await.is_ok()
+    }
+}
+
+/// Carries bytes both ways at once, so that a pod that waits for being read is read, until the pod has said all.
 async fn exchange(
     stream: Box<dyn Duplex>,
-    channel: u8,
-    mut from_client: mpsc::Receiver<Vec<u8>>,
-    outgoing: &mpsc::Sender<Outgoing>,
+    mut input: impl Input,
+    output: &impl Output,
 ) -> std::io::Result<()> {
     let (mut read, mut write) = tokio::io::split(stream);
-    let mut open = true;
-    let mut piece = vec![0; PIECE];
-    loop {
-        tokio::select! {
-            biased;
-            length = read.read(&mut piece) => {
-                let length = length?;
-                if length == 0 || outgoing.send((channel, piece[..length].to_vec())).await.is_err() {
-                    return Ok(());
-                }
+    let from_pod = async {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = read.read(&mut piece).await?;
+            if length == 0 || !output.send(&piece[..length]).await {
+                return Ok(());
             }
-            bytes = from_client.recv(), if open => match bytes {
-                Some(bytes) => write.write_all(&bytes).await?,
-                None => {
-                    open = false;
-                    write.shutdown().await?;
-                }
-            },
         }
+    };
+    let to_pod = async {
+        while let Some(bytes) = input.next().await? {
+            write.write_all(&bytes).await?;
+        }
+        write.shutdown().await
+    };
+    tokio::select! {
+        biased;
+        ended = from_pod => ended,
+        Err(error) = to_pod => Err(error),
     }
 }

@@ -80,7 +80,7 @@ fn options(query: &Query, now: WallTime) -> Result<Options, Status> {
 
 /// The instance whose log is wanted.
 fn find(server: &Server, pod: &PodView, name: &str, previous: bool) -> Result<Container, Status> {
-    let observed = server.kit.observer.pod(pod.uid());
+    let observed = server.kit.observer.pod(pod.runtime_uid());
     let bad = |text: String| Status::new(400, Reason::BadRequest, text);
     let shown = format!("container {name:?} in pod {:?}", pod.name());
     if pod.member(name).is_none() {
@@ -117,7 +117,7 @@ fn find(server: &Server, pod: &PodView, name: &str, previous: bool) -> Result<Co
 }
 
 fn server_waits(server: &Server, pod: &PodView, name: &str) -> bool {
-    let latest = server.kit.observer.pod(pod.uid()).latest(name).map(|container| container.state);
+    let latest = server.kit.observer.pod(pod.runtime_uid()).latest(name).map(|container| container.state);
     let status = pod.status();
     let waits = status.container_statuses.iter().flatten().any(|status| {
         status.name == name && status.state.as_ref().is_some_and(|state| state.waiting.is_some())

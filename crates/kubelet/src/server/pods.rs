@@ -71,7 +71,7 @@ pub(super) fn find(server: &Server, namespace: &str, name: &str) -> Result<PodVi
 
 /// The running container of a request.
 pub(super) fn running_container(server: &Server, pod: &PodView, name: &str) -> Result<Container, Status> {
-    let observed = server.kit.observer.pod(pod.uid());
+    let observed = server.kit.observer.pod(pod.runtime_uid());
     match observed.latest(name) {
         Some(container) if container.state == ContainerState::Running => Ok(container.clone()),
         Some(_) => {

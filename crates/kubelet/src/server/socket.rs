@@ -4,8 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -15,7 +14,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::Answer;
+use super::streams::Received;
+use super::{Answer, upgrade};
 
 /// The largest message: what is typed, or a piece of a file that is copied in.
 const MOST_MESSAGE: usize = 8 << 20;
@@ -47,12 +47,19 @@ pub(super) const OF_COMMANDS: [Protocol; 6] = [
     protocol("", false, false),
 ];
 
+/// The protocol of ports that carries SPDY.
+pub(super) const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+
 /// For ports.
-pub(super) const OF_PORTS: [Protocol; 3] = [
+pub(super) const OF_PORTS: [Protocol; 4] = [
+    protocol(TUNNEL, false, false),
     protocol("v4.channel.k8s.io", false, true),
     protocol("v4.base64.channel.k8s.io", true, true),
     protocol("", false, false),
 ];
+
+/// An open WebSocket.
+pub(super) type Raw = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A connection that is about to become a WebSocket.
 pub(super) struct Pending {
@@ -63,26 +70,13 @@ pub(super) struct Pending {
 /// Agrees to the upgrade that a request asks for. The answer must be sent before the connection can be used.
 pub(super) fn accept(request: Request<Incoming>, known: &[Protocol]) -> Result<(Answer, Pending), Status> {
     let headers = request.headers();
-    let says = |name: http::header::HeaderName, word: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
-    };
-    if !says(http::header::CONNECTION, "upgrade") || !says(http::header::UPGRADE, "websocket") {
-        return Err(Status::bad_request("unable to upgrade: this server only speaks WebSocket"));
-    }
     let key = headers.get(http::header::SEC_WEBSOCKET_KEY);
     let key = key.ok_or_else(|| Status::bad_request("unable to upgrade: Sec-WebSocket-Key is missing"))?;
     let accept = derive_accept_key(key.as_bytes());
     let protocol = choose(headers, known)?;
     let upgrade = hyper::upgrade::on(request);
-    let mut answer = Response::new(Empty::new().boxed_unsync());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let mut answer = upgrade::switching("websocket");
     let out = answer.headers_mut();
-    out.insert(http::header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    out.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
     out.insert(http::header::SEC_WEBSOCKET_ACCEPT, accept.parse().map_err(Status::internal)?);
     if !protocol.name.is_empty() {
         out.insert(http::header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol.name));
@@ -92,14 +86,7 @@ pub(super) fn accept(request: Request<Incoming>, known: &[Protocol]) -> Result<(
 
 /// The first protocol of the client's that is known.
 fn choose(headers: &HeaderMap, known: &[Protocol]) -> Result<Protocol, Status> {
-    let values = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<&str> = values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
+    let offered = upgrade::listed(headers, &http::header::SEC_WEBSOCKET_PROTOCOL);
     let wanted = if offered.is_empty() { vec![""] } else { offered };
     let found = wanted.iter().find_map(|name| known.iter().find(|protocol| protocol.name == *name));
     found.copied().ok_or_else(|| {
@@ -110,10 +97,15 @@ fn choose(headers: &HeaderMap, known: &[Protocol]) -> Result<Protocol, Status> {
 impl Pending {
     /// Waits for the upgrade.
     pub async fn open(self) -> Result<Socket, hyper::Error> {
+        let protocol = self.protocol;
+        Ok(Socket { stream: self.raw().await?, protocol })
+    }
+
+    /// Waits for the upgrade; what messages mean is the caller's business.
+    pub async fn raw(self) -> Result<Raw, hyper::Error> {
         let stream = TokioIo::new(self.upgrade.await?);
         let config = WebSocketConfig::default().max_message_size(Some(MOST_MESSAGE));
-        let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Ok(Socket { stream, protocol: self.protocol })
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
     }
 
     /// What will be spoken.
@@ -122,20 +114,9 @@ impl Pending {
     }
 }
 
-/// What a client sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Received {
-    /// Bytes on a channel.
-    Data(u8, Bytes),
-    /// It sends nothing more on a channel.
-    Closed(u8),
-    /// It is gone.
-    Gone,
-}
-
 /// An open connection.
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: Raw,
     protocol: Protocol,
 }
 

@@ -1,5 +1,7 @@
 //! The server over real connections on loopback, with certificates made for the test.
 
+mod spdy;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,9 +42,17 @@ async fn connect(world: &World, who: Option<&Pair>) -> TlsStream<TcpStream> {
 }
 
 async fn get(world: &World, who: Option<&Pair>, path: &str) -> (u16, String) {
+    ask(world, who, path, "").await
+}
+
+async fn ask(world: &World, who: Option<&Pair>, path: &str, authorization: &str) -> (u16, String) {
     let stream = connect(world, who).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let request = Request::get(path).header("host", "node").body(Empty::<Bytes>::new()).unwrap();
+    let mut request = Request::get(path).header("host", "node");
+    if !authorization.is_empty() {
+        request = request.header("authorization", authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
     let talk = async {
         let response = sender.send_request(request).await.unwrap();
         let code = response.status().as_u16();
@@ -121,10 +131,28 @@ async fn only_those_who_may_are_answered() {
     world.api.set_allowed(false);
     let (code, text) = get(&world, Some(&other), "/pods").await;
     assert_eq!(code, 403);
-    assert_eq!(text, "Forbidden (user=alice, verb=get, resource=nodes, subresource(s)=[pods])\n");
+    assert_eq!(text, "Forbidden (user=alice, verb=get, resource=nodes, subresource(s)=[pods proxy])\n");
     world.api.set_allowed(true);
     assert_eq!(get(&world, Some(&other), "/metrics/resource").await.0, 200);
     assert_eq!(get(&world, Some(&master), "/nonsense").await.0, 404);
+}
+
+#[tokio::test]
+async fn tokens_are_known_by_the_api_server() {
+    let world = world("tokens").await;
+    world.api.set_allowed(true);
+    for _ in 0..3 {
+        assert_eq!(ask(&world, None, "/healthz", "Bearer token of bob").await.0, 200);
+    }
+    let asked = world.api.writes().iter().filter(|write| *write == "review of a token").count();
+    assert_eq!(asked, 1, "who was known is remembered");
+    for wrong in ["Bearer nonsense", "Bearer ", "Basic token of bob", "Bearer"] {
+        assert_eq!(ask(&world, None, "/healthz", wrong).await.0, 401, "{wrong}");
+    }
+    world.api.set_allowed(false);
+    let (code, text) = ask(&world, None, "/metrics/resource", "bearer token of eve").await;
+    assert_eq!(code, 403);
+    assert_eq!(text, "Forbidden (user=eve, verb=get, resource=nodes, subresource(s)=[metrics])\n");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Who we are, and who others are, by certificate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -12,16 +13,20 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::Config;
 
 /// Whoever is at the other end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Caller {
-    /// The name in its certificate; empty if it showed none.
+    /// Its name; empty if it showed no certificate.
     pub name: String,
+    /// Its identity, if it has one beside its name.
+    pub uid: String,
     /// The groups in it.
     pub groups: Vec<String>,
+    /// What else is known of it.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Shakes hands as the configuration says. Clients may come without a certificate; they are told then that they must
-/// have one.
+/// Shakes hands as the configuration says. Clients may come without a certificate; they need a
+/// token then.
 pub(crate) fn acceptor(config: &Config) -> Result<TlsAcceptor, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let read = |pem: &[u8], what: &str| {
@@ -63,6 +68,8 @@ pub(super) fn caller(connection: &ServerConnection) -> Caller {
     let subject = certificate.subject();
     let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
     Caller {
+        uid: String::new(),
+        extra: BTreeMap::new(),
         name: subject.iter_common_name().next().and_then(text).unwrap_or_default(),
         groups: subject.iter_organization().filter_map(text).collect(),
     }

@@ -44,7 +44,8 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
         condition(facts, "PodScheduled", Verdict::yes()),
     ];
     if let Some(Cause::Failed { reason, message }) = facts.scene.memory.end.as_ref().map(|end| &end.cause)
-        && matches!(reason.as_str(), "Evicted" | "Terminated" | "Preempting")
+        && facts.scene.memory.disrupted
+        && !reason.is_empty()
     {
         let message = message.clone();
         let verdict = Verdict { holds: true, reason: "TerminationByKubelet", message };

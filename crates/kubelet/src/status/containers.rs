@@ -14,6 +14,8 @@ use crate::amounts;
 use crate::memory::Waiting;
 use crate::pod::{Member, Role};
 
+/// Thousandths of a core below which the kernel does not limit.
+const LEAST_LIMIT: i64 = 10;
 /// What is said of a container that the runtime has lost.
 const LOST: &str = "The container could not be located when the pod was terminated";
 
@@ -276,7 +278,11 @@ fn resources(member: &Member<'_>, container: &Container, running: bool) -> Resou
         let actual = &container.resources;
         if actual.cpu_quota > 0 && actual.cpu_period > 0 {
             let millis = actual.cpu_quota.saturating_mul(1_000) / (actual.cpu_period as i64);
-            replace(&mut limits, "cpu", amounts::from_millis(millis));
+            // The kernel cannot do less than it does; what was asked for is in force as far as it can be.
+            let least = amounts::millis_of(Some(&limits), "cpu") <= LEAST_LIMIT && millis <= LEAST_LIMIT;
+            if !least {
+                replace(&mut limits, "cpu", amounts::from_millis(millis));
+            }
         }
         if actual.memory_limit > 0 {
             replace(&mut limits, "memory", amounts::from_bytes(actual.memory_limit));

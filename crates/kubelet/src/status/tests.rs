@@ -327,3 +327,17 @@ fn mounts_and_resources_are_told() {
     assert_eq!(app["allocatedResources"], json!({"cpu": "100m", "memory": "64Mi"}));
     assert_eq!(status["qosClass"], "Burstable");
 }
+
+#[test]
+fn limits_that_the_kernel_cannot_keep_are_told_as_they_were_asked_for() {
+    for (limit, quota, told) in [("5m", 1_000, "5m"), ("10m", 1_000, "10m"), ("20m", 1_000, "10m"), ("5m", 2_000, "20m")] {
+        let mut one = spec("Always", &[], &["a"]);
+        one["containers"][0]["resources"] = json!({"limits": {"cpu": limit}});
+        let mut running = container("a:0:run");
+        running.resources =
+            cri::Resources { cpu_quota: quota, cpu_period: 100_000, ..cri::Resources::default() };
+        let there = Observed::new(observed("").sandboxes().to_vec(), vec![running]);
+        let status = status_of(one, json!({}), &there, &Memory::default());
+        assert_eq!(status["containerStatuses"][0]["resources"]["limits"]["cpu"], told, "{limit} {quota}");
+    }
+}

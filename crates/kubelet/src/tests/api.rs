@@ -109,7 +109,7 @@ impl FakeApi {
 
     /// Changes an object in place.
     pub fn change(&self, plural: &str, name: &str, change: impl FnOnce(&mut Value)) {
-        let mut object = self.get(plural, "default", name).unwrap();
+        let mut object = self.get(plural, "default", name).or_else(|| self.get(plural, "", name)).unwrap();
         change(&mut object);
         self.put(plural, object);
     }
@@ -186,6 +186,16 @@ impl FakeApi {
             let mut review: Value = serde_json::from_slice(body).unwrap();
             review["status"] = json!({"allowed": self.state.lock().unwrap().allowed});
             review["metadata"] = json!({"name": "review", "resourceVersion": "0"});
+            return Object::from_json(review.to_string().as_bytes());
+        }
+        if plural == "tokenreviews" {
+            let Write::Create(body) = write else { return Err(Status::bad_request("no")) };
+            let mut review: Value = serde_json::from_slice(body).unwrap();
+            let name = review["spec"]["token"].as_str().and_then(|token| token.strip_prefix("token of "));
+            let user = name.map(|name| json!({"username": name, "groups": ["some"], "extra": {"a": ["b"]}}));
+            review["status"] = json!({"authenticated": user.is_some(), "user": user});
+            review["metadata"] = json!({"name": "review", "resourceVersion": "0"});
+            self.state.lock().unwrap().writes.push("review of a token".to_owned());
             return Object::from_json(review.to_string().as_bytes());
         }
         let object = match write {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cri::{
     AttachRequest, BoxFuture, Container, ContainerConfig, ContainerState, ContainerStats, ContainerUser,
-    Credentials, Duplex, Event, Events, ExecOutput, ExecRequest, Image, Resources, Result, Runtime,
+    Credentials, Duplex, Event, Events, ExecOutput, ExecRequest, Handler, Image, Resources, Result, Runtime,
     RuntimeError, Sandbox, SandboxConfig, SandboxState, Session,
 };
 use env::Env;
@@ -159,8 +159,16 @@ impl Runtime for FakeRuntime {
         ("fake".to_owned(), "0.1".to_owned())
     }
 
+    fn handlers(&self) -> Vec<Handler> {
+        let able = Handler { recursive_readonly_mounts: true, ..Handler::default() };
+        vec![able.clone(), Handler { name: "fast".to_owned(), ..able }]
+    }
+
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {
         Box::pin(async move {
+            if !self.handlers().iter().any(|handler| handler.name == config.handler) {
+                return Err(RuntimeError::Invalid(format!("no runtime for {:?} is configured", config.handler)));
+            }
             self.env.clock.sleep(Duration::from_millis(50)).await;
             let mut state = self.state.lock().unwrap();
             state.made += 1;

@@ -88,7 +88,9 @@ fn of_volumes(
             continue;
         }
         let path = volumes::path(&pod_dir, volume).ok_or_else(unknown)?;
-        mounts.push(launch::mount(mount, path.clone()));
+        let of_node = launch::mount(mount, path.clone());
+        // What the kubelet writes nobody else does.
+        mounts.push(Mount { readonly: of_node.readonly || volumes::is_written_here(volume), ..of_node });
         if !sub_path.is_empty() {
             let target = pod_dir
                 .join("volume-subpaths")

@@ -7,6 +7,8 @@ use std::time::Duration;
 use client::{Call, Delete, Write, resources};
 use cri::{Container, PodId, Resources};
 use env::WallTime;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use machinery::field::go_quote;
 
 use super::mounts;
 use super::start::Failure;
@@ -136,7 +138,11 @@ pub(super) async fn mount(
 }
 
 pub(super) async fn start_sandbox(kit: Arc<Kit>, pod: PodView, attempt: u32) -> Outcome {
-    let config = launch::sandbox(&kit.config, &pod, attempt);
+    let handler = match handler(&kit, &pod).await {
+        Ok(handler) => handler,
+        Err(error) => return quiet(Done::SandboxStarted(Err(error))),
+    };
+    let config = launch::sandbox(&kit.config, &pod, attempt, handler);
     let directory = config.log_directory.clone();
     let made =
         blocking(&kit, move || std::fs::create_dir_all(directory).map_err(|error| error.to_string())).await;
@@ -149,6 +155,23 @@ pub(super) async fn start_sandbox(kit: Arc<Kit>, pod: PodView, attempt: u32) -> 
     }
     let result = kit.runtime.run_sandbox(config).await.map(drop).map_err(|error| error.to_string());
     told(Done::SandboxStarted(result))
+}
+
+/// The handler that the pod's runtime class names. It must be able to do what the pod wants.
+async fn handler(kit: &Kit, pod: &PodView) -> Result<String, String> {
+    let class = pod.spec().runtime_class_name.as_deref().unwrap_or_default();
+    let name = if class.is_empty() {
+        String::new()
+    } else {
+        let found = kit.client.get::<RuntimeClass>("", class).await;
+        found.map_err(|status| format!("failed to lookup RuntimeClass {class}: {}", status.message))?.handler.clone()
+    };
+    let known = kit.runtime.handlers();
+    let able = known.iter().any(|handler| handler.name == name && handler.user_namespaces);
+    if pod.spec().host_users == Some(false) && !able {
+        return Err(format!("RuntimeClass handler {} does not support user namespaces", go_quote(&name)));
+    }
+    Ok(name)
 }
 
 pub(super) async fn stop_sandbox(kit: Arc<Kit>, id: String) -> Outcome {

@@ -616,3 +616,64 @@ async fn a_resize_waits_for_room() {
         .await;
     world.until("web", |pod| condition(pod, "PodResizePending").is_empty()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_class_names_a_handler_that_must_be_there() {
+    let world = World::start("class").await;
+    let class = |name: &str, handler: &str| json!({"metadata": {"name": name}, "handler": handler});
+    let with_class = |class: &str| {
+        let mut spec = one(&["run"], "Always");
+        spec["runtimeClassName"] = json!(class);
+        spec
+    };
+    world.api.put("runtimeclasses", class("quick", "fast"));
+    world.create("good", with_class("quick"));
+    world.until("good", phase("Running")).await;
+    for (pod, class_name, why) in [
+        ("unknown", "none", "failed to lookup RuntimeClass none: "),
+        ("unable", "slow", "no runtime for \"kata\" is configured"),
+    ] {
+        world.api.put("runtimeclasses", class("slow", "kata"));
+        world.create(pod, with_class(class_name));
+        world.pass(3).await;
+        assert_eq!(world.pod(pod)["status"]["phase"], "Pending");
+        let told = world.api.events();
+        let event = |line: &String| line.contains("FailedCreatePodSandBox") && line.contains(why);
+        assert!(told.iter().any(event), "{pod}: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_wants_users_of_its_own_is_not_run_without_them() {
+    let world = World::start("users").await;
+    let mut spec = one(&["run"], "Always");
+    spec["hostUsers"] = json!(false);
+    world.create("web", spec);
+    world.pass(3).await;
+    assert!(world.runtime.sandboxes().is_empty());
+    let told = world.api.events();
+    let why = "RuntimeClass handler \"\" does not support user namespaces";
+    assert!(told.iter().any(|line| line.contains("FailedCreatePodSandBox") && line.contains(why)), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_but_the_kubelet_writes_what_it_keeps_writing() {
+    let world = World::start("written").await;
+    world.api.put("configmaps", json!({"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "v"}}));
+    let mut spec = one(&["run"], "Always");
+    spec["volumes"] = json!([
+        {"name": "config", "configMap": {"name": "cm"}},
+        {"name": "self", "downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {"name": "scratch", "emptyDir": {}},
+    ]);
+    spec["containers"][0]["volumeMounts"] = json!([
+        {"name": "config", "mountPath": "/config"},
+        {"name": "self", "mountPath": "/self"},
+        {"name": "scratch", "mountPath": "/scratch"},
+    ]);
+    world.create("web", spec);
+    world.until("web", phase("Running")).await;
+    let config = world.runtime.config("app");
+    let readonly = |path: &str| config.mounts.iter().find(|m| m.container_path == path).unwrap().readonly;
+    assert_eq!(["/config", "/self", "/scratch"].map(readonly), [true, true, false]);
+}

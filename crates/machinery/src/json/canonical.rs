@@ -65,7 +65,9 @@ fn structure(map: &mut Map, inner: &Struct, ty: TypeRef<'_>) {
         }
     }
     if inner.open {
+        // What the schema knows comes first, then the rest by name.
         map.sort();
+        map.sort_by_key(|name| inner.position(name).unwrap_or(usize::MAX));
     } else if !in_order {
         map.sort_by_key(|name| inner.position(name));
     }
@@ -79,6 +81,7 @@ fn is_unset(field: &Field, value: &Value) -> bool {
 /// Whether a field with this value is printed.
 pub(crate) fn keeps(field: &Field, value: &Value) -> bool {
     match field.omission {
+        Omission::Absent => true,
         _ if value.is_null() => false,
         Omission::Never | Omission::Zero => true,
         Omission::Empty => field.pointer || !value.is_empty(),

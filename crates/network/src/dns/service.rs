@@ -28,9 +28,9 @@ pub async fn ensure(transport: SharedTransport, addresses: Vec<IpAddr>, env: Env
             return;
         };
         match status.code {
-            // It is there, or it is not ours to make (a node that joined may not).
-            409 | 401 | 403 => return,
-            400 | 422 => {
+            // Somebody else was faster.
+            409 => return,
+            400 | 401 | 403 | 422 => {
                 tracing::warn!("the Service {NAMESPACE}/{NAME} cannot be made: {}", status.message);
                 return;
             }

@@ -2,7 +2,7 @@
 
 use cri::{
     AttachRequest, BoxFuture, Container, ContainerConfig, ContainerStats, Credentials, Duplex, Event, Events,
-    ExecOutput, ExecRequest, Image, PodId, Resources, Result, Runtime, Sandbox, SandboxConfig, Session,
+    ExecOutput, ExecRequest, Handler, Image, PodId, Resources, Result, Runtime, Sandbox, SandboxConfig, Session,
 };
 use tokio::sync::broadcast;
 
@@ -11,6 +11,15 @@ use super::Engine;
 impl Runtime for Engine {
     fn version(&self) -> (String, String) {
         ("ironclad".into(), env!("CARGO_PKG_VERSION").into())
+    }
+
+    fn handlers(&self) -> Vec<Handler> {
+        let handler = |name: &&str| Handler {
+            name: (*name).to_owned(),
+            recursive_readonly_mounts: true,
+            user_namespaces: false,
+        };
+        super::sandboxes::HANDLERS.iter().map(handler).collect()
     }
 
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {

@@ -22,6 +22,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// The cgroup shims are in: not that of their pod, whose limits are not theirs.
 pub(super) const SHIMS: &str = "shims";
 
+/// What a pod may ask to be run by: us, without a name or with it.
+pub(super) const HANDLERS: [&str; 2] = ["", "ironclad"];
+
 impl Shared {
     pub(super) async fn run_sandbox(self: &Arc<Self>, config: SandboxConfig) -> cri::Result<String> {
         let id = self.new_id();
@@ -33,6 +36,10 @@ impl Shared {
     }
 
     async fn make_sandbox(self: &Arc<Self>, id: &str, config: SandboxConfig) -> cri::Result<()> {
+        if !HANDLERS.contains(&config.handler.as_str()) {
+            let why = format!("no runtime for {:?} is configured", config.handler);
+            return Err(RuntimeError::Invalid(format!("failed to get sandbox runtime: {why}")));
+        }
         let mut plan = compile::sandbox(id, &config);
         let cgroup = match config.cgroup_parent.trim_matches('/') {
             "" => format!("pod{}", config.pod.uid),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,8 +23,12 @@ pub(super) struct HelperProgram {
 impl HelperProgram {
     /// On kernels before 5.12 there is no such view.
     pub fn open(path: &Path) -> HelperProgram {
-        let sealed = mount::clone_tree(path, false)
-            .and_then(|tree| mount::make_read_only(&tree, false).map(|()| tree))
+        let seal = |path: &Path| {
+            let tree = mount::clone_tree(path, false)?;
+            mount::make_read_only(&tree, false).map(|()| tree)
+        };
+        let sealed = seal(path)
+            .or_else(|error| seal(&same_file_elsewhere(path).ok_or(error)?))
             .inspect_err(
                 |error| tracing::warn!(%error, "shims run from the program itself, not a read-only view"),
             )
@@ -70,6 +75,15 @@ impl HelperProgram {
             }
         }
     }
+}
+
+/// The place a link such as `/proc/self/exe` names, if the same file is there. The link itself leads to a mount that this
+/// process may have left behind when it entered a space.
+fn same_file_elsewhere(link: &Path) -> Option<PathBuf> {
+    let named = fs::read_link(link).ok()?;
+    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let is_same = identity(&named).is_some_and(|found| Some(found) == identity(link));
+    is_same.then_some(named)
 }
 
 /// Kills every shim of the sandbox in `directory`, found by how it was started, and waits until it is gone.

@@ -2,6 +2,9 @@
 
 mod faults;
 mod members;
+mod moves;
+mod partitions;
+mod secure;
 
 use std::sync::{Mutex, PoisonError};
 

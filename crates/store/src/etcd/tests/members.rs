@@ -41,7 +41,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Members {
-    /// Starts a cluster. `peer_port` may say at which port the others reach a member, and where it listens.
+    /// Starts a cluster in the clear.
     pub(crate) fn start(count: usize, extra: &[&str]) -> Members {
         let ports: Vec<(u16, u16)> = (0..count)
             .map(|_| {
@@ -54,6 +54,16 @@ impl Members {
 
     /// Starts a cluster whose members reach each other at the first of two ports, and listen at the second.
     pub(crate) fn start_behind(peers: &[(u16, u16)], extra: &[&str]) -> Members {
+        Members::start_for("http", peers, extra)
+    }
+
+    /// Starts one member that clients reach by TLS.
+    pub(crate) fn start_secure(extra: &[&str]) -> Members {
+        let port = free_port();
+        Members::start_for("https", &[(port, port)], extra)
+    }
+
+    fn start_for(scheme: &str, peers: &[(u16, u16)], extra: &[&str]) -> Members {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("store-etcd-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
@@ -64,7 +74,7 @@ impl Members {
             .collect();
         let members = peers.iter().enumerate().map(|(number, (reached, listening))| {
             let client_port = free_port();
-            let client = format!("http://127.0.0.1:{client_port}");
+            let client = format!("{scheme}://127.0.0.1:{client_port}");
             let directory = directory.join(format!("m{number}"));
             let mut arguments: Vec<String> = [
                 ("--name", format!("m{number}")),

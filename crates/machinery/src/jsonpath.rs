@@ -1,6 +1,6 @@
 //! JSONPath as kubectl knows it: `{.items[*].metadata.name}`, ranges, filters, text between braces.
 
-use machinery::Value;
+use crate::{Value, json};
 
 /// A template, ready to be filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -290,7 +290,7 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.to_string(),
         other => {
             let mut bytes = Vec::new();
-            machinery::json::encode(other, &mut bytes);
+            json::encode(other, &mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         }
     }

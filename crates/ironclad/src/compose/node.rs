@@ -1,0 +1,209 @@
+//! One node: its network, its container runtime and its agent, put together. The machine of the server is one, and so is
+//! every machine or namespace that joined; they differ in how they reach the API.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use client::{Call, SharedTransport, WatchEvent, resources};
+use env::Env;
+
+use crate::config::{Addresses, CLUSTER_DOMAIN, Cluster, Instance, resolvers};
+use crate::control::{self, Doors};
+use crate::datastore::Opened;
+use crate::demo::shell::TOOLS;
+use crate::pki::Pair;
+
+/// The version of Kubernetes that is spoken.
+const KUBERNETES_VERSION: &str = "v1.36.2";
+/// How soon a node that cannot be watched is looked at again.
+const WATCH_AGAIN: Duration = Duration::from_millis(100);
+
+/// A node as it is to be started, or taken away.
+#[derive(Clone, Debug)]
+pub struct NodeParts {
+    /// Where everything of it is.
+    pub instance: Instance,
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+    /// Those of them that no link has.
+    pub taken_ips: Vec<IpAddr>,
+    /// The port of its own server; zero takes a free one.
+    pub kubelet_port: u16,
+    /// The addresses of the cluster.
+    pub addresses: Addresses,
+    /// Whether it is the server's own.
+    pub is_servers: bool,
+}
+
+/// How a node reaches the API, and shows who it is.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    /// As the node.
+    pub node: SharedTransport,
+    /// As its network.
+    pub network: SharedTransport,
+    /// What its own server shows.
+    pub serving: Pair,
+    /// Who vouches for those who ask it, as PEM.
+    pub ca: String,
+    /// The objects, if this process keeps them.
+    pub objects: Option<Opened>,
+}
+
+/// The parts of a node that live as long as it does.
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    transport: SharedTransport,
+    _network: Arc<network::Network>,
+    _kubelet: kubelet::Kubelet,
+}
+
+impl NodeParts {
+    /// The machine of the server.
+    pub fn of_server(cluster: &Cluster) -> NodeParts {
+        let set_aside = |ip: &&IpAddr| cluster.node_blocks.iter().any(|block| block.contains(*ip));
+        NodeParts {
+            instance: cluster.instance.clone(),
+            name: cluster.node_name.clone(),
+            ips: cluster.node_ips.clone(),
+            taken_ips: cluster.node_ips.iter().filter(set_aside).copied().collect(),
+            kubelet_port: 0,
+            addresses: cluster.addresses.clone(),
+            is_servers: true,
+        }
+    }
+
+    /// Starts it.
+    pub async fn start(self, ways: Ways, env: &Env) -> anyhow::Result<Node> {
+        let network_config = self.network_config()?;
+        let pod_net = network_config.pod_net(env.child("pod network"))?;
+        let engine = runtime::Engine::start(self.runtime_config(), pod_net.clone(), env.child("runtime"))
+            .await
+            .context("the container runtime did not start")?;
+        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone() };
+        control::serve(&self.instance.control_socket(), doors, env)?;
+        let network = network::start(network_config, pod_net, ways.network.clone(), &env.child("network"))
+            .context("the Service network did not start")?;
+        let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
+        let kubelet = kubelet::start(self.kubelet_config(&ways), services, env.child("kubelet")).await?;
+        Ok(Node { name: self.name, transport: ways.node, _network: network, _kubelet: kubelet })
+    }
+
+    /// Ends its containers, then takes volumes and network back.
+    pub async fn free(&self) -> anyhow::Result<()> {
+        let env = Env::real();
+        let network_config = self.network_config()?;
+        let here = network_config.namespace.clone();
+        let pods = network_config.pod_net(env.clone()).context("the pod network cannot be opened")?;
+        let engine = runtime::Engine::start(self.runtime_config(), pods, env)
+            .await
+            .context("the container runtime cannot be opened")?;
+        engine.teardown().await.context("not all containers could be ended")?;
+        kubelet::teardown(&self.instance.kubelet_dir()).context("not all volumes could be unmounted")?;
+        network::teardown(&self.instance.id, &here, &self.instance.data_dir)
+            .context("not all of the network could be taken back")?;
+        Ok(())
+    }
+
+    fn network_config(&self) -> anyhow::Result<network::Config> {
+        Ok(network::Config {
+            instance: self.instance.id.clone(),
+            data_dir: self.instance.data_dir.clone(),
+            namespace: network::netlink::Namespace::current()?,
+            node_name: self.name.clone(),
+            node_addresses: self.ips.clone(),
+            taken_addresses: self.taken_ips.clone(),
+            // The control plane assigns them.
+            pod_blocks: Vec::new(),
+            cluster_blocks: self.addresses.pods.clone(),
+            service_blocks: self.addresses.services.clone(),
+            cluster_dns: self.addresses.dns.clone(),
+            makes_dns_service: self.is_servers,
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            resolvers: resolvers(),
+            mtu: network::DEFAULT_MTU,
+        })
+    }
+
+    fn runtime_config(&self) -> runtime::Config {
+        let mut config = runtime::Config::new(self.instance.runtime_dir(), self.instance.id.clone());
+        config.cgroup_root = self.instance.cgroup_root();
+        config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
+        config
+    }
+
+    fn kubelet_config(&self, ways: &Ways) -> kubelet::Config {
+        kubelet::Config {
+            node_name: self.name.clone(),
+            node_ips: self.ips.clone(),
+            labels: Default::default(),
+            taints: Vec::new(),
+            root: self.instance.kubelet_dir(),
+            manifests: Some(self.instance.data_dir.join("manifests")),
+            pod_logs: self.instance.pod_logs_dir(),
+            listen: (self.ips[0], self.kubelet_port).into(),
+            certificate: ways.serving.certificate.clone().into_bytes(),
+            key: ways.serving.key.clone().into_bytes(),
+            client_ca: ways.ca.clone().into_bytes(),
+            cluster_dns: self.addresses.dns.clone(),
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            resolv_conf: resolvers(),
+            max_pods: 250,
+            cgroup_root: self.instance.cgroup_root(),
+            reserved: kubelet::Reserved::default(),
+            version: KUBERNETES_VERSION.to_owned(),
+            allowed_unsafe_sysctls: Vec::new(),
+            eviction: kubelet::Threshold::defaults(),
+        }
+    }
+}
+
+impl Node {
+    /// Waits until it says it is ready. Whoever waits for it sets the limit.
+    pub async fn ready(&self, env: &Env) {
+        until_ready(&self.transport, &self.name, env).await;
+    }
+}
+
+/// Follows a node until it says it is ready.
+pub async fn until_ready(transport: &SharedTransport, node: &str, env: &Env) {
+    loop {
+        match watch(transport, node).await {
+            Ok(()) => return,
+            Err(status) => tracing::debug!(%status, "the node cannot be watched yet"),
+        }
+        env.clock.sleep(WATCH_AGAIN).await;
+    }
+}
+
+async fn watch(transport: &SharedTransport, node: &str) -> Result<(), machinery::Status> {
+    let call = || Call::all("").with_fields(&format!("metadata.name={node}"));
+    let list = transport.list(resources::NODES, call()).await?;
+    if list.items.iter().any(is_ready) {
+        return Ok(());
+    }
+    let mut watch = transport.watch(resources::NODES, call(), list.revision).await?;
+    loop {
+        match watch.next().await? {
+            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) if is_ready(&object) => {
+                return Ok(());
+            }
+            Some(_) => {}
+            None => return Err(machinery::Status::unavailable("the watch has ended")),
+        }
+    }
+}
+
+fn is_ready(object: &machinery::Object) -> bool {
+    object.to_value().is_ok_and(|node| {
+        node.at(&["status", "conditions"]).items().iter().any(|condition| {
+            condition.get("type").as_str() == Some("Ready")
+                && condition.get("status").as_str() == Some("True")
+        })
+    })
+}
