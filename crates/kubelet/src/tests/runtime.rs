@@ -167,7 +167,10 @@ impl Runtime for FakeRuntime {
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {
         Box::pin(async move {
             if !self.handlers().iter().any(|handler| handler.name == config.handler) {
-                return Err(RuntimeError::Invalid(format!("no runtime for {:?} is configured", config.handler)));
+                return Err(RuntimeError::Invalid(format!(
+                    "no runtime for {:?} is configured",
+                    config.handler
+                )));
             }
             self.env.clock.sleep(Duration::from_millis(50)).await;
             let mut state = self.state.lock().unwrap();
@@ -337,6 +340,9 @@ impl Runtime for FakeRuntime {
         state.log.push(format!("exec {name} {command}"));
         let failing = state.failing.contains(&command);
         drop(state);
+        if command == "unreachable" {
+            return later(Err(RuntimeError::Failed("it cannot be run".to_owned())));
+        }
         let pause = command.strip_prefix("sleep ").and_then(|secs| secs.parse().ok()).unwrap_or(0);
         Box::pin(async move {
             self.env.clock.sleep(Duration::from_secs(pause)).await;
@@ -381,7 +387,8 @@ impl Runtime for FakeRuntime {
 
     fn attach(&self, id: String, request: AttachRequest) -> BoxFuture<'_, Result<Session>> {
         let request = ExecRequest {
-            command: vec!["cat".to_owned()],
+            // The container ends, badly, when it is told nothing more.
+            command: vec!["cat".to_owned(), "7".to_owned()],
             tty: request.tty,
             stdin: request.stdin,
             stdout: request.stdout,
