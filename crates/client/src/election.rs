@@ -1,7 +1,10 @@
 //! One active among several, decided by a Lease.
 
+mod leadership;
 #[cfg(test)]
 mod tests;
+
+pub use leadership::Leadership;
 
 use std::time::Duration;
 
@@ -19,11 +22,16 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const EVERY: Duration = Duration::from_secs(2);
+/// How soon it is tried again when the server did not answer and nobody leads: at the start it may not be there yet.
+const SOON: Duration = Duration::from_millis(250);
+/// How long a lease that was given up still counts, in seconds.
+const GIVEN_UP: u64 = 1;
 
 /// Stands for election for as long as the tasks of its `Env` run.
 #[derive(Clone, Debug)]
 pub struct Election {
     leading: watch::Receiver<bool>,
+    resigning: watch::Sender<bool>,
 }
 
 impl Election {
@@ -31,8 +39,9 @@ impl Election {
     pub fn start(client: Client, key: Key, identity: String, env: &Env) -> Election {
         let (sender, leading) = watch::channel(false);
         let candidate = Candidate { client, key, identity, env: env.clone(), seen: None };
-        env.tasks.spawn("leader election", candidate.run(sender));
-        Election { leading }
+        let resigning = watch::Sender::new(false);
+        env.tasks.spawn("leader election", candidate.run(sender, resigning.subscribe()));
+        Election { leading, resigning }
     }
 
     /// Whether this candidate leads now.
@@ -45,6 +54,13 @@ impl Election {
         if self.leading.wait_for(|leading| *leading).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Stands no more, and lets go of the lease so that others need not wait for its end. Resolves when that is done.
+    pub async fn resign(mut self) {
+        self.resigning.send_replace(true);
+        // The candidate lets go of the channel when it ends.
+        while self.leading.changed().await.is_ok() {}
     }
 
     /// Resolves once this candidate leads no more.
@@ -70,22 +86,60 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn run(mut self, leading: watch::Sender<bool>) {
+    async fn run(mut self, leading: watch::Sender<bool>, mut resigning: watch::Receiver<bool>) {
+        let clock = self.env.clock.clone();
         let mut renewed: Option<Duration> = None;
         loop {
-            let now = self.env.clock.monotonic();
-            let clock = self.env.clock.clone();
+            let now = clock.monotonic();
             let outcome = clock.timeout(RENEW_WITHIN, self.try_once()).await;
+            let is_unanswered = !matches!(outcome, Some(Ok(_)));
             match outcome {
                 Some(Ok(true)) => renewed = Some(now),
                 Some(Ok(false)) => renewed = None,
                 Some(Err(status)) => tracing::debug!(lease = %self.key, "the lease cannot be had: {status}"),
                 None => tracing::debug!(lease = %self.key, "the lease cannot be had in time"),
             }
-            let held = renewed.is_some_and(|at| self.env.clock.monotonic().saturating_sub(at) < RENEW_WITHIN);
+            let held = renewed.is_some_and(|at| clock.monotonic().saturating_sub(at) < RENEW_WITHIN);
             leading.send_if_modified(|leading| std::mem::replace(leading, held) != held);
-            self.env.clock.sleep(EVERY.mul_f64(1.0 + self.env.entropy.fraction() * 0.2)).await;
+            let pause = if is_unanswered && renewed.is_none() { SOON } else { EVERY };
+            let pause = pause.mul_f64(1.0 + self.env.entropy.fraction() * 0.2);
+            // An election nobody holds any more goes on as long as its tasks do.
+            let resigned = async {
+                if resigning.wait_for(|resigning| *resigning).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            if clock.timeout(pause, resigned).await.is_some() {
+                break;
+            }
         }
+        leading.send_replace(false);
+        if renewed.is_some()
+            && let Some(Err(status)) = clock.timeout(RENEW_WITHIN, self.release()).await
+        {
+            tracing::debug!(lease = %self.key, "the lease ends by itself, as it cannot be given up: {status}");
+        }
+    }
+
+    /// Gives the lease up, if it is still ours.
+    async fn release(&self) -> Result<(), Status> {
+        let lease = self.client.object(resources::LEASES, &self.key).await?;
+        let spec = Spec::of(&lease)?;
+        if spec.holder != self.identity {
+            return Ok(());
+        }
+        let now = time::micros(self.env.clock.now());
+        let patch = json!({
+            "metadata": { "resourceVersion": lease.header().revision.to_string() },
+            "spec": {
+                "holderIdentity": "",
+                "leaseDurationSeconds": GIVEN_UP,
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": spec.transitions,
+            },
+        });
+        won(self.client.patch(resources::LEASES, &self.key, &patch).await).map(drop)
     }
 
     /// Takes or renews the lease. `false` if somebody else holds it.

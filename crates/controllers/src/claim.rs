@@ -31,9 +31,9 @@ pub enum Claim {
 
 impl Owner<'_> {
     /// What to do with `object`, which must fit and be selected.
-    pub fn claim(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
+    pub fn claim(&self, object: &Object, fits: bool) -> Claim {
         let (us, header) = (self.object.header(), object.header());
-        let is_selected = client::selector::selects(self.selector, header) && fits(object);
+        let is_selected = client::selector::selects(self.selector, header) && fits;
         match header.controller() {
             Some(controller) if controller.uid != us.uid => Claim::Ignore,
             Some(_) if is_selected => Claim::Keep,
@@ -65,23 +65,22 @@ impl Owner<'_> {
         objects: Vec<T>,
         object_of: impl Fn(&T) -> &Object,
     ) -> Vec<T> {
-        self.claim_those(plan, resource, objects, object_of, |_| true)
+        self.claim_those(plan, resource, objects, |item| (object_of(item), true))
     }
 
-    /// The same, of objects that must fit in yet another way.
+    /// The same, of objects that must fit in yet another way: `look` gives the object of an item, and whether it does.
     pub fn claim_those<T>(
         &self,
         plan: &mut Plan,
         resource: Resource,
         objects: Vec<T>,
-        object_of: impl Fn(&T) -> &Object,
-        fits: impl Fn(&Object) -> bool,
+        look: impl Fn(&T) -> (&Object, bool),
     ) -> Vec<T> {
         let mut ours = Vec::new();
         let (mut adoptions, mut releases) = (Vec::new(), Vec::new());
         for item in objects {
-            let object = object_of(&item);
-            match self.claim(object, &fits) {
+            let (object, fits) = look(&item);
+            match self.claim(object, fits) {
                 Claim::Ignore => {}
                 Claim::Keep => ours.push(item),
                 Claim::Adopt => {

@@ -89,9 +89,14 @@ impl Tasks {
         *self.shared.stopping.borrow()
     }
 
+    /// Asks every task to stop, and does not wait for it.
+    pub fn cancel(&self) {
+        self.shared.stopping.send_replace(true);
+    }
+
     /// Asks every task to stop and waits until all have, at most `limit`. Returns how many were still running.
     pub async fn stop(&self, limit: Duration) -> usize {
-        self.shared.stopping.send_replace(true);
+        self.cancel();
         let mut changed = self.shared.changed.subscribe();
         let all_done = async {
             while self.shared.running.load(Ordering::SeqCst) > 0 {

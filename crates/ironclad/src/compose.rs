@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use apiserver::{Identity, KeyPair, Server};
-use client::Client;
+use client::election::Leadership;
+use client::{Client, Key};
 use env::Env;
 use store::Store;
 
@@ -22,11 +23,15 @@ use crate::nodes::Nodes;
 use crate::pki::Pki;
 use node::{Node, NodeParts, Ways};
 
+/// The lease of those who run the controllers and the scheduler, named as upstream's.
+const LEASE: &str = "kube-controller-manager";
+
 /// A cluster that runs.
 #[derive(Debug)]
 pub struct Running {
     env: Env,
     server: Arc<Server>,
+    leadership: Option<Leadership>,
     node: Option<Node>,
     others: Nodes,
 }
@@ -39,13 +44,10 @@ impl Running {
         if cluster.control_plane_only {
             let doors = Doors { engine: None, objects: Some(opened) };
             control::serve(&cluster.instance.control_socket(), doors, &env)?;
-            return Ok(Running { env, server, node: None, others: Nodes::default() });
+            let (leadership, node, others) = (None, None, Nodes::default());
+            return Ok(Running { env, server, leadership, node, others });
         }
-        start_controllers(cluster, pki, &env, &server);
-        scheduler::start(
-            server.transport(Identity::new("system:kube-scheduler", &["system:masters"])),
-            env.child("scheduler"),
-        );
+        let leadership = Some(start_leadership(cluster, pki, &env, &server));
         let node =
             start_node(cluster, pki, &env, (&server, opened)).await.context("the node did not start")?;
         let admin = Client::new(server.transport(Identity::new("ironclad", &["system:masters"])));
@@ -54,7 +56,7 @@ impl Running {
         let sign = admit::run(admin.clone(), pki.ca.clone(), env.child("certificates"));
         env.tasks.spawn("certificates of nodes", sign);
         let others = Nodes::start(cluster, pki, admin, &env.child("nodes"))?;
-        Ok(Running { env, server, node: Some(node), others })
+        Ok(Running { env, server, leadership, node: Some(node), others })
     }
 
     /// Waits until the API answers and the nodes take pods.
@@ -69,6 +71,9 @@ impl Running {
     /// Stops in good order: open answers get `limit` to finish. Containers and Services go on.
     pub async fn stop(self, limit: Duration) {
         self.others.stop().await;
+        if let Some(leadership) = self.leadership {
+            leadership.stop().await;
+        }
         self.server.shutdown();
         let left = self.env.tasks.stop(limit).await;
         if left > 0 {
@@ -108,18 +113,35 @@ async fn start_server(
     }
 }
 
-fn start_controllers(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) {
+/// Controllers and scheduler run only in the process that holds the lease: of several servers on one store, in one.
+fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server>) -> Leadership {
+    let client = Client::new(server.transport(controller_manager()));
+    // A process that was killed finds its lease again under this name, and need not wait for it to run out.
+    let identity = format!("{}_{}", cluster.node_name, cluster.instance.id);
     let server = server.clone();
-    let transport_for = move |name: &str| {
-        let user = match name {
-            "kube-controller-manager" => Identity::new("system:kube-controller-manager", &["system:masters"]),
-            account => service_account(account),
-        };
-        server.transport(user)
-    };
     let config = controllers::Config {
         root_ca: pki.ca.certificate.clone(),
         pod_cidrs: cluster.addresses.pods.iter().map(ToString::to_string).collect(),
+    };
+    Leadership::start(client, Key::new("kube-system", LEASE), identity, env, move |env| {
+        start_controllers(config.clone(), &env, &server);
+        let scheduler = Identity::new("system:kube-scheduler", &["system:masters"]);
+        scheduler::start(server.transport(scheduler), env.child("scheduler"));
+    })
+}
+
+fn controller_manager() -> Identity {
+    Identity::new("system:kube-controller-manager", &["system:masters"])
+}
+
+fn start_controllers(config: controllers::Config, env: &Env, server: &Arc<Server>) {
+    let server = server.clone();
+    let transport_for = move |name: &str| {
+        let user = match name {
+            "kube-controller-manager" => controller_manager(),
+            account => service_account(account),
+        };
+        server.transport(user)
     };
     controllers::start(transport_for, config, env.child("controllers"));
 }

@@ -101,6 +101,9 @@ impl FakeNode {
     }
 
     async fn pretend(self, key: Key, pod: Object) {
+        if !self.is_alive() {
+            return;
+        }
         let outcome =
             if pod.header().deleting { self.end(&key, &pod).await } else { self.run(&key, &pod).await };
         match outcome {

@@ -227,7 +227,8 @@ async fn admit(request: Request<'_>, options: &Options, old: &Value) -> Result<(
     request.confirm(&mut review).await
 }
 
-fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
+/// 409 if the object is not the one, or not as, the caller says.
+pub fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
     let header = current.object().header();
     let kind = request.served.group_kind();
     if let Some(uid) = &options.uid

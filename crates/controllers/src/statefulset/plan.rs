@@ -92,9 +92,9 @@ fn act(model: &mut Model<'_>) -> i32 {
 
 fn claim(plan: &mut Plan, owner: &Owner<'_>, view: &View) -> (Vec<Pod>, Vec<Revision>) {
     let set = &view.object.header().name;
-    let is_member = |pod: &Object| identity::ordinal(set, &pod.header().name).is_some();
-    let pods =
-        owner.claim_those(plan, resources::PODS, view.pods.clone(), |pod: &Pod| &pod.object, is_member);
+    let is_member = |pod: &Pod| identity::ordinal(set, &pod.object.header().name).is_some();
+    let pods = view.pods.clone();
+    let pods = owner.claim_those(plan, resources::PODS, pods, |pod: &Pod| (&pod.object, is_member(pod)));
     let revisions = history::claim(plan, owner, &view.revisions);
     (pods, revisions)
 }

@@ -1,3 +1,5 @@
+//! Which nodes get a pod.
+
 use super::super::place::{Fit, Rules};
 use super::*;
 

@@ -1,3 +1,5 @@
+//! How pods of older templates are replaced, on nodes.
+
 use super::*;
 
 fn rolling(unavailable: Value, surge: Value) -> Value {

@@ -1,3 +1,5 @@
+//! Claims: made, kept, and given away.
+
 use super::*;
 
 fn with_claims(changes: Value) -> Value {

@@ -1,3 +1,5 @@
+//! How pods of older templates are replaced, in order.
+
 use super::*;
 
 fn strategy(kind: &str, rolling: Value) -> Value {
