@@ -118,6 +118,7 @@ fn start_controllers(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Serve
     };
     let config = controllers::Config {
         root_ca: pki.ca.certificate.clone(),
+        root_key: controllers::Secret(pki.ca.key.clone()),
         pod_cidrs: cluster.addresses.pods.iter().map(ToString::to_string).collect(),
     };
     controllers::start(transport_for, config, env.child("controllers"));
