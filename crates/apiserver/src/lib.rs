@@ -11,6 +11,7 @@ pub mod authn;
 pub mod authz;
 mod bootstrap;
 mod cache;
+mod condition_times;
 pub mod config;
 mod convert;
 mod core;
