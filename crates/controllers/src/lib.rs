@@ -17,6 +17,7 @@ mod template;
 mod tests;
 
 mod aggregation;
+mod certificates;
 mod cronjob;
 mod daemonset;
 mod deployment;
@@ -51,11 +52,23 @@ use env::Env;
 
 use context::Context;
 
+/// A text that is shown to nobody.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
 /// What the user can configure.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The certificate of the CA that signed the API server's, in PEM: published to every namespace.
     pub root_ca: String,
+    /// That CA's key, in PEM: signs what was approved. Empty if that is done elsewhere.
+    pub root_key: Secret,
     /// The ranges of addresses of which each node gets a part for its pods, one for each family; none if nodes have
     /// theirs from elsewhere.
     pub pod_cidrs: Vec<String>,
@@ -66,6 +79,7 @@ type Entry = (&'static str, fn(&Context) -> Decisions);
 
 /// Every controller there is.
 const CONTROLLERS: &[Entry] = &[
+    ("certificatesigningrequest", certificates::start),
     ("clusterrole-aggregation", aggregation::start),
     ("cronjob", cronjob::start),
     ("daemonset", daemonset::start),

@@ -18,6 +18,7 @@ use kinds::quota::Tracked;
 use machinery::Status;
 
 use crate::context::{Context, enqueue_changed};
+use crate::custom::DefinitionFacts;
 use crate::pod::PodFacts;
 use plan::{Listed, View};
 
@@ -50,7 +51,7 @@ pub fn start(context: &Context) -> Decisions {
     });
     let name = "resourcequota-controller";
     let all = quotas.clone();
-    let controller = Quotas { reader: Client::new(context.reader()) };
+    let controller = Quotas { definitions: context.definitions(), reader: Client::new(context.reader()) };
     context
         .driver(controller, &queue, name, name)
         .sees(&quotas)
@@ -86,7 +87,26 @@ fn enqueue_given_back<F: Facts>(
 }
 
 struct Quotas {
+    definitions: Cache<DefinitionFacts>,
     reader: Client,
+}
+
+impl Quotas {
+    /// How the API addresses a resource, and whether it is a custom one; `None` if there is none.
+    fn resource(&self, tracked: &Tracked) -> Option<(Resource, bool)> {
+        let is_it = |resource: &Resource| {
+            resource.group == tracked.group.as_str() && resource.plural == tracked.plural.as_str()
+        };
+        let built_in =
+            resources::ALL.iter().copied().find(|resource| is_counted(*resource) && is_it(resource));
+        let custom = || {
+            let name = format!("{}.{}", tracked.plural, tracked.group);
+            let definition = self.definitions.get(&Key::new("", &name))?;
+            let resource = definition.facts.resources.first().copied();
+            resource.filter(|resource| definition.facts.is_established && resource.namespaced)
+        };
+        built_in.map(|resource| (resource, false)).or_else(|| custom().map(|resource| (resource, true)))
+    }
 }
 
 impl Controller for Quotas {
@@ -103,18 +123,18 @@ impl Controller for Quotas {
         let names = quota.at(&["spec", "hard"]).members().map(|(name, _)| name.as_str());
         let tracked: BTreeSet<Tracked> = names.filter_map(Tracked::by).collect();
         let mut listed = Vec::new();
+        let mut has_custom = false;
         for tracked in tracked {
-            let resource = resources::ALL.iter().copied().find(|resource| {
-                is_counted(*resource)
-                    && resource.group == tracked.group.as_str()
-                    && resource.plural == tracked.plural.as_str()
-            });
-            if let Some(resource) = resource {
-                let answer = self.reader.objects(resource, Call::all(&key.namespace)).await?;
-                listed.push(Listed { tracked, objects: answer.items });
+            let Some((resource, is_custom)) = self.resource(&tracked) else { continue };
+            match self.reader.objects(resource, Call::all(&key.namespace)).await {
+                Ok(answer) => listed.push(Listed { tracked, objects: answer.items }),
+                // Defined a moment ago, or not any more.
+                Err(status) if is_custom && status.code == 404 => {}
+                Err(status) => return Err(status),
             }
+            has_custom |= is_custom;
         }
-        Ok(Some(View { object, listed }))
+        Ok(Some(View { object, listed, has_custom }))
     }
 
     fn plan(&self, view: View, now: WallTime) -> client::Plan {

@@ -8,9 +8,9 @@ use std::time::Duration;
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// A time given in whole seconds since the epoch.
+    /// A time given in whole seconds since the epoch; the furthest there is, if that cannot be told.
     pub const fn from_secs(secs: i64) -> WallTime {
-        WallTime(secs * 1_000_000_000)
+        WallTime(secs.saturating_mul(1_000_000_000))
     }
 
     /// Whole seconds since the epoch, rounded down.
@@ -93,6 +93,13 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_cannot_be_told_are_the_furthest_there_are() {
+        assert_eq!(WallTime::from_secs(i64::MAX), WallTime(i64::MAX));
+        assert_eq!(WallTime::from_secs(i64::MIN), WallTime(i64::MIN));
+        assert_eq!(WallTime(i64::MAX).plus(Duration::MAX), WallTime(i64::MAX));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn virtual_time_advances_only_by_waiting() {

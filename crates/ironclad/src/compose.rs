@@ -121,6 +121,7 @@ fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server
     let server = server.clone();
     let config = controllers::Config {
         root_ca: pki.ca.certificate.clone(),
+        root_key: controllers::Secret(pki.ca.key.clone()),
         pod_cidrs: cluster.addresses.pods.iter().map(ToString::to_string).collect(),
     };
     Leadership::start(client, Key::new("kube-system", LEASE), identity, env, move |env| {

@@ -53,12 +53,15 @@ impl Cluster {
         let env = Env::simulated(START, seed);
         let store = Memory::new(store::Options::default(), env.child("store"));
         let config = settings();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (root_ca, root_key) = (text(&config.serving.chain), text(&config.serving.key));
         let server = apiserver::start(config, env.clone(), store).await.expect("the server starts");
         server.ready().await;
         let server = Arc::new(server);
         let transports = server.clone();
         let settings = controllers::Config {
-            root_ca: "CERTIFICATE".to_owned(),
+            root_ca,
+            root_key: controllers::Secret(root_key),
             pod_cidrs: vec!["10.244.0.0/16".to_owned()],
         };
         let transport_for = move |name: &str| transports.transport(masters(name));

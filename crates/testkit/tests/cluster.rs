@@ -122,3 +122,45 @@ async fn a_namespace_with_thousands_of_objects_is_gone_within_seconds() {
         .await;
     assert!(cluster.list(resources::CONFIG_MAPS, "full").await.is_empty());
 }
+
+/// A request made by an administrator, for a node or for a user.
+fn request(name: &str, subject: (&str, &str), signer: &str) -> Value {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, subject.0);
+    params.distinguished_name.push(rcgen::DnType::CommonName, subject.1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+    json!({ "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": { "name": name },
+        "spec": { "request": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem),
+            "signerName": signer, "usages": ["digital signature", "client auth"] } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_are_approved_signed_and_cleared_away() {
+    let cluster = Cluster::start(36, 0).await;
+    let node =
+        request("node", ("system:nodes", "system:node:n"), "kubernetes.io/kube-apiserver-client-kubelet");
+    let user = request("user", ("devs", "jane"), "kubernetes.io/kube-apiserver-client");
+    for document in [node, user] {
+        cluster.create(resources::CERTIFICATE_SIGNING_REQUESTS, "", document).await;
+    }
+    let has_certificate = async |cluster: &Cluster, name: &str| {
+        let request = cluster.get(resources::CERTIFICATE_SIGNING_REQUESTS, &Key::new("", name)).await;
+        request["status"]["certificate"].is_string()
+    };
+    cluster
+        .until("the node has its own", MINUTE, async |cluster| has_certificate(cluster, "node").await)
+        .await;
+    cluster.env.clock.sleep(MINUTE).await;
+    assert!(!has_certificate(&cluster, "user").await, "nobody approved it");
+    let key = Key::new("", "user");
+    let mut request = cluster.get(resources::CERTIFICATE_SIGNING_REQUESTS, &key).await;
+    request["status"]["conditions"] =
+        json!([{ "type": "Approved", "status": "True", "reason": "Test", "message": "yes" }]);
+    let call = Call::object("", "user").subresource("approval");
+    let write = Write::Update(request.to_string().into_bytes().into());
+    cluster.client.write(resources::CERTIFICATE_SIGNING_REQUESTS, call, write).await.unwrap();
+    cluster.until("the user has one", MINUTE, async |cluster| has_certificate(cluster, "user").await).await;
+    cluster.env.clock.sleep(70 * MINUTE).await;
+    assert!(cluster.list(resources::CERTIFICATE_SIGNING_REQUESTS, "").await.is_empty());
+}

@@ -107,3 +107,42 @@ async fn what_controllers_make_is_held_to_it_too() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn custom_resources_are_counted_and_given_back() {
+    let cluster = Cluster::start(24, 0).await;
+    let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "widgets.example.com" },
+        "spec": { "group": "example.com", "scope": "Namespaced",
+            "names": { "plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList" },
+            "versions": [{ "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object" } } }] } });
+    cluster.create(resources::CUSTOM_RESOURCE_DEFINITIONS, "", definition).await;
+    let key = Key::new("", "widgets.example.com");
+    cluster
+        .until("it is established", MINUTE, async |cluster| {
+            let definition = cluster.get(resources::CUSTOM_RESOURCE_DEFINITIONS, &key).await;
+            let conditions = definition["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions
+                .iter()
+                .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+        })
+        .await;
+    cluster
+        .create(resources::RESOURCE_QUOTAS, "default", quota(json!({ "count/widgets.example.com": "1" })))
+        .await;
+    until_used(&cluster, json!({ "count/widgets.example.com": "0" })).await;
+    let widgets = resources::custom(["example.com", "v1", "widgets", "Widget"], true);
+    let widget = |name: &str| json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": name, "namespace": "default" } });
+    let served = async |cluster: &Cluster| {
+        let write = Write::Create(widget("a").to_string().into_bytes().into());
+        cluster.client.write(widgets, Call::all("default"), write).await.is_ok()
+    };
+    cluster.until("the first is made", MINUTE, served).await;
+    let write = Write::Create(widget("b").to_string().into_bytes().into());
+    let refused = cluster.client.write(widgets, Call::all("default"), write).await.unwrap_err();
+    assert_eq!(refused.code, 403, "{refused}");
+    until_used(&cluster, json!({ "count/widgets.example.com": "1" })).await;
+    cluster.client.delete(widgets, &Key::new("default", "a"), Delete::default()).await.unwrap();
+    until_used(&cluster, json!({ "count/widgets.example.com": "0" })).await;
+}

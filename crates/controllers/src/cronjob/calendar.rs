@@ -125,7 +125,7 @@ impl Calendar {
             from = minute + 1;
             let shown = DateTime::from(date).checked_add(minute.minutes()).ok()?;
             let instants = self.zone.to_ambiguous_timestamp(shown);
-            let (early, late) = (instants.clone().earlier().ok()?, instants.later().ok()?);
+            let (early, late) = (instants.earlier().ok()?, instants.later().ok()?);
             for instant in [early, late] {
                 // A time that was skipped is shown by no clock.
                 let is_shown = self.zone.to_datetime(instant) == shown;

@@ -114,6 +114,9 @@ fn where_clocks_are_set_a_time_may_come_twice_or_not_at_all() {
     }
 }
 
+/// Whether a schedule is due when a clock on the wall shows this.
+type Shown = fn(jiff::civil::DateTime) -> bool;
+
 /// Ten years minute by minute around every change of clocks, and day by day between: what is due is exactly what a
 /// clock on the wall shows.
 #[test]
@@ -128,7 +131,7 @@ fn ten_years_of_schedules_agree_with_the_clock_on_the_wall() {
         "Africa/Casablanca",
         "Pacific/Chatham",
     ];
-    let schedules: [(&str, fn(jiff::civil::DateTime) -> bool); 5] = [
+    let schedules: [(&str, Shown); 5] = [
         ("30 2 * * *", |time| time.hour() == 2 && time.minute() == 30),
         ("*/20 1-3 * * *", |time| (1..=3).contains(&time.hour()) && matches!(time.minute(), 0 | 20 | 40)),
         ("0 0 * * sun", |time| {
@@ -262,6 +265,9 @@ fn with(mut left: Value, right: Value) -> Value {
     left
 }
 
+/// Changes of the CronJob, its Jobs, what is written, and what is told.
+type Case = (Value, Vec<Value>, Vec<String>, Vec<&'static str>);
+
 /// The CronJob, its Jobs, and what is written and told.
 #[test]
 fn a_start_that_is_due_is_made_as_the_policy_allows() {
@@ -273,7 +279,7 @@ fn a_start_that_is_due_is_made_as_the_policy_allows() {
     let removal = format!("delete jobs shop/{old}");
     let running = child(&old, None);
     let create = "create jobs shop/?".to_owned();
-    let cases: Vec<(Value, Vec<Value>, Vec<String>, Vec<&str>)> = vec![
+    let cases: Vec<Case> = vec![
         (json!({}), vec![], vec![create.clone()], vec![]),
         (last("2025-12-31T23:00:00Z"), vec![], vec![create.clone()], vec![]),
         (last("2026-01-01T00:00:00Z"), vec![], vec![], vec![]),

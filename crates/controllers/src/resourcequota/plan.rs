@@ -14,6 +14,8 @@ use serde_json::json;
 
 /// When it is counted once more after its limits changed: what was written in between was charged by the old ones.
 const ONCE_MORE: Duration = Duration::from_secs(1);
+/// How often custom resources are counted.
+const CUSTOM: Duration = Duration::from_secs(5);
 
 /// The objects of a resource in the quota's namespace.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct View {
     pub object: Object,
     /// All it may limit.
     pub listed: Vec<Listed>,
+    /// Whether custom resources are among it, which nobody tells us of when they go.
+    pub has_custom: bool,
 }
 
 /// Decides about one quota.
@@ -40,6 +44,9 @@ pub fn plan(view: &View, now: WallTime) -> Plan {
 
 fn decide(view: &View, now: WallTime) -> Result<Plan, Status> {
     let mut plan = Plan::nothing();
+    if view.has_custom {
+        plan.requeue(CUSTOM);
+    }
     let quota = view.object.to_value()?;
     let hard = amounts::list(quota.at(&["spec", "hard"]));
     let known = amounts::list(quota.at(&["status", "hard"]));

@@ -16,7 +16,7 @@ fn view(quota: &Value, listed: &[(&str, &[Value])]) -> View {
         tracked: Tracked::new("", plural),
         objects: objects.iter().map(object).collect(),
     });
-    View { object: object(quota), listed: listed.collect() }
+    View { object: object(quota), listed: listed.collect(), has_custom: false }
 }
 
 fn asking(name: &str, cpu: &str, phase: &str) -> Value {

@@ -29,10 +29,12 @@ fn a_new_range_is_held_and_ready() {
     assert!(super::plan::plan(&view(&known, &[], &[]), NOW).is_quiet());
 }
 
+type Case<'a> = (&'a [&'a str], &'a [&'a [&'a str]], &'a [&'a str], bool);
+
 /// The range that goes, others, addresses that are taken, and whether it may go.
 #[test]
 fn a_range_goes_when_no_address_needs_it() {
-    let cases: [(&[&str], &[&[&str]], &[&str], bool); 10] = [
+    let cases: [Case<'_>; 10] = [
         (&["10.0.0.0/24"], &[], &[], true),
         (&["10.0.0.0/24"], &[], &["10.0.0.7"], false),
         (&["10.0.0.0/24"], &[], &["10.0.1.7"], true),
