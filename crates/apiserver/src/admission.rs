@@ -2,7 +2,6 @@
 //!
 //! Every plugin that changes objects runs before any that only checks them, as upstream's do.
 
-mod amounts;
 mod certificates;
 mod default_class;
 mod escalation;
@@ -12,6 +11,7 @@ mod node_restriction;
 mod pod_resize;
 pub mod pod_security;
 mod pod_topology;
+mod policies;
 mod priority;
 mod runtime_class;
 mod service_account;
@@ -26,13 +26,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
 use crate::authz::Union;
 use crate::authz::rbac::Rbac;
 use crate::cache::Caches;
 use crate::identity::Identity;
-use crate::registry::Served;
+use crate::registry::{Registry, Served};
 
 /// What kind of write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Review<'a> {
     pub object: Value,
     /// The object as it is; null for creations.
     pub old: &'a Value,
+    /// Whether nothing will be written.
+    pub is_dry_run: bool,
     /// What the writer will be told beside the answer.
     pub warnings: Vec<String>,
     /// What the audit log will say of it.
@@ -93,6 +96,8 @@ impl Review<'_> {
 pub struct Surroundings<'a> {
     /// All objects.
     pub caches: &'a Arc<Caches>,
+    /// All resources.
+    pub registry: &'a ArcSwap<Registry>,
     /// Random names and identifiers.
     pub entropy: &'a env::Entropy,
 }
@@ -128,6 +133,8 @@ fn told(plugin: &dyn Plugin, status: &Status) {
 #[derive(Debug)]
 pub struct Chain {
     plugins: Vec<Box<dyn Plugin>>,
+    mutating: policies::MutatingPolicies,
+    validating: policies::ValidatingPolicies,
 }
 
 impl Chain {
@@ -157,11 +164,25 @@ impl Chain {
                 Box::new(pod_resize::PodResizeValidator),
                 Box::new(escalation::Escalation::new(roles)),
             ],
+            mutating: policies::MutatingPolicies::new(&authorizer()),
+            validating: policies::ValidatingPolicies::new(&authorizer()),
         }
     }
 
-    /// Lets every plugin change the object.
+    /// Lets every plugin and then every policy change the object. What policies change, plugins see again, and those
+    /// policies that ask for it.
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
+        self.change(review, around).await?;
+        let mut round = policies::Round::default();
+        self.mutating.mutate(review, around, &mut round)?;
+        if round.has_changed {
+            self.change(review, around).await?;
+            self.mutating.mutate(review, around, &mut round.second())?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.wants(review)
                 && let Some(step) = plugin.mutate(review, around)
@@ -172,7 +193,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Lets every plugin refuse the object.
+    /// Lets every plugin and then every policy refuse the object.
     pub async fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.wants(review)
@@ -181,7 +202,7 @@ impl Chain {
                 step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
-        Ok(())
+        self.validating.validate(review, around)
     }
 }
 

@@ -176,22 +176,30 @@ impl Union {
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut reasons: Vec<String> = Vec::new();
+        let mut undecided = Undecided::default();
         for member in &self.members {
             let decision = match member {
                 Member::Here(member) => member.authorize(attributes),
                 Member::Webhook(webhook) => webhook.authorize(attributes).await,
             };
-            match decision {
-                Decision::NoOpinion(reason) => {
-                    if !reason.is_empty() {
-                        reasons.push(reason);
-                    }
-                }
-                decided => return decided,
+            if let Some(decided) = undecided.hear(decision) {
+                return decided;
             }
         }
-        Decision::NoOpinion(reasons.join("\n"))
+        undecided.conclude()
+    }
+
+    /// May this be done, as far as members know that know by themselves? Expressions ask so: they cannot wait.
+    pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
+        let mut undecided = Undecided::default();
+        for member in &self.members {
+            if let Member::Here(member) = member
+                && let Some(decided) = undecided.hear(member.authorize(attributes))
+            {
+                return decided;
+            }
+        }
+        undecided.conclude()
     }
 
     /// Asks, and says no in upstream's words.
@@ -218,6 +226,25 @@ impl Union {
             }
         }
         all
+    }
+}
+
+/// Why nobody has decided so far.
+#[derive(Default)]
+struct Undecided(Vec<String>);
+
+impl Undecided {
+    /// The decision, if it is one.
+    fn hear(&mut self, decision: Decision) -> Option<Decision> {
+        let Decision::NoOpinion(reason) = decision else { return Some(decision) };
+        if !reason.is_empty() {
+            self.0.push(reason);
+        }
+        None
+    }
+
+    fn conclude(self) -> Decision {
+        Decision::NoOpinion(self.0.join("\n"))
     }
 }
 
@@ -304,6 +331,11 @@ pub(crate) mod tests {
                 "scheduling.k8s.io/priorityclasses",
                 "storage.k8s.io/storageclasses",
                 "networking.k8s.io/ingressclasses",
+                "core/configmaps",
+                "admissionregistration.k8s.io/validatingadmissionpolicies",
+                "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingadmissionpolicies",
+                "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
                 "resource.k8s.io/resourceslices",
                 "core/limitranges",
                 "rbac.authorization.k8s.io/clusterroles",

@@ -31,7 +31,9 @@ mod memo;
 mod metrics;
 mod openapi;
 mod owners;
+mod proxy;
 mod query;
+mod quota;
 mod registry;
 mod remote;
 mod reviews;
@@ -142,6 +144,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         authorizer,
         seals: seals.clone(),
         audit,
+        quotas: quota::Turns::default(),
         flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
