@@ -13,12 +13,14 @@ pub mod pod_security;
 mod pod_topology;
 mod policies;
 mod priority;
+mod rounds;
 mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
 mod tolerations;
 mod volume_resize;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
+use self::rounds::Round;
 use crate::authz::Union;
 use crate::authz::rbac::Rbac;
 use crate::cache::Caches;
@@ -44,6 +47,8 @@ pub enum Operation {
     Update,
     /// A deletion.
     Delete,
+    /// A stream to a container or a port.
+    Connect,
 }
 
 impl Operation {
@@ -53,6 +58,7 @@ impl Operation {
             Operation::Create => "CREATE",
             Operation::Update => "UPDATE",
             Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
         }
     }
 }
@@ -85,6 +91,11 @@ pub struct Review<'a> {
 }
 
 impl Review<'_> {
+    /// Whether the object is one of the resource, not what is posted to a subresource.
+    pub fn is_of_resource(&self) -> bool {
+        self.served.sub(self.subresource).is_none_or(|sub| sub.kind == self.served.kind)
+    }
+
     /// Notes something for the audit log.
     pub fn note(&mut self, key: &str, text: impl Into<String>) {
         self.annotations.insert(key.to_owned(), text.into());
@@ -100,6 +111,8 @@ pub struct Surroundings<'a> {
     pub registry: &'a ArcSwap<Registry>,
     /// Random names and identifiers.
     pub entropy: &'a env::Entropy,
+    /// Time and tasks.
+    pub env: &'a env::Env,
 }
 
 /// What an asynchronous step of a plugin returns.
@@ -135,6 +148,7 @@ pub struct Chain {
     plugins: Vec<Box<dyn Plugin>>,
     mutating: policies::MutatingPolicies,
     validating: policies::ValidatingPolicies,
+    webhooks: webhooks::Webhooks,
 }
 
 impl Chain {
@@ -166,18 +180,23 @@ impl Chain {
             ],
             mutating: policies::MutatingPolicies::new(&authorizer()),
             validating: policies::ValidatingPolicies::new(&authorizer()),
+            webhooks: webhooks::Webhooks::new(&authorizer()),
         }
     }
 
-    /// Lets every plugin and then every policy change the object. What policies change, plugins see again, and those
-    /// policies that ask for it.
+    /// Lets every plugin, every policy and every webhook change the object. What policies and webhooks change, plugins
+    /// see again, and those policies and webhooks that ask for it.
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         self.change(review, around).await?;
-        let mut round = policies::Round::default();
-        self.mutating.mutate(review, around, &mut round)?;
-        if round.has_changed {
+        let (mut policies, mut webhooks) = (Round::default(), Round::default());
+        self.mutating.mutate(review, around, &mut policies)?;
+        self.webhooks.mutate(review, around, &mut webhooks).await?;
+        if policies.wants_second() || webhooks.wants_second() {
             self.change(review, around).await?;
-            self.mutating.mutate(review, around, &mut round.second())?;
+            let mut policies = policies.second(&review.object);
+            self.mutating.mutate(review, around, &mut policies)?;
+            let mut webhooks = webhooks.second(&review.object);
+            self.webhooks.mutate(review, around, &mut webhooks).await?;
         }
         Ok(())
     }
@@ -193,7 +212,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Lets every plugin and then every policy refuse the object.
+    /// Lets every plugin, every policy and every webhook refuse the object.
     pub async fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.wants(review)
@@ -202,7 +221,8 @@ impl Chain {
                 step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
-        self.validating.validate(review, around)
+        self.validating.validate(review, around)?;
+        self.webhooks.validate(review, around).await
     }
 }
 

@@ -176,30 +176,36 @@ impl Union {
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut undecided = Undecided::default();
+        let mut reasons = Vec::new();
         for member in &self.members {
             let decision = match member {
                 Member::Here(member) => member.authorize(attributes),
                 Member::Webhook(webhook) => webhook.authorize(attributes).await,
             };
-            if let Some(decided) = undecided.hear(decision) {
+            if let Some(decided) = opinion(decision, &mut reasons) {
                 return decided;
             }
         }
-        undecided.conclude()
+        Decision::NoOpinion(reasons.join("\n"))
     }
 
-    /// May this be done, as far as members know that know by themselves? Expressions ask so: they cannot wait.
+    /// May this be done, as far as that is known without asking anybody? Expressions ask so: they cannot wait.
     pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut undecided = Undecided::default();
+        let mut reasons = Vec::new();
         for member in &self.members {
-            if let Member::Here(member) = member
-                && let Some(decided) = undecided.hear(member.authorize(attributes))
-            {
+            let decision = match member {
+                Member::Here(member) => member.authorize(attributes),
+                Member::Webhook(webhook) => match webhook.remembered(attributes) {
+                    Some(decision) => decision,
+                    // It may say no, so nobody after it can say yes.
+                    None => return Decision::NoOpinion("a webhook would have to be asked".to_owned()),
+                },
+            };
+            if let Some(decided) = opinion(decision, &mut reasons) {
                 return decided;
             }
         }
-        undecided.conclude()
+        Decision::NoOpinion(reasons.join("\n"))
     }
 
     /// Asks, and says no in upstream's words.
@@ -229,23 +235,13 @@ impl Union {
     }
 }
 
-/// Why nobody has decided so far.
-#[derive(Default)]
-struct Undecided(Vec<String>);
-
-impl Undecided {
-    /// The decision, if it is one.
-    fn hear(&mut self, decision: Decision) -> Option<Decision> {
-        let Decision::NoOpinion(reason) = decision else { return Some(decision) };
-        if !reason.is_empty() {
-            self.0.push(reason);
-        }
-        None
+/// A decision that settles the question; the reason of one that does not is kept.
+fn opinion(decision: Decision, reasons: &mut Vec<String>) -> Option<Decision> {
+    let Decision::NoOpinion(reason) = decision else { return Some(decision) };
+    if !reason.is_empty() {
+        reasons.push(reason);
     }
-
-    fn conclude(self) -> Decision {
-        Decision::NoOpinion(self.0.join("\n"))
-    }
+    None
 }
 
 impl<T: Authorizer> Authorizer for Arc<T> {
@@ -336,6 +332,10 @@ pub(crate) mod tests {
                 "admissionregistration.k8s.io/validatingadmissionpolicybindings",
                 "admissionregistration.k8s.io/mutatingadmissionpolicies",
                 "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+                "admissionregistration.k8s.io/validatingwebhookconfigurations",
+                "core/services",
+                "discovery.k8s.io/endpointslices",
                 "resource.k8s.io/resourceslices",
                 "core/limitranges",
                 "rbac.authorization.k8s.io/clusterroles",

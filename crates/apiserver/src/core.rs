@@ -79,7 +79,12 @@ impl Core {
 
     /// What admission plugins may look at.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { caches: &self.caches, registry: &self.registry, entropy: &self.env.entropy }
+        Surroundings {
+            caches: &self.caches,
+            registry: &self.registry,
+            entropy: &self.env.entropy,
+            env: &self.env,
+        }
     }
 }
 

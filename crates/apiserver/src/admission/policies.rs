@@ -3,20 +3,20 @@
 //! A policy says what; its bindings say where, with which parameters. [`catalog`] keeps them compiled, [`criteria`] finds
 //! those that a write is a matter of, [`evaluation`] evaluates; [`validating`] and [`mutating`] draw the conclusions.
 
-mod catalog;
-mod criteria;
-mod evaluation;
+pub(super) mod catalog;
+pub(super) mod criteria;
+pub(super) mod evaluation;
 mod mutating;
 mod parameters;
-mod subject;
+pub(super) mod subject;
 mod validating;
 
-pub(super) use mutating::{MutatingPolicies, Round};
-pub(super) use validating::ValidatingPolicies;
+pub(super) use mutating::{MutatingPolicies, settled};
+pub(super) use validating::{ValidatingPolicies, refused};
 
 use super::Review;
 
-/// Kinds that no policy is asked about: a wrong policy could never be taken away.
+/// Kinds that no policy and no webhook is asked about: a wrong one could never be taken away.
 const EXEMPT: [&str; 6] = [
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicybindings",
@@ -26,11 +26,10 @@ const EXEMPT: [&str; 6] = [
     "validatingwebhookconfigurations",
 ];
 
-/// Whether no policy is asked about a write.
-fn is_exempt(review: &Review<'_>) -> bool {
+/// Whether no policy and no webhook is asked about a write.
+pub(super) fn is_exempt(review: &Review<'_>) -> bool {
     let served = review.served;
-    (served.group == "admissionregistration.k8s.io" && EXEMPT.contains(&served.plural.as_str()))
-        || matches!(served.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io")
+    served.group == "admissionregistration.k8s.io" && EXEMPT.contains(&served.plural.as_str())
 }
 
 #[cfg(test)]

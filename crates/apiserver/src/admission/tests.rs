@@ -67,7 +67,12 @@ pub(crate) async fn refusal(
 ) -> String {
     let mut review = reviewed.review(identity);
     let registry = ArcSwap::from_pointee(Registry::built_in(Table::load(), &world.caches));
-    let around = Surroundings { caches: &world.caches, registry: &registry, entropy: &world.env.entropy };
+    let around = Surroundings {
+        caches: &world.caches,
+        registry: &registry,
+        entropy: &world.env.entropy,
+        env: &world.env,
+    };
     if !plugin.wants(&review) {
         return String::new();
     }

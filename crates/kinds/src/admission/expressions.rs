@@ -1,5 +1,7 @@
 //! The expressions of policies and of match conditions: what they can refer to, and what they must yield.
 
+use std::sync::LazyLock;
+
 use machinery::Value;
 use machinery::cel::{Check, Declaration, Environment, Program, Sameness, Type};
 use smol_str::SmolStr;
@@ -27,8 +29,8 @@ pub fn environment(scope: &Scope) -> Environment {
     let mut environment = Environment::kubernetes()
         .with("object", Declaration::dynamic())
         .with("oldObject", Declaration::dynamic())
-        .with("namespaceObject", namespace())
-        .with("request", request());
+        .with("namespaceObject", NAMESPACE.clone())
+        .with("request", REQUEST.clone());
     if scope.params {
         environment = environment.with("params", Declaration::dynamic());
     }
@@ -43,7 +45,7 @@ pub fn environment(scope: &Scope) -> Environment {
     if let Some(variables) = &scope.variables {
         let fields = variables.iter().map(|(name, ty)| (name.clone(), Declaration::of(ty.clone())));
         let fields = fields.collect();
-        environment = environment.with(VARIABLES, Declaration::object("kubernetes.variables", fields));
+        environment = environment.with(VARIABLES, Declaration::plain_object("kubernetes.variables", fields));
     }
     environment
 }
@@ -58,11 +60,15 @@ fn texts() -> Declaration {
 
 fn structure(name: &'static str, fields: Vec<(&'static str, Declaration)>) -> Declaration {
     let fields = fields.into_iter().map(|(name, field)| (SmolStr::new_static(name), field));
-    Declaration::object(name, fields.collect())
+    Declaration::plain_object(name, fields.collect())
 }
 
 /// What `request` looks like.
-pub fn request() -> Declaration {
+pub static REQUEST: LazyLock<Declaration> = LazyLock::new(request);
+/// What `namespaceObject` looks like.
+pub static NAMESPACE: LazyLock<Declaration> = LazyLock::new(namespace);
+
+fn request() -> Declaration {
     let kind = || {
         let fields = vec![("group", text()), ("version", text()), ("kind", text())];
         structure("kubernetes.GroupVersionKind", fields)
@@ -99,8 +105,7 @@ pub fn request() -> Declaration {
     )
 }
 
-/// What `namespaceObject` looks like.
-pub fn namespace() -> Declaration {
+fn namespace() -> Declaration {
     let time = || Declaration::of(Type::Timestamp);
     let number = || Declaration::of(Type::Int);
     let metadata = structure(
@@ -212,6 +217,7 @@ mod tests {
             (&plain, "object.spec.x > 1", Ok(())),
             (&plain, "request.userInfo.username == 'a' && !('g' in request.userInfo.groups)", Ok(())),
             (&plain, "namespaceObject.metadata.labels.env == 'x'", Ok(())),
+            (&plain, "request.namespace == namespaceObject.metadata.name", Ok(())),
             (&plain, "params.x == 1", Err(undeclared("params", "params.x == 1"))),
             (&plain, "'abc'", Err("must evaluate to bool but got string".to_owned())),
             (&plain, "variables.x > 0", Err(undeclared("variables", "variables.x > 0"))),

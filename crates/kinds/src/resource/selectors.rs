@@ -8,7 +8,7 @@ fn environment() -> Environment {
     let field = |name: &'static str, declaration: Declaration| (SmolStr::new_static(name), declaration);
     // Attributes and capacities are known by domain and name; what they are, only a device tells.
     let by_domain = || Declaration::map(Declaration::map(Declaration::dynamic()));
-    let device = Declaration::object(
+    let device = Declaration::plain_object(
         "kubernetes.DRADevice",
         vec![
             field("driver", Declaration::of(Type::String)),

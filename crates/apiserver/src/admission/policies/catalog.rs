@@ -58,7 +58,7 @@ pub(super) struct Compiled {
 
 /// An expression with its text.
 #[derive(Debug)]
-pub(super) struct Expression {
+pub(in super::super) struct Expression {
     pub text: String,
     pub program: Program,
 }
@@ -157,7 +157,8 @@ impl Policy {
 }
 
 impl Expression {
-    fn read(environment: &Environment, text: &str, yields: &[Type]) -> Result<Expression, String> {
+    /// Compiles an expression.
+    pub fn read(environment: &Environment, text: &str, yields: &[Type]) -> Result<Expression, String> {
         let program = expressions::compile(environment, text, yields)?;
         Ok(Expression { text: text.to_owned(), program })
     }

@@ -1,4 +1,4 @@
-//! Which writes a policy or a binding is a matter of.
+//! Which writes a policy, a binding or a webhook is a matter of.
 
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use crate::registry::{Registry, Served};
 
 /// `matchConstraints` of a policy, or `matchResources` of a binding.
 #[derive(Debug)]
-pub(super) struct Criteria {
+pub(in super::super) struct Criteria {
     namespaces: LabelSelector,
     objects: LabelSelector,
     rules: Vec<Rule>,
     excluded: Vec<Rule>,
+    /// There are no rules, which means everything.
+    is_for_all: bool,
     /// Other versions and groups of what a rule names are meant too.
     is_equivalent: bool,
 }
@@ -32,8 +34,19 @@ struct Rule {
 }
 
 impl Criteria {
-    /// Reads what a document says; an absent one matches everything.
+    /// Reads what a policy or a binding says; an absent document matches everything.
     pub fn read(document: &Value) -> Result<Criteria, String> {
+        Criteria::with_rules(document, "resourceRules")
+    }
+
+    /// Reads what a webhook says.
+    pub fn of_webhook(document: &Value) -> Result<Criteria, String> {
+        let criteria = Criteria::with_rules(document, "rules")?;
+        // Without rules a webhook is asked about nothing.
+        Ok(Criteria { is_for_all: false, ..criteria })
+    }
+
+    fn with_rules(document: &Value, list: &str) -> Result<Criteria, String> {
         let selector = |name: &str| match document.get(name) {
             Value::Null => Ok(LabelSelector::everything()),
             selector => LabelSelector::from_document(selector),
@@ -42,7 +55,8 @@ impl Criteria {
         Ok(Criteria {
             namespaces: selector("namespaceSelector")?,
             objects: selector("objectSelector")?,
-            rules: rules("resourceRules"),
+            rules: rules(list),
+            is_for_all: document.get(list).is_empty(),
             excluded: rules("excludeResourceRules"),
             is_equivalent: document.get("matchPolicy").str_or_empty() != "Exact",
         })
@@ -58,7 +72,7 @@ impl Criteria {
         if self.matched(&self.excluded, review, &registry).is_some() {
             return Ok(None);
         }
-        let found = if self.rules.is_empty() {
+        let found = if self.is_for_all {
             Some(review.served.clone())
         } else {
             self.matched(&self.rules, review, &registry)

@@ -31,6 +31,33 @@ impl std::fmt::Display for Exhausted {
     }
 }
 
+fn failed(expression: &Expression, failure: &Failure) -> String {
+    format!("expression '{}' resulted in error: {failure}", expression.text)
+}
+
+/// Whether all conditions hold. One that does not decides, even if others have no value.
+pub(in super::super) fn conditions_hold(
+    conditions: &[Expression],
+    activation: &Activation<'_>,
+) -> Result<bool, String> {
+    let mut budget = CONDITIONS_BUDGET;
+    let mut failures = Vec::new();
+    for condition in conditions {
+        let evaluation = condition.program.evaluate(activation, CALL_LIMIT);
+        budget = budget.checked_sub(evaluation.cost).ok_or_else(|| Exhausted.to_string())?;
+        match evaluation.outcome {
+            Ok(value) if !value.is_true() => return Ok(false),
+            Ok(_) => {}
+            Err(failure) => failures.push(failed(condition, &failure)),
+        }
+    }
+    match failures.as_slice() {
+        [] => Ok(true),
+        [only] => Err(only.clone()),
+        several => Err(format!("[{}]", several.join(", "))),
+    }
+}
+
 impl<'a> Evaluator<'a> {
     /// With a full budget.
     pub fn new(compiled: &'a Compiled, subject: &'a Subject, params: &'a Value) -> Evaluator<'a> {
@@ -38,33 +65,15 @@ impl<'a> Evaluator<'a> {
         Evaluator { compiled, activation, budget: BUDGET }
     }
 
-    /// Whether all conditions hold. One that does not decides, even if others have no value.
-    pub fn has_conditions(&mut self) -> Result<bool, String> {
-        let whole = std::mem::replace(&mut self.budget, CONDITIONS_BUDGET);
-        let mut failures = Vec::new();
-        for condition in &self.compiled.conditions {
-            match self.evaluate(condition) {
-                Ok(Ok(value)) if !value.is_true() => {
-                    self.budget = whole;
-                    return Ok(false);
-                }
-                Ok(Ok(_)) => {}
-                Ok(Err(why)) => failures.push(why),
-                Err(exhausted) => return Err(exhausted.to_string()),
-            }
-        }
-        self.budget = whole;
-        match failures.as_slice() {
-            [] => Ok(true),
-            [only] => Err(only.clone()),
-            several => Err(format!("[{}]", several.join(", "))),
-        }
+    /// Whether all conditions hold.
+    pub fn has_conditions(&self) -> Result<bool, String> {
+        conditions_hold(&self.compiled.conditions, &self.activation)
     }
 
     /// The value of an expression, or why it has none in upstream's words.
     pub fn evaluate(&mut self, expression: &Expression) -> Result<Result<Val<'a>, String>, Exhausted> {
         let value = self.run(&expression.program)?;
-        Ok(value.map_err(|failure| format!("expression '{}' resulted in error: {failure}", expression.text)))
+        Ok(value.map_err(|failure| failed(expression, &failure)))
     }
 
     /// The value of a program.

@@ -1,6 +1,5 @@
 //! `MutatingAdmissionPolicy`: policies that change what is written.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use machinery::cel::{Struct, Val};
@@ -8,6 +7,7 @@ use machinery::json::{self, Report};
 use machinery::status::Cause;
 use machinery::{Reason, Status, Value, apply, patch};
 
+use super::super::rounds::Round;
 use super::super::{Review, Surroundings};
 use super::catalog::{Binding, Catalog, Compiled, Hook, Policy};
 use super::evaluation::Evaluator;
@@ -23,18 +23,6 @@ use crate::registry::Served;
 pub(in super::super) struct MutatingPolicies {
     catalog: Catalog,
     authorizer: Arc<Union>,
-}
-
-/// What the first round of changes leads to: whether there is to be a second one, and of which policies.
-#[derive(Debug, Default)]
-pub(in super::super) struct Round {
-    /// Whether this is the second round.
-    pub is_second: bool,
-    /// Whether anything was changed.
-    pub has_changed: bool,
-    /// Policies that are asked again if something was changed after them: with binding and position of the parameter.
-    invoked: BTreeSet<(String, String, usize)>,
-    again: BTreeSet<(String, String, usize)>,
 }
 
 /// A policy that a write is a matter of, with one of its bindings and parameters.
@@ -67,7 +55,7 @@ impl MutatingPolicies {
         round: &mut Round,
     ) -> Result<(), Status> {
         let hooks = self.catalog.hooks(around.caches);
-        if hooks.is_empty() || is_exempt(review) || review.object.is_null() {
+        if hooks.is_empty() || is_exempt(review) || review.object.is_null() || !review.is_of_resource() {
             return Ok(());
         }
         let mut failures = Vec::new();
@@ -77,22 +65,19 @@ impl MutatingPolicies {
         }
         for invocation in &invocations {
             let key = (invocation.policy.name.clone(), invocation.binding.name.clone(), invocation.position);
-            if round.is_second && !round.again.contains(&key) {
+            if !round.is_due(&key) {
                 continue;
             }
             match self.invoke(invocation, review, around)? {
-                Ok(true) => {
-                    round.has_changed = true;
-                    let before = std::mem::take(&mut round.invoked);
-                    round.again.extend(before);
-                }
+                Ok(true) => round.has_changed(),
                 Ok(false) => {}
                 Err(failure) => fail(&mut failures, invocation.policy, Some(invocation.binding), failure),
             }
             if invocation.policy.spec.get("reinvocationPolicy").str_or_empty() == "IfNeeded" {
-                round.invoked.insert(key);
+                round.was_asked(key);
             }
         }
+        round.ends_with(&review.object);
         if failures.is_empty() { Ok(()) } else { Err(refusal(review, &failures)) }
     }
 
@@ -136,16 +121,6 @@ impl MutatingPolicies {
     }
 }
 
-/// Second rounds are for policies after which something was changed.
-impl Round {
-    /// The round after this one.
-    pub fn second(self) -> Round {
-        let mut again = self.again;
-        again.extend(self.invoked);
-        Round { is_second: true, has_changed: false, invoked: BTreeSet::new(), again }
-    }
-}
-
 fn collect<'a>(
     hook: &'a Hook,
     review: &Review<'_>,
@@ -167,16 +142,7 @@ fn collect<'a>(
         Err(why) => return fail(failures, policy, None, misconfigured("policy", &why.message)),
     };
     for binding in &hook.bindings {
-        let matches = match &binding.criteria {
-            Ok(criteria) => criteria.find(review, around).map_err(|why| why.message),
-            Err(why) => Err(why.clone()),
-        };
-        let params = match matches {
-            Ok(None) => continue,
-            Ok(Some(_)) => parameters::collect(policy, binding, review.namespace, around),
-            Err(why) => Err(why),
-        };
-        match params {
+        match parameters::for_binding(policy, binding, review, around) {
             Err(why) => fail(failures, policy, Some(binding), misconfigured("binding", &why)),
             Ok(params) => {
                 let with = |(position, params)| Invocation {
@@ -230,7 +196,7 @@ fn change(object: &Value, value: &Val<'_>, served: &Served) -> Result<Value, Str
         other => return Err(format!("unsupported return type from {} expression", other.ty())),
     };
     let Some(changed) = changed else { return Ok(object.clone()) };
-    settled(&changed, served)
+    settled(&changed, served, Report::new())
 }
 
 /// The object with an apply configuration in it.
@@ -295,8 +261,11 @@ fn patched(object: &Value, value: &Val<'_>) -> Result<Option<Value>, String> {
 }
 
 /// A changed document as the kind's schema has it, with defaults for what is new.
-fn settled(changed: &Value, served: &Served) -> Result<Value, String> {
-    let mut report = Report::new();
+pub(in super::super) fn settled(
+    changed: &Value,
+    served: &Served,
+    mut report: Report,
+) -> Result<Value, String> {
     let decoded = json::decode(&json::to_vec(changed), served.schema.root(), &mut report);
     let mut object = decoded.map_err(|error| error.to_string())?;
     let findings = report.strict_errors();

@@ -5,13 +5,28 @@ use std::sync::Arc;
 use machinery::Value;
 use machinery::selector::LabelSelector;
 
-use super::super::Surroundings;
+use super::super::{Review, Surroundings};
 use super::catalog::{Binding, Policy};
 use crate::cache::{Collection, Entry};
 use crate::registry::Served;
 
-/// The parameters with which a policy is evaluated for a binding, once for each; `null` where there are none.
-pub(super) fn collect(
+/// The parameters with which a policy is evaluated for a binding, once for each: `null` where the policy has none, and
+/// nothing at all if the binding is not about this write.
+pub(super) fn for_binding(
+    policy: &Policy,
+    binding: &Binding,
+    review: &Review<'_>,
+    around: Surroundings<'_>,
+) -> Result<Vec<Value>, String> {
+    let criteria = binding.criteria.as_ref().map_err(String::clone)?;
+    match criteria.find(review, around) {
+        Ok(None) => Ok(Vec::new()),
+        Ok(Some(_)) => collect(policy, binding, review.namespace, around),
+        Err(status) => Err(status.message),
+    }
+}
+
+fn collect(
     policy: &Policy,
     binding: &Binding,
     namespace: &str,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kinds::admission::expressions::{NAMESPACE, REQUEST};
 use machinery::cel::{self, Activation, Check, Opaque, Question, Val};
 use machinery::{Map, Status, Value};
 
@@ -14,7 +15,7 @@ use crate::stored;
 
 /// A write as expressions see it.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(in super::super) struct Subject {
     pub object: Value,
     pub old: Value,
     request: Value,
@@ -57,18 +58,21 @@ impl Subject {
         })
     }
 
+    /// The request, as expressions and webhooks see it.
+    pub fn request(&self) -> &Value {
+        &self.request
+    }
+
     /// What the variables of expressions stand for.
     pub fn activation<'a>(&'a self, params: &'a Value) -> Activation<'a> {
-        let request = kinds::admission::expressions::request();
-        let namespace = kinds::admission::expressions::namespace();
         let typed = |document: &'a Value, declaration| Val::of(document, declaration).unwrap_or(Val::Null);
         let asker: Arc<dyn cel::Authorizer> = self.asker.clone();
         let check = |check: Check| Val::Opaque(Opaque::Authorizer(Arc::new(check)));
         Activation::new()
             .with("object", Val::dynamic(&self.object))
             .with("oldObject", Val::dynamic(&self.old))
-            .with("request", typed(&self.request, &request))
-            .with("namespaceObject", typed(&self.namespace, &namespace))
+            .with("request", typed(&self.request, &REQUEST))
+            .with("namespaceObject", typed(&self.namespace, &NAMESPACE))
             .with("params", Val::dynamic(params))
             .with("authorizer", check(Check::Start(asker.clone(), Question::default())))
             .with("authorizer.requestResource", check(Check::Resource(asker, self.resource.clone())))
@@ -76,11 +80,7 @@ impl Subject {
 }
 
 /// A document of what is written, as another version of it shows it.
-pub(super) fn in_version(
-    document: &Value,
-    review: &Review<'_>,
-    served: &Arc<Served>,
-) -> Result<Value, Status> {
+fn in_version(document: &Value, review: &Review<'_>, served: &Arc<Served>) -> Result<Value, Status> {
     if document.is_null() || Arc::ptr_eq(served, review.served) || !review.subresource.is_empty() {
         return Ok(document.clone());
     }
@@ -88,7 +88,7 @@ pub(super) fn in_version(
 }
 
 /// A document of one version of a resource as another version shows it.
-pub(super) fn convert(document: &Value, from: &Served, to: &Served) -> Result<Value, Status> {
+pub(in super::super) fn convert(document: &Value, from: &Served, to: &Served) -> Result<Value, Status> {
     let object = stored::read(&from.encode(document), 0)?;
     let shown: Arc<Entry> = to.view(&object);
     let mut shown = shown.object().to_whole_value()?;
@@ -145,6 +145,7 @@ fn options(review: &Review<'_>) -> Value {
         Operation::Create => "CreateOptions",
         Operation::Update => "UpdateOptions",
         Operation::Delete => "DeleteOptions",
+        Operation::Connect => return Value::Null,
     };
     let mut options =
         Value::from([("kind", Value::from(kind)), ("apiVersion", Value::from("meta.k8s.io/v1"))]);

@@ -6,9 +6,10 @@ use api::Table;
 use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
+use super::super::rounds::Round;
 use super::super::tests::Reviewed;
 use super::super::{Review, Surroundings};
-use super::{MutatingPolicies, Round, ValidatingPolicies};
+use super::{MutatingPolicies, ValidatingPolicies};
 use crate::authz::tests::{World, masters};
 use crate::identity::Identity;
 use crate::registry::Registry;
@@ -18,7 +19,8 @@ const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"n
 /// Objects in a world, as JSON by collection and key.
 async fn world(objects: &[(&str, &str, String)]) -> World {
     let world = World::new().await;
-    let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n","labels":{"env":"test"}}}"#;
+    let namespace =
+        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n","labels":{"env":"test"}}}"#;
     world.put("core/namespaces", "n", namespace).await;
     for (collection, key, json) in objects {
         world.put(collection, key, json).await;
@@ -27,7 +29,7 @@ async fn world(objects: &[(&str, &str, String)]) -> World {
 }
 
 fn around<'a>(world: &'a World, registry: &'a ArcSwap<Registry>) -> Surroundings<'a> {
-    Surroundings { caches: &world.caches, registry, entropy: &world.env.entropy }
+    Surroundings { caches: &world.caches, registry, entropy: &world.env.entropy, env: &world.env }
 }
 
 fn registry(world: &World) -> ArcSwap<Registry> {
@@ -83,14 +85,22 @@ async fn validate(spec: &str, bound: &str) -> (Result<(), Status>, Vec<String>, 
 
 #[tokio::test]
 async fn what_a_policy_refuses_is_refused_in_upstreams_words() {
-    let denied = |why: &str| format!("configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: {why}");
+    let denied = |why: &str| {
+        format!(
+            "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: {why}"
+        )
+    };
     let rule = |rest: &str| format!(r#""failurePolicy":"Fail","validations":[{rest}]"#);
     let plain = r#","validationActions":["Deny"]"#;
-    let by_name = r#","validationActions":["Deny"],"paramRef":{"name":"params","parameterNotFoundAction":"Deny"}"#;
-    let missing = r#","validationActions":["Deny"],"paramRef":{"name":"none","parameterNotFoundAction":"Deny"}"#;
-    let allowed = r#","validationActions":["Deny"],"paramRef":{"name":"none","parameterNotFoundAction":"Allow"}"#;
+    let by_name =
+        r#","validationActions":["Deny"],"paramRef":{"name":"params","parameterNotFoundAction":"Deny"}"#;
+    let missing =
+        r#","validationActions":["Deny"],"paramRef":{"name":"none","parameterNotFoundAction":"Deny"}"#;
+    let allowed =
+        r#","validationActions":["Deny"],"paramRef":{"name":"none","parameterNotFoundAction":"Allow"}"#;
     let selected = r#","validationActions":["Deny"],"paramRef":{"selector":{"matchLabels":{"p":"1"}},"parameterNotFoundAction":"Deny"}"#;
-    let with_params = |rest: &str| format!(r#""paramKind":{{"apiVersion":"v1","kind":"ConfigMap"}},{}"#, rule(rest));
+    let with_params =
+        |rest: &str| format!(r#""paramKind":{{"apiVersion":"v1","kind":"ConfigMap"}},{}"#, rule(rest));
     let elsewhere = r#","validationActions":["Deny"],"matchResources":{"namespaceSelector":{"matchLabels":{"env":"live"}}}"#;
     let cases: Vec<(String, &str, Result<(), String>)> = vec![
         (rule(r#"{"expression":"object.data.x == 'bad'"}"#), plain, Ok(())),
@@ -115,25 +125,64 @@ async fn what_a_policy_refuses_is_refused_in_upstreams_words() {
             plain,
             Err(denied("expression 'object.data.missing == 'x'' resulted in error: no such key: missing")),
         ),
-        (r#""failurePolicy":"Ignore","validations":[{"expression":"object.data.missing == 'x'"}]"#.to_owned(), plain, Ok(())),
+        (
+            r#""failurePolicy":"Ignore","validations":[{"expression":"object.data.missing == 'x'"}]"#
+                .to_owned(),
+            plain,
+            Ok(()),
+        ),
         (rule(r#"{"expression":"namespaceObject.metadata.labels.env == 'test'"}"#), plain, Ok(())),
-        (rule(r#"{"expression":"request.userInfo.username == 'alice' && 'team' in request.userInfo.groups"}"#), plain, Ok(())),
-        (rule(r#"{"expression":"request.operation == 'CREATE' && request.resource.resource == 'configmaps' && !request.dryRun"}"#), plain, Ok(())),
+        (
+            rule(
+                r#"{"expression":"request.userInfo.username == 'alice' && 'team' in request.userInfo.groups"}"#,
+            ),
+            plain,
+            Ok(()),
+        ),
+        (
+            rule(
+                r#"{"expression":"request.operation == 'CREATE' && request.resource.resource == 'configmaps' && !request.dryRun"}"#,
+            ),
+            plain,
+            Ok(()),
+        ),
         (rule(r#"{"expression":"oldObject == null"}"#), plain, Ok(())),
         (
-            rule(r#"{"expression":"authorizer.group('').resource('secrets').check('get').allowed()","message":"needs secrets"}"#),
+            rule(
+                r#"{"expression":"request.namespace == 'n' && object.metadata.namespace == request.namespace"}"#,
+            ),
+            plain,
+            Ok(()),
+        ),
+        (
+            rule(
+                r#"{"expression":"authorizer.group('').resource('secrets').check('get').allowed()","message":"needs secrets"}"#,
+            ),
             plain,
             Err(denied("needs secrets")),
         ),
         (rule(r#"{"expression":"false"}"#), elsewhere, Ok(())),
-        (format!(r#"{},"matchConditions":[{{"name":"c","expression":"object.data.x == 'good'"}}]"#, rule(r#"{"expression":"false"}"#)), plain, Ok(())),
         (
-            format!(r#"{},"matchConditions":[{{"name":"c","expression":"object.data.y == 'good'"}}]"#, rule(r#"{"expression":"true"}"#)),
+            format!(
+                r#"{},"matchConditions":[{{"name":"c","expression":"object.data.x == 'good'"}}]"#,
+                rule(r#"{"expression":"false"}"#)
+            ),
+            plain,
+            Ok(()),
+        ),
+        (
+            format!(
+                r#"{},"matchConditions":[{{"name":"c","expression":"object.data.y == 'good'"}}]"#,
+                rule(r#"{"expression":"true"}"#)
+            ),
             plain,
             Err(denied("expression 'object.data.y == 'good'' resulted in error: no such key: y")),
         ),
         (
-            format!(r#"{},"variables":[{{"name":"v","expression":"object.data.x"}},{{"name":"w","expression":"variables.v + '!'"}}]"#, rule(r#"{"expression":"variables.w == 'bad?'"}"#)),
+            format!(
+                r#"{},"variables":[{{"name":"v","expression":"object.data.x"}},{{"name":"w","expression":"variables.v + '!'"}}]"#,
+                rule(r#"{"expression":"variables.w == 'bad?'"}"#)
+            ),
             plain,
             Err(denied("failed expression: variables.w == 'bad?'")),
         ),
@@ -146,7 +195,9 @@ async fn what_a_policy_refuses_is_refused_in_upstreams_words() {
         (
             with_params(r#"{"expression":"true"}"#),
             missing,
-            Err(denied("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction")),
+            Err(denied(
+                "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction",
+            )),
         ),
         (with_params(r#"{"expression":"false"}"#), allowed, Ok(())),
         (with_params(r#"{"expression":"params == null"}"#), plain, Ok(())),
@@ -170,10 +221,7 @@ async fn a_refusal_has_the_reason_that_the_policy_gives() {
         let status = outcome.unwrap_err();
         assert_eq!((status.code, status.reason.as_str()), (code, shown));
         let causes = &status.details.as_ref().unwrap().causes;
-        assert_eq!(
-            causes[0].message,
-            "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
-        );
+        assert_eq!(causes[0].message, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no");
     }
 }
 
@@ -201,7 +249,10 @@ async fn what_costs_too_much_is_refused() {
     let spec = format!(r#""validations":[{{"expression":"{body}"}}]"#);
     let (outcome, _, _) = validate(&spec, r#","validationActions":["Deny"]"#).await;
     let message = outcome.unwrap_err().message;
-    assert!(message.ends_with("resulted in error: operation cancelled: actual cost limit exceeded"), "{message}");
+    assert!(
+        message.ends_with("resulted in error: operation cancelled: actual cost limit exceeded"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -229,11 +280,15 @@ async fn policies_follow_what_changes() {
 }
 
 /// The document that policies make of a config map, or why they refuse it.
-fn mutated(policies: &MutatingPolicies, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<Value, String> {
+fn mutated(
+    policies: &MutatingPolicies,
+    review: &mut Review<'_>,
+    around: Surroundings<'_>,
+) -> Result<Value, String> {
     let mut round = Round::default();
     policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
-    if round.has_changed {
-        let mut round = round.second();
+    if round.wants_second() {
+        let mut round = round.second(&review.object);
         policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
     }
     Ok(review.object.clone())
@@ -244,7 +299,10 @@ async fn mutate(mutations: &str) -> Result<Value, String> {
         (
             "admissionregistration.k8s.io/mutatingadmissionpolicies",
             "p",
-            policy("MutatingAdmissionPolicy", &format!(r#""reinvocationPolicy":"Never","mutations":[{mutations}]"#)),
+            policy(
+                "MutatingAdmissionPolicy",
+                &format!(r#""reinvocationPolicy":"Never","mutations":[{mutations}]"#),
+            ),
         ),
         (
             "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
@@ -263,10 +321,13 @@ async fn mutate(mutations: &str) -> Result<Value, String> {
 #[tokio::test]
 async fn policies_change_what_is_written() {
     let apply = |expression: &str| {
-        format!(r#"{{"patchType":"ApplyConfiguration","applyConfiguration":{{"expression":"{expression}"}}}}"#)
+        format!(
+            r#"{{"patchType":"ApplyConfiguration","applyConfiguration":{{"expression":"{expression}"}}}}"#
+        )
     };
-    let patch =
-        |expression: &str| format!(r#"{{"patchType":"JSONPatch","jsonPatch":{{"expression":"{expression}"}}}}"#);
+    let patch = |expression: &str| {
+        format!(r#"{{"patchType":"JSONPatch","jsonPatch":{{"expression":"{expression}"}}}}"#)
+    };
     let refused = |why: &str| Err(format!("policy 'p' with binding 'b' denied request: {why}"));
     let cases: Vec<(String, &[&str], Result<&str, String>)> = vec![
         (
@@ -289,7 +350,9 @@ async fn policies_change_what_is_written() {
             Ok(r#"{"a/b":"c","x":"bad"}"#),
         ),
         (
-            patch("[JSONPatch{op: 'test', path: '/data/x', value: 'good'}, JSONPatch{op: 'remove', path: '/data/x'}]"),
+            patch(
+                "[JSONPatch{op: 'test', path: '/data/x', value: 'good'}, JSONPatch{op: 'remove', path: '/data/x'}]",
+            ),
             &["data"],
             Ok(r#"{"x":"bad"}"#),
         ),
@@ -297,7 +360,9 @@ async fn policies_change_what_is_written() {
         (
             apply("Object{data: {'n': object.data.missing}}"),
             &[],
-            refused("expression 'Object{data: {'n': object.data.missing}}' resulted in error: no such key: missing"),
+            refused(
+                "expression 'Object{data: {'n': object.data.missing}}' resulted in error: no such key: missing",
+            ),
         ),
         (
             apply("Object{metadata: Object.wrong{}}"),
@@ -317,7 +382,11 @@ async fn policies_change_what_is_written() {
     for (mutations, path, expected) in cases {
         let found = mutate(&mutations).await;
         let found = found.map(|object| machinery::json::to_string(object.at(path)));
-        assert_eq!(found.as_deref().map_err(String::as_str), expected.as_deref().map_err(|why: &String| why.as_str()), "{mutations}");
+        assert_eq!(
+            found.as_deref().map_err(String::as_str),
+            expected.as_deref().map_err(|why: &String| why.as_str()),
+            "{mutations}"
+        );
     }
 }
 
@@ -334,7 +403,11 @@ async fn policies_are_never_asked_about_themselves() {
     let identity = Identity::new("alice", &[]);
     let reviewed = Reviewed::new(&world, "create configmaps a", "n", (CONFIG_MAP, "null"));
     let mut review = reviewed.review(&identity);
-    let own = registry.load().find("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies").unwrap().clone();
+    let own = registry
+        .load()
+        .find("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
+        .unwrap()
+        .clone();
     review.served = &own;
     assert!(policies.validate(&mut review, around(&world, &registry)).is_ok());
 }

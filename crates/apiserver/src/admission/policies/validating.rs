@@ -78,57 +78,33 @@ impl ValidatingPolicies {
         denial: &mut Option<(String, String)>,
     ) -> Result<(), Status> {
         let policy = &hook.policy;
-        let mut misconfigured = |binding: Option<&Binding>, why: &str| {
-            let what = if binding.is_none() { "policy" } else { "binding" };
-            if !policy.is_ignoring_failures {
-                deny(denial, policy, binding, (&format!("failed to configure {what}: {why}"), ""));
-            }
+        let found = match &policy.compiled {
+            Ok(compiled) => compiled.constraints.find(review, around).map_err(|status| status.message),
+            Err(why) => Err(why.clone()),
         };
-        let compiled = match &policy.compiled {
-            Ok(compiled) => compiled,
-            Err(why) => {
-                misconfigured(None, why);
-                return Ok(());
-            }
-        };
-        let served = match compiled.constraints.find(review, around) {
+        let served = match found {
             Ok(Some(served)) => served,
             Ok(None) => return Ok(()),
             Err(why) => {
-                misconfigured(None, &why.message);
+                misconfigured(denial, policy, None, &why);
                 return Ok(());
             }
         };
         let mut subject = None;
-        let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut notes = Notes::new();
         for binding in &hook.bindings {
-            let matches = match &binding.criteria {
-                Ok(criteria) => criteria.find(review, around).map_err(|why| why.message),
-                Err(why) => Err(why.clone()),
-            };
-            let params = match matches {
-                Ok(None) => continue,
-                Ok(Some(_)) => parameters::collect(policy, binding, review.namespace, around),
-                Err(why) => Err(why),
-            };
-            let params = match params {
+            let params = match parameters::for_binding(policy, binding, review, around) {
                 Ok(params) => params,
                 Err(why) => {
-                    let mut misconfigured = |why: &str| {
-                        if !policy.is_ignoring_failures {
-                            let message = format!("failed to configure binding: {why}");
-                            deny(denial, policy, Some(binding), (&message, ""));
-                        }
-                    };
-                    misconfigured(&why);
+                    misconfigured(denial, policy, Some(binding), &why);
                     continue;
                 }
             };
-            if subject.is_none() {
-                subject = Some(Subject::new(review, &served, around, &self.authorizer)?);
-            }
-            let Some(subject) = &subject else { unreachable!("it was made just now") };
             for params in &params {
+                let subject = match &subject {
+                    Some(subject) => subject,
+                    None => subject.insert(Subject::new(review, &served, around, &self.authorizer)?),
+                };
                 let findings = Findings::of(policy, subject, params);
                 act(findings, (policy, binding), (review, &mut notes), denial);
             }
@@ -140,11 +116,27 @@ impl ValidatingPolicies {
     }
 }
 
+/// What a policy wants to have noted, by key; its bindings may say different things.
+type Notes = BTreeMap<String, Vec<String>>;
+
+/// Refuses because nobody can tell what a policy or a binding says, unless that does not matter.
+fn misconfigured(
+    denial: &mut Option<(String, String)>,
+    policy: &Policy,
+    binding: Option<&Binding>,
+    why: &str,
+) {
+    if !policy.is_ignoring_failures {
+        let what = if binding.is_none() { "policy" } else { "binding" };
+        deny(denial, policy, binding, (&format!("failed to configure {what}: {why}"), ""));
+    }
+}
+
 /// Does what a binding says is to be done about what was found.
 fn act(
     findings: Findings,
     (policy, binding): (&Policy, &Binding),
-    (review, notes): (&mut Review<'_>, &mut BTreeMap<String, Vec<String>>),
+    (review, notes): (&mut Review<'_>, &mut Notes),
     denial: &mut Option<(String, String)>,
 ) {
     let actions = binding.spec.get("validationActions");
@@ -211,7 +203,7 @@ fn refusal(review: &Review<'_>, message: &str, reason: &str) -> Status {
 }
 
 /// 403, about what is written.
-pub(super) fn refused(review: &Review<'_>, message: &str) -> Status {
+pub(in super::super) fn refused(review: &Review<'_>, message: &str) -> Status {
     let metadata = review.object.get("metadata");
     let names =
         [review.name, metadata.get("name").str_or_empty(), metadata.get("generateName").str_or_empty()];
