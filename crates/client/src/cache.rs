@@ -120,9 +120,11 @@ impl<F: Facts> Builder<F> {
         let tasks = env.tasks.clone();
         tasks.spawn("cache", async move {
             tokio::select! {
+                biased;
+                () = own.shared.closed.notified() => {}
                 () = reflect::run(own.clone(), transport, env) => {}
-                () = own.shared.closed.notified() => own.replace(Vec::new(), 0),
             }
+            own.replace(Vec::new(), 0);
         });
         cache
     }
