@@ -176,11 +176,6 @@ impl Union {
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        self.authorize_here(attributes)
-    }
-
-    /// May this be done, as far as members know that know by themselves? Expressions ask so: they cannot wait.
-    pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
         let mut reasons: Vec<String> = Vec::new();
         for member in &self.members {
             let decision = match member {
@@ -197,6 +192,20 @@ impl Union {
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
+    }
+
+    /// The same without waiting, for expressions; `None` if somebody else would have to be asked.
+    pub fn authorize_at_once(&self, attributes: &Attributes<'_>) -> Option<Decision> {
+        let mut reasons: Vec<String> = Vec::new();
+        for member in &self.members {
+            let Member::Here(member) = member else { return None };
+            match member.authorize(attributes) {
+                Decision::NoOpinion(reason) if reason.is_empty() => {}
+                Decision::NoOpinion(reason) => reasons.push(reason),
+                decided => return Some(decided),
+            }
+        }
+        Some(Decision::NoOpinion(reasons.join("\n")))
     }
 
     /// Asks, and says no in upstream's words.

@@ -31,6 +31,7 @@ mod namespace;
 mod nodeipam;
 mod nodelifecycle;
 mod podgc;
+mod policystatus;
 mod protection;
 mod replicaset;
 mod replicationcontroller;
@@ -92,6 +93,7 @@ const CONTROLLERS: &[Entry] = &[
     ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
+    ("validatingadmissionpolicy-status", policystatus::start),
     ("volumeattributesclass-protection", protection::start_classes),
 ];
 

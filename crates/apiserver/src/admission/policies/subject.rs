@@ -212,10 +212,11 @@ impl cel::Authorizer for Asker {
             name: &question.name,
             selectors: selectors.as_ref(),
         };
-        let (allowed, reason) = match self.authorizer.authorize_here(&attributes) {
-            Decision::Allow(reason) => (true, reason),
-            Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
+        let (allowed, reason, error) = match self.authorizer.authorize_at_once(&attributes) {
+            Some(Decision::Allow(reason)) => (true, reason, ""),
+            Some(Decision::Deny(reason) | Decision::NoOpinion(reason)) => (false, reason, ""),
+            None => (false, String::new(), "expressions cannot ask authorizers behind a webhook"),
         };
-        cel::Decision { allowed, reason, error: String::new() }
+        cel::Decision { allowed, reason, error: error.to_owned() }
     }
 }
