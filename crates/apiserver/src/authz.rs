@@ -176,36 +176,36 @@ impl Union {
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons = Vec::new();
         for member in &self.members {
             let decision = match member {
                 Member::Here(member) => member.authorize(attributes),
                 Member::Webhook(webhook) => webhook.authorize(attributes).await,
             };
-            match decision {
-                Decision::NoOpinion(reason) => {
-                    if !reason.is_empty() {
-                        reasons.push(reason);
-                    }
-                }
-                decided => return decided,
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
     }
 
-    /// The same without waiting, for expressions; `None` if somebody else would have to be asked.
-    pub fn authorize_at_once(&self, attributes: &Attributes<'_>) -> Option<Decision> {
-        let mut reasons: Vec<String> = Vec::new();
+    /// May this be done, as far as that is known without asking anybody? Expressions ask so: they cannot wait.
+    pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
+        let mut reasons = Vec::new();
         for member in &self.members {
-            let Member::Here(member) = member else { return None };
-            match member.authorize(attributes) {
-                Decision::NoOpinion(reason) if reason.is_empty() => {}
-                Decision::NoOpinion(reason) => reasons.push(reason),
-                decided => return Some(decided),
+            let decision = match member {
+                Member::Here(member) => member.authorize(attributes),
+                Member::Webhook(webhook) => match webhook.remembered(attributes) {
+                    Some(decision) => decision,
+                    // It may say no, so nobody after it can say yes.
+                    None => return Decision::NoOpinion("a webhook would have to be asked".to_owned()),
+                },
+            };
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
             }
         }
-        Some(Decision::NoOpinion(reasons.join("\n")))
+        Decision::NoOpinion(reasons.join("\n"))
     }
 
     /// Asks, and says no in upstream's words.
@@ -233,6 +233,15 @@ impl Union {
         }
         all
     }
+}
+
+/// A decision that settles the question; the reason of one that does not is kept.
+fn opinion(decision: Decision, reasons: &mut Vec<String>) -> Option<Decision> {
+    let Decision::NoOpinion(reason) = decision else { return Some(decision) };
+    if !reason.is_empty() {
+        reasons.push(reason);
+    }
+    None
 }
 
 impl<T: Authorizer> Authorizer for Arc<T> {

@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, owners, query, quota, services, stored};
+use crate::{condition_times, managed, owners, query, quota, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -229,6 +229,7 @@ async fn prepare(
     if change.is_ruled() {
         let door = request.door();
         rules.prepare_update(&mut object, old, door);
+        condition_times::stamp(request, &mut object, old);
         let mut errors = Vec::new();
         rules.validate_update(&object, old, door, &mut errors);
         request.refuse_if(&errors, request.name)?;

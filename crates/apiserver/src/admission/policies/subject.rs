@@ -212,11 +212,10 @@ impl cel::Authorizer for Asker {
             name: &question.name,
             selectors: selectors.as_ref(),
         };
-        let (allowed, reason, error) = match self.authorizer.authorize_at_once(&attributes) {
-            Some(Decision::Allow(reason)) => (true, reason, ""),
-            Some(Decision::Deny(reason) | Decision::NoOpinion(reason)) => (false, reason, ""),
-            None => (false, String::new(), "expressions cannot ask authorizers behind a webhook"),
+        let (allowed, reason) = match self.authorizer.authorize_here(&attributes) {
+            Decision::Allow(reason) => (true, reason),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
         };
-        cel::Decision { allowed, reason, error: error.to_owned() }
+        cel::Decision { allowed, reason, error: String::new() }
     }
 }
