@@ -32,6 +32,7 @@ mod namespace;
 mod nodeipam;
 mod nodelifecycle;
 mod podgc;
+mod policystatus;
 mod protection;
 mod replicaset;
 mod replicationcontroller;
@@ -106,6 +107,7 @@ const CONTROLLERS: &[Entry] = &[
     ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
+    ("validatingadmissionpolicy-status", policystatus::start),
     ("volumeattributesclass-protection", protection::start_classes),
 ];
 

@@ -4,4 +4,5 @@ pub mod binding;
 pub mod expressions;
 pub mod policy;
 mod rules;
+pub mod typing;
 pub mod webhook;

@@ -20,7 +20,7 @@ use regex::Regex;
 use smol_str::SmolStr;
 
 pub use default::drop_nulls;
-pub use expressions::{Compiled, Expressions, Rule, Scope, Verdicts};
+pub use expressions::{Compiled, Expressions, Rule, Scope, Verdicts, declaration};
 pub use format::Format;
 pub use path::{FieldPath, PathFault};
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::charge;
+use super::declaration::ObjectType;
 use super::failure::{Failure, FailureKind, Outcome};
 use super::library::patterns;
 use super::plan::{Invocation, Loop, Node};
@@ -55,19 +58,8 @@ impl<'a> Evaluator<'_, 'a> {
                 self.charge(charge::SELECT)?;
                 self.optionally(operand, |value| look(value, field))
             }
-            Node::Index(operand, index) => {
-                let (operand, index) = (self.node(operand)?, self.node(index)?);
-                self.charge(charge::SELECT)?;
-                match operand {
-                    Val::Optional(_) => self.optionally(operand, |value| item(value, &index)),
-                    operand => item(&operand, &index)?.ok_or_else(|| missing(&operand, &index)),
-                }
-            }
-            Node::IndexOptional(operand, index) => {
-                let (operand, index) = (self.node(operand)?, self.node(index)?);
-                self.charge(charge::SELECT)?;
-                self.optionally(operand, |value| item(value, &index))
-            }
+            Node::Index(operand, index) => self.index(operand, index, false),
+            Node::IndexOptional(operand, index) => self.index(operand, index, true),
             Node::And(left, right) => self.logical(left, right, false),
             Node::Or(left, right) => self.logical(left, right, true),
             Node::Conditional(nodes) => match self.node(&nodes[0])? {
@@ -75,15 +67,7 @@ impl<'a> Evaluator<'_, 'a> {
                 Val::Bool(false) => self.node(&nodes[2]),
                 _ => Err(Failure::no_such_overload()),
             },
-            Node::NotStrictlyFalse(inner) => {
-                let inner = self.node(inner);
-                self.charge(charge::CALL)?;
-                match inner {
-                    Err(failure) if failure.kind == FailureKind::Cost => Err(failure),
-                    Ok(Val::Bool(value)) => Ok(Val::Bool(value)),
-                    _ => Ok(Val::Bool(true)),
-                }
-            }
+            Node::NotStrictlyFalse(inner) => self.not_strictly_false(inner),
             Node::OrElse(target, other, is_optional) => match self.node(target)? {
                 Val::Optional(None) => self.node(other),
                 Val::Optional(Some(value)) if !is_optional => Ok((*value).clone()),
@@ -93,16 +77,7 @@ impl<'a> Evaluator<'_, 'a> {
             Node::Call(call) => self.call(call),
             Node::List(items) => self.list(items),
             Node::Map(entries) => self.map(entries),
-            Node::Struct(ty, fields) => {
-                let mut made = Vec::with_capacity(fields.len());
-                for (name, node, is_optional) in fields {
-                    if let Some(value) = self.part(node, *is_optional)? {
-                        made.push((name.clone(), value));
-                    }
-                }
-                self.charge(charge::STRUCT)?;
-                Ok(Val::Struct(Arc::new(Struct { ty: ty.clone(), fields: made })))
-            }
+            Node::Struct(ty, fields) => self.object(ty, fields),
             Node::Loop(inner) => self.loops(inner),
             Node::Bind(place, parts) => {
                 let value = self.node(&parts[0]);
@@ -113,6 +88,38 @@ impl<'a> Evaluator<'_, 'a> {
                 self.node(&parts[1])
             }
         }
+    }
+
+    /// An item of a list or a value of a map; a missing one is a failure unless it is optional.
+    fn index(&mut self, operand: &Node, index: &Node, is_optional: bool) -> Outcome<'a> {
+        let (operand, index) = (self.node(operand)?, self.node(index)?);
+        self.charge(charge::SELECT)?;
+        if is_optional || matches!(operand, Val::Optional(_)) {
+            return self.optionally(operand, |value| item(value, &index));
+        }
+        item(&operand, &index)?.ok_or_else(|| missing(&operand, &index))
+    }
+
+    /// Whether a loop that looks for `false` has to go on: a failure is not `false`.
+    fn not_strictly_false(&mut self, inner: &Node) -> Outcome<'a> {
+        let inner = self.node(inner);
+        self.charge(charge::CALL)?;
+        match inner {
+            Err(failure) if failure.kind == FailureKind::Cost => Err(failure),
+            Ok(Val::Bool(value)) => Ok(Val::Bool(value)),
+            _ => Ok(Val::Bool(true)),
+        }
+    }
+
+    fn object(&mut self, ty: &Arc<ObjectType>, fields: &[(SmolStr, Node, bool)]) -> Outcome<'a> {
+        let mut made = Vec::with_capacity(fields.len());
+        for (name, node, is_optional) in fields {
+            if let Some(value) = self.part(node, *is_optional)? {
+                made.push((name.clone(), value));
+            }
+        }
+        self.charge(charge::STRUCT)?;
+        Ok(Val::Struct(Arc::new(Struct { ty: ty.clone(), fields: made })))
     }
 
     fn set(&mut self, place: usize, value: Outcome<'a>) {

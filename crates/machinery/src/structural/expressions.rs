@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 pub use check::Verdicts;
 pub use compile::{Compiled, Scope};
+pub use declare::declaration;
 
 use super::Structural;
 use crate::Value;

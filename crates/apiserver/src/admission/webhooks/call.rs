@@ -81,7 +81,7 @@ async fn exchange(
         Err(_) => TcpStream::connect((place.host.as_str(), place.host_port)).await,
     };
     let target = format!("{}:{}", place.host, place.host_port);
-    let stream = stream.map_err(|error| broken(&format!("dial tcp {target}: connect: {error}")))?;
+    let stream = stream.map_err(|error| broken(&format!("dial tcp {target}: {}", dialling(&error))))?;
     stream.set_nodelay(true).map_err(|error| broken(&error))?;
     let connector = connector(webhook).map_err(Broken::Connection)?;
     let server = ServerName::try_from(place.name.clone()).map_err(|error| broken(&error))?;
@@ -115,6 +115,18 @@ async fn exchange(
         )));
     }
     Ok(body.to_vec())
+}
+
+/// Why nobody answers, in upstream's words where they are known.
+fn dialling(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        ErrorKind::ConnectionReset => "connect: connection reset by peer".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// Trusts the CA of the webhook's configuration.

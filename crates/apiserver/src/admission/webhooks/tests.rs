@@ -198,6 +198,8 @@ async fn what_cannot_be_asked_refuses_unless_that_does_not_matter() {
     let other = hook(&world, 200, "{}").await;
     let failing = hook(&world, 500, "broken").await;
     let stranger = format!(r#"{{"url":"https://127.0.0.1:{}/","caBundle":"{}"}}"#, good.port, other.ca);
+    // A port that was free a moment ago: nobody listens there.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let call = "Internal error occurred: failed calling webhook \"hook.example.com\":";
     for (client, expected) in [
         (url(&other), format!("{call} received invalid webhook response: webhook response was absent")),
@@ -205,6 +207,13 @@ async fn what_cannot_be_asked_refuses_unless_that_does_not_matter() {
         (
             url(&failing),
             format!("{call} failed to call webhook: an error on the server (\"broken\") has prevented"),
+        ),
+        (
+            format!(r#"{{"url":"https://127.0.0.1:{closed}/x","caBundle":"{}"}}"#, good.ca),
+            format!(
+                "{call} failed to call webhook: Post \"https://127.0.0.1:{closed}/x?timeout=5s\": dial tcp \
+                 127.0.0.1:{closed}: connect: connection refused"
+            ),
         ),
         (
             r#"{"service":{"namespace":"n","name":"none","path":"/x","port":443}}"#.to_owned(),

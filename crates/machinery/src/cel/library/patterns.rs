@@ -35,10 +35,8 @@ pub(in super::super) fn translate(pattern: &str) -> String {
     // Inside brackets: how many letters of the set were read.
     let mut set: Option<usize> = None;
     while let Some(letter) = letters.next() {
-        let position = set.map(|count| {
-            set = Some(count + 1);
-            count
-        });
+        let position = set;
+        set = set.map(|count| count + 1);
         match (letter, position) {
             ('\\', None) if letters.next_if_eq(&'Q').is_some() => {
                 let mut quoted = String::new();

@@ -94,6 +94,25 @@ fn object(schema: &Structural, whole: bool, name: &str) -> Option<Declared> {
     Declared::new(Declaration::object(name, fields), min_size)
 }
 
+/// What a schema declares of a whole object whose metadata looks like this.
+pub fn declaration(schema: &Structural, name: &str, metadata: Declaration) -> Declaration {
+    let is_own = |field: &SmolStr| matches!(field.as_str(), "apiVersion" | "kind" | "metadata");
+    let mut fields: Vec<(SmolStr, Declaration)> = schema
+        .properties
+        .iter()
+        .filter(|(field, _)| !is_own(field))
+        .filter_map(|(field, property)| {
+            let declared = declare(property, property.embedded, &format!("{name}.{field}"))?;
+            Some((field.clone(), declared.declaration))
+        })
+        .collect();
+    for field in ["apiVersion", "kind"] {
+        fields.push((SmolStr::new_static(field), any_text()));
+    }
+    fields.push((SmolStr::new_static("metadata"), metadata));
+    Declaration::object(name, fields)
+}
+
 /// What every whole object has.
 fn add_meta(fields: &mut Vec<(SmolStr, Declaration)>, schema: &Structural, name: &str) {
     for field in ["apiVersion", "kind"] {
