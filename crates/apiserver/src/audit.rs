@@ -241,13 +241,19 @@ impl Record {
         self.state().annotations.append(notes);
     }
 
-    /// What was sent, if the record is to have it.
+    /// What was sent: its name belongs to the record, and all of it if the record is to have it.
     pub fn set_request(&self, document: impl FnOnce() -> Option<Value>) {
-        if self.level >= Level::Request
-            && let Some(mut document) = document()
-        {
+        let Some(mut document) = document() else { return };
+        let mut state = self.state();
+        if let Some(reference) = state.event.get_mut("objectRef") {
+            let name = document.at(&["metadata", "name"]).str_or_empty();
+            if reference.get("name").is_null() && !name.is_empty() {
+                reference.set("name", name);
+            }
+        }
+        if self.level >= Level::Request {
             self.strip(&mut document);
-            self.state().event.set("requestObject", document);
+            state.event.set("requestObject", document);
         }
     }
 

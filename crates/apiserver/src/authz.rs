@@ -176,19 +176,33 @@ impl Union {
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons = Vec::new();
         for member in &self.members {
             let decision = match member {
                 Member::Here(member) => member.authorize(attributes),
                 Member::Webhook(webhook) => webhook.authorize(attributes).await,
             };
-            match decision {
-                Decision::NoOpinion(reason) => {
-                    if !reason.is_empty() {
-                        reasons.push(reason);
-                    }
-                }
-                decided => return decided,
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
+            }
+        }
+        Decision::NoOpinion(reasons.join("\n"))
+    }
+
+    /// May this be done, as far as that is known without asking anybody? Expressions ask so: they cannot wait.
+    pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
+        let mut reasons = Vec::new();
+        for member in &self.members {
+            let decision = match member {
+                Member::Here(member) => member.authorize(attributes),
+                Member::Webhook(webhook) => match webhook.remembered(attributes) {
+                    Some(decision) => decision,
+                    // It may say no, so nobody after it can say yes.
+                    None => return Decision::NoOpinion("a webhook would have to be asked".to_owned()),
+                },
+            };
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
@@ -219,6 +233,15 @@ impl Union {
         }
         all
     }
+}
+
+/// A decision that settles the question; the reason of one that does not is kept.
+fn opinion(decision: Decision, reasons: &mut Vec<String>) -> Option<Decision> {
+    let Decision::NoOpinion(reason) = decision else { return Some(decision) };
+    if !reason.is_empty() {
+        reasons.push(reason);
+    }
+    None
 }
 
 impl<T: Authorizer> Authorizer for Arc<T> {
@@ -304,6 +327,15 @@ pub(crate) mod tests {
                 "scheduling.k8s.io/priorityclasses",
                 "storage.k8s.io/storageclasses",
                 "networking.k8s.io/ingressclasses",
+                "core/configmaps",
+                "admissionregistration.k8s.io/validatingadmissionpolicies",
+                "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingadmissionpolicies",
+                "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+                "admissionregistration.k8s.io/validatingwebhookconfigurations",
+                "core/services",
+                "discovery.k8s.io/endpointslices",
                 "resource.k8s.io/resourceslices",
                 "core/limitranges",
                 "rbac.authorization.k8s.io/clusterroles",

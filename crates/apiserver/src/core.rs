@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::openapi;
+use crate::quota::Turns;
 use crate::registry::Registry;
 use crate::tokens::Keys;
 
@@ -45,6 +46,8 @@ pub struct Core {
     pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// Who charges a namespace's quotas.
+    pub quotas: Turns,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
     /// Writes requests down, if anybody wants that.
@@ -76,7 +79,12 @@ impl Core {
 
     /// What admission plugins may look at.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { caches: &self.caches, entropy: &self.env.entropy }
+        Surroundings {
+            caches: &self.caches,
+            registry: &self.registry,
+            entropy: &self.env.entropy,
+            env: &self.env,
+        }
     }
 }
 

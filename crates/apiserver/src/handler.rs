@@ -3,11 +3,12 @@
 pub(crate) mod objects;
 mod paths;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -55,6 +56,17 @@ pub(crate) struct Arrived {
     pub upgrade: Option<OnUpgrade>,
     /// What is written down of it.
     pub record: Option<Arc<Record>>,
+    /// What the request was before it was read.
+    pub raw: Raw,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// Its path and query, still encoded.
+    pub target: Uri,
+    /// Who sent it.
+    pub peer: SocketAddr,
 }
 
 impl Requests {
@@ -74,8 +86,9 @@ impl Requests {
         let route = Route::read(&head.method, head.uri.path(), &query);
         let upgrade = head.extensions.remove::<OnUpgrade>();
         let uri = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        let mut request =
-            Arrived { method: head.method, route, query, headers: head.headers, body, upgrade, record: None };
+        let raw = Raw { target: head.uri, peer: connection.peer.address };
+        let (method, headers) = (head.method, head.headers);
+        let mut request = Arrived { method, route, query, headers, body, upgrade, record: None, raw };
         let own = self.authenticate(connection, &request).await;
         let acting = match &own {
             Ok(own) => {
@@ -182,6 +195,10 @@ impl Requests {
     /// How long the request may take.
     fn limit(&self, request: &Arrived) -> Result<Duration, Status> {
         let most = self.core.config.limits.request;
+        // What is passed on has parameters of its own.
+        if objects::is_stream(&request.route) {
+            return Ok(most);
+        }
         let Some(text) = request.query.get("timeout").filter(|text| !text.is_empty()) else {
             return Ok(most);
         };

@@ -76,7 +76,8 @@ impl Kubelets {
         Ok(Kubelets { connector: Some(TlsConnector::from(Arc::new(client))) })
     }
 
-    async fn connect(&self, node: &Value) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Status> {
+    /// Connects to the kubelet of a node.
+    pub async fn connect(&self, node: &Value) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Status> {
         let name = node.at(&["metadata", "name"]).str_or_empty();
         let Some(connector) = &self.connector else {
             return Err(Status::internal("no CA for kubelets is configured, so none can be trusted"));
@@ -101,7 +102,7 @@ impl Kubelets {
 }
 
 /// Where a node's kubelet listens.
-fn address_of(node: &Value) -> Option<(String, u16)> {
+pub fn address_of(node: &Value) -> Option<(String, u16)> {
     let status = node.get("status");
     let port = status.at(&["daemonEndpoints", "kubeletEndpoint", "Port"]).as_int();
     let port =
@@ -171,7 +172,8 @@ fn outgoing(
     Ok(request)
 }
 
-fn switched(response: &http::Response<Incoming>) -> Response {
+/// The other side's agreement to switch protocols, as the client gets it.
+pub fn switched(response: &http::Response<Incoming>) -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in response.headers() {
@@ -206,7 +208,7 @@ fn back(response: http::Response<Incoming>) -> Response {
 }
 
 /// Joins the two sides of an upgraded connection until one of them ends.
-async fn tunnel(ours: OnUpgrade, theirs: OnUpgrade) {
+pub async fn tunnel(ours: OnUpgrade, theirs: OnUpgrade) {
     let (ours, theirs) = match (ours.await, theirs.await) {
         (Ok(ours), Ok(theirs)) => (ours, theirs),
         (ours, theirs) => {

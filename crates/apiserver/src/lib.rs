@@ -11,6 +11,7 @@ pub mod authn;
 pub mod authz;
 mod bootstrap;
 mod cache;
+mod condition_times;
 pub mod config;
 mod convert;
 mod core;
@@ -31,7 +32,9 @@ mod memo;
 mod metrics;
 mod openapi;
 mod owners;
+mod proxy;
 mod query;
+mod quota;
 mod registry;
 mod remote;
 mod reviews;
@@ -105,6 +108,8 @@ pub struct Server {
 
 /// How long to wait before what every cluster has is tried to be made again.
 const BOOTSTRAP_RETRY: Duration = Duration::from_millis(500);
+/// How often it is seen to that the way to this server is there.
+const REPAIR: Duration = Duration::from_secs(10);
 
 /// Starts a server. It serves when this returns; [`Server::ready`] tells when what every cluster has is there.
 pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Server, StartError> {
@@ -142,6 +147,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         authorizer,
         seals: seals.clone(),
         audit,
+        quotas: quota::Turns::default(),
         flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
@@ -168,12 +174,18 @@ async fn prepare(core: Arc<Core>) {
         match bootstrap::run(&core).await {
             Ok(()) => {
                 core.health.reached(Phase::Bootstrapped);
-                return;
+                break;
             }
             Err(error) => {
                 tracing::error!(%error, "what every cluster has could not be made; trying again");
                 core.env.clock.sleep(BOOTSTRAP_RETRY).await;
             }
+        }
+    }
+    loop {
+        core.env.clock.sleep(REPAIR).await;
+        if let Err(error) = bootstrap::repair(&core).await {
+            tracing::warn!(%error, "what must not be missing for long could not be looked after");
         }
     }
 }

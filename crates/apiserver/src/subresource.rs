@@ -38,6 +38,9 @@ pub(crate) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
         Some(_) => Status::not_found(call.served.resource(), &request.route.name),
         None => no_such_resource(),
     })?;
+    if name == "proxy" {
+        return crate::proxy::answer(call, request).await;
+    }
     let verb = match request.method.as_str() {
         "GET" | "HEAD" => Verb::Get,
         "POST" => Verb::Create,

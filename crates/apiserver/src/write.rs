@@ -150,6 +150,7 @@ impl<'a> Request<'a> {
             name,
             object,
             old,
+            is_dry_run: self.options.dry_run,
             warnings: Vec::new(),
             annotations: BTreeMap::new(),
         }

@@ -11,6 +11,7 @@ mod url;
 use std::path::PathBuf;
 
 pub use connection::{Connection, Upgrade};
+pub use tls::unverified;
 
 /// Where a server is and how to speak to it.
 #[derive(Clone, Default)]

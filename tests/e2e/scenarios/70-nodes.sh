@@ -26,7 +26,7 @@ spec:
 YAML
 }
 {
-  pod web n-3 false "mkdir /w && hostname > /w/index.html && exec httpd -f -p 8080 -h /w"
+  pod web n-3 false "mkdir /w && hostname > /w/index.html && echo '<a href=/x>' > /w/page.html && exec httpd -f -p 8080 -h /w"
   for node in n n-2 n-3; do
     pod "in-$node" "$node" false "exec sleep 1000000"
     pod "on-$node" "$node" true "exec sleep 1000000"
@@ -60,6 +60,14 @@ while read -r address port; do
   done
   eventually 15 page "http://$address:$port/"
 done <<<"$targets"
+
+# Through the API server, to pods and Services of any node, with links that lead there again.
+pods=/api/v1/namespaces/default/pods services=/api/v1/namespaces/default/services
+equal "a pod through the API" web "$(k get --raw $pods/web:8080/proxy/)"
+equal "a Service through the API" web "$(k get --raw $services/http:web:80/proxy/index.html)"
+equal "a page through the API" "<a href=$pods/web:8080/proxy/x>" "$(k get --raw $pods/web:8080/proxy/page.html)"
+equal "a node through the API" ok "$(k get --raw /api/v1/nodes/n-3/proxy/healthz)"
+contains "no port" "no service port 81" "$(k get --raw $services/web:81/proxy/ 2>&1 || true)"
 
 # The server dies; its nodes do not.
 before=$(cat "$THREE/nodes/n-2/ironclad.pid")

@@ -42,6 +42,12 @@ impl Webhook {
         Webhook { remote, path, settings, clock, known: Memo::default() }
     }
 
+    /// What was answered before, if that still counts.
+    pub fn remembered(&self, attributes: &Attributes<'_>) -> Option<Decision> {
+        let question = machinery::json::to_vec(&spec_of(attributes));
+        self.known.get(&question, self.clock.monotonic())
+    }
+
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
         let spec = spec_of(attributes);
@@ -189,7 +195,9 @@ mod tests {
         let selectors = Selectors::read("spec.nodeName=n", "a in (b)");
         let narrowed =
             Attributes { selectors: selectors.as_ref(), ..Attributes::of_resource(&ann, "list", pods) };
+        assert_eq!(open.remembered(&narrowed), None);
         assert_eq!(open.authorize(&narrowed).await, Decision::Allow(String::new()));
+        assert_eq!(open.remembered(&narrowed), Some(Decision::Allow(String::new())));
         let whole = Attributes { selectors: None, ..narrowed };
         assert_eq!(open.authorize(&whole).await, Decision::NoOpinion(String::new()));
         let get = Attributes::of_resource(&ann, "get", pods);

@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, owners, query, services, stored};
+use crate::{condition_times, managed, owners, query, quota, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -229,6 +229,7 @@ async fn prepare(
     if change.is_ruled() {
         let door = request.door();
         rules.prepare_update(&mut object, old, door);
+        condition_times::stamp(request, &mut object, old);
         let mut errors = Vec::new();
         rules.validate_update(&object, old, door, &mut errors);
         request.refuse_if(&errors, request.name)?;
@@ -267,6 +268,7 @@ async fn conclude(
     if value == request.served.encode(old) && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
+    let charge = quota::charge(request, request.name, &object, Some(old)).await?;
     if request.options.dry_run {
         return stored::unwritten(&object, current.revision()).map(Some);
     }
@@ -280,7 +282,7 @@ async fn conclude(
         value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
-        also,
+        also: charge.with(also),
     };
     match request.core.commit(commit).await? {
         Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
