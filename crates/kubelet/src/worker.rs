@@ -340,6 +340,12 @@ impl Worker {
                     self.memory.pod_busy = true;
                     self.ops.push(Box::pin(ops::stop_sandbox(self.kit.clone(), id.clone())));
                 }
+                Action::ResizePod { id, resources } => {
+                    self.memory.pod_busy = true;
+                    self.memory.pod_resized = Some(resources.clone());
+                    let work = ops::resize_pod(self.kit.clone(), pod.clone(), id.clone(), resources.clone());
+                    self.ops.push(Box::pin(work));
+                }
                 Action::RemoveSandbox { id } => {
                     self.memory.sealed |= self.memory.end.is_some();
                     self.memory.pod_busy = true;

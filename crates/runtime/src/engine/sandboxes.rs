@@ -7,6 +7,7 @@ use std::time::Duration;
 use cri::{NetworkRequest, RuntimeError, SandboxConfig, SandboxState};
 use tokio::sync::mpsc;
 
+use super::containers::{RESOURCES, merge};
 use super::link::{Link, News};
 use super::{Live, Sandbox, Shared, compile, storage};
 use crate::protocol::{Answer, Request};
@@ -83,6 +84,28 @@ impl Shared {
         self.cgroups.make(SHIMS).map_err(failed)?;
         self.cgroups.make(&record.cgroup).map_err(failed)?;
         self.cgroups.limit(&record.cgroup, &record.config.resources).map_err(failed)
+    }
+
+    pub(super) async fn update_sandbox_resources(
+        self: &Arc<Self>,
+        id: &str,
+        resources: cri::Resources,
+    ) -> cri::Result<()> {
+        let sandbox = self.sandbox(id)?;
+        let shared = self.clone();
+        self.blocking(move || {
+            let directory = shared.layout.sandbox(&sandbox.id);
+            if sandbox.live().state == SandboxState::Ready {
+                let failed = |error: crate::cgroup::CgroupError| RuntimeError::Failed(error.to_string());
+                shared.cgroups.limit(&sandbox.record.cgroup, &resources).map_err(failed)?;
+            }
+            let merged = merge(&sandbox.live().resources, resources);
+            state::write(&directory, RESOURCES, &merged, Durability::Power)
+                .map_err(|error| storage::failed("write", &directory, &error))?;
+            sandbox.live().resources = merged;
+            Ok(())
+        })
+        .await
     }
 
     async fn attach_network(&self, sandbox: &Sandbox) -> cri::Result<Vec<std::net::IpAddr>> {
@@ -340,6 +363,7 @@ impl Shared {
             host_network: !sandbox.record.plan.own_network,
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
+            resources: live.resources.clone(),
         }
     }
 }
