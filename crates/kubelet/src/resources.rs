@@ -150,7 +150,7 @@ pub(crate) fn room<'a>(
     let same = actual.cpu_shares == wanted.cpu_shares
         && actual.cpu_quota.max(-1) == quota
         && actual.memory_limit.max(0) == memory;
-    (!same).then(|| Resources {
+    (!same).then_some(Resources {
         cpu_quota: quota,
         memory_limit: if memory == 0 { -1 } else { memory },
         ..wanted

@@ -360,7 +360,8 @@ fn a_container_gets_more_once_its_pod_has_more() {
         let mut config = node.sandbox_config("web");
         config.resources = quota(20_000);
         let sandbox = node.engine().run_sandbox(config).await.unwrap();
-        let id = node.run(&sandbox, ContainerConfig { resources: quota(20_000), ..shell("sleep 1000") }).await;
+        let id =
+            node.run(&sandbox, ContainerConfig { resources: quota(20_000), ..shell("sleep 1000") }).await;
         node.engine().update_sandbox_resources(sandbox.clone(), quota(50_000)).await.unwrap();
         node.engine().update_resources(id.clone(), quota(50_000)).await.unwrap();
         let show = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us";
