@@ -141,7 +141,11 @@ impl Shared {
                 return Err(RuntimeError::Failed(format!("cannot reach the pod's shim: {error}")));
             }
         };
-        *sandbox.live() = Live { link: Some(link), shim, ..Live::default() };
+        {
+            let mut live = sandbox.live();
+            let resources = live.resources.clone();
+            *live = Live { link: Some(link), shim, resources, ..Live::default() };
+        }
         sandbox.gone.send_replace(false);
         let (shared, followed) = (self.clone(), sandbox.clone());
         self.env.tasks.spawn("shim news", async move { shared.follow(followed, news, child).await });
