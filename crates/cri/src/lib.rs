@@ -59,6 +59,8 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     fn stop_sandbox(&self, id: String) -> BoxFuture<'_, Result<()>>;
     /// Removes it and every container in it.
     fn remove_sandbox(&self, id: String) -> BoxFuture<'_, Result<()>>;
+    /// Changes the limits of a pod as a whole.
+    fn update_sandbox_resources(&self, id: String, resources: Resources) -> BoxFuture<'_, Result<()>>;
     /// All sandboxes, those that ended included.
     fn list_sandboxes(&self) -> BoxFuture<'_, Result<Vec<Sandbox>>>;
 

@@ -149,6 +149,8 @@ pub struct Sandbox {
     pub ips: Vec<IpAddr>,
     /// Whether it is on the node's network.
     pub host_network: bool,
+    /// The limits of the pod as a whole as they are in force.
+    pub resources: Resources,
     /// From its configuration.
     pub labels: BTreeMap<String, String>,
     /// From its configuration.

@@ -86,6 +86,8 @@ pub enum Least {
     Amount(i64),
     /// So many hundredths of what there is.
     Percent(f64),
+    /// So many hundredths, but never more than that amount.
+    PercentAtMost(f64, i64),
 }
 
 /// A bound below which the node does something.
@@ -100,20 +102,23 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Upstream's, when nothing else is said.
+    /// When nothing else is said: upstream's, but a disk that is shared with all else on a machine is not short because
+    /// little of it is left in hundredths.
     pub fn defaults() -> Vec<Threshold> {
         let hard = |signal, least| Threshold { signal, least, grace: None };
         vec![
             hard(Signal::MemoryAvailable, Least::Amount(100 << 20)),
-            hard(Signal::NodefsAvailable, Least::Percent(10.0)),
+            hard(Signal::NodefsAvailable, Least::PercentAtMost(10.0, 1 << 30)),
             hard(Signal::NodefsInodesFree, Least::Percent(5.0)),
         ]
     }
 
     fn bound(&self, capacity: i64) -> i64 {
+        let share = |percent: f64| (capacity as f64 * percent / 100.0) as i64;
         match self.least {
             Least::Amount(amount) => amount,
-            Least::Percent(percent) => (capacity as f64 * percent / 100.0) as i64,
+            Least::Percent(percent) => share(percent),
+            Least::PercentAtMost(percent, most) => share(percent).min(most),
         }
     }
 

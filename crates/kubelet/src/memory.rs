@@ -204,6 +204,8 @@ pub(crate) struct Memory {
     pub allocation: Option<Allocation>,
     /// Why it does not get what it asks for now.
     pub resize_pending: Option<Pending>,
+    /// What the pod as a whole was last told to use: if it does not do as told it is not told again.
+    pub pod_resized: Option<Resources>,
     /// What containers were last told to use, by id: whoever does not do as told is not told again.
     pub resized: BTreeMap<String, Resources>,
     /// The pod is to end.

@@ -15,6 +15,7 @@ use env::WallTime;
 use crate::memory::{Cause, End, Memory, Volumes, Waiting};
 use crate::observed::Observed;
 use crate::pod::{Member, PodView};
+use crate::resources;
 
 pub(crate) use apps::HASH_ANNOTATION;
 pub(crate) use restart::may_restart;
@@ -78,6 +79,13 @@ pub(crate) enum Action {
         name: String,
         /// Why.
         waiting: Waiting,
+    },
+    /// Tell the pod as a whole what it may use from now on.
+    ResizePod {
+        /// Its sandbox.
+        id: String,
+        /// What it may use.
+        resources: Resources,
     },
     /// Tell a container what it may use from now on.
     Resize {
@@ -190,8 +198,16 @@ fn run(view: &View<'_>, plan: &mut PodPlan) {
     if !volumes_ready(view, plan) {
         return;
     }
-    if view.observed.ready_sandbox().is_none() {
+    let Some(sandbox) = view.observed.ready_sandbox() else {
         renew_sandbox(view, plan);
+        return;
+    };
+    let parts = view.observed.running().map(|container| &container.resources);
+    if let Some(resources) = resources::room(view.pod, parts, &sandbox.resources)
+        && view.memory.pod_resized.as_ref() != Some(&resources)
+    {
+        // Before its containers get more, and after they have less.
+        plan.act(Action::ResizePod { id: sandbox.id.clone(), resources }, "what the pod may use has changed");
         return;
     }
     end::sweep(view, plan);

@@ -125,6 +125,38 @@ pub(crate) fn difference(pod: &PodView, member: &Member<'_>, actual: &Resources)
     })
 }
 
+/// What the pod as a whole must be told it may use: what was allocated to it, or for a while what its containers still
+/// have, since no part can have more than the whole. `None` if that is in force. What the runtime does not report is not
+/// compared.
+pub(crate) fn room<'a>(
+    pod: &PodView,
+    running: impl Iterator<Item = &'a Resources>,
+    actual: &Resources,
+) -> Option<Resources> {
+    let wanted = of_pod(pod);
+    if actual.cpu_period == 0 {
+        return None;
+    }
+    // Parts of a pod that has limits of its own share them.
+    let shared = pod.spec().resources.is_some();
+    let join = |sum: i64, part: i64| if shared { sum.max(part) } else { sum.saturating_add(part) };
+    let (mut quota, mut memory) = (0, 0);
+    for part in running {
+        quota = join(quota, part.cpu_quota.max(0));
+        memory = join(memory, part.memory_limit.max(0));
+    }
+    let quota = if wanted.cpu_quota <= 0 { -1 } else { wanted.cpu_quota.max(quota) };
+    let memory = if wanted.memory_limit <= 0 { 0 } else { wanted.memory_limit.max(memory) };
+    let same = actual.cpu_shares == wanted.cpu_shares
+        && actual.cpu_quota.max(-1) == quota
+        && actual.memory_limit.max(0) == memory;
+    (!same).then_some(Resources {
+        cpu_quota: quota,
+        memory_limit: if memory == 0 { -1 } else { memory },
+        ..wanted
+    })
+}
+
 /// How readily the kernel kills it: never the guaranteed, those first who use much more than they asked for.
 fn oom_score(pod: &PodView, resources: Option<&ResourceRequirements>, role: Role, node_memory: i64) -> i32 {
     // What keeps the node itself alive goes last.

@@ -108,6 +108,7 @@ struct Live {
     ips: Vec<std::net::IpAddr>,
     link: Option<Arc<Link>>,
     shim: Option<crate::state::ShimState>,
+    resources: cri::Resources,
 }
 
 /// A container that exists.
@@ -229,10 +230,11 @@ impl Shared {
 
 impl Sandbox {
     fn new(id: String, record: SandboxRecord) -> Sandbox {
+        let live = Live { resources: record.config.resources.clone(), ..Live::default() };
         Sandbox {
             id,
             record,
-            live: Mutex::default(),
+            live: Mutex::new(live),
             gate: tokio::sync::Mutex::new(()),
             gone: watch::Sender::new(true),
         }

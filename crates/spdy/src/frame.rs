@@ -323,6 +323,6 @@ mod tests {
         assert_eq!(decode(&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff]), Err(FrameError::TooLarge(0xff_ffff)));
         assert_eq!(decode(&[0x80, 3, 0, 1, 0, 0, 0, 4, 0, 0, 0, 1]), Err(FrameError::TooShort(1)));
         assert_eq!(decode(&[0x80, 3, 0, 3, 0, 0, 0, 1, 0]), Err(FrameError::TooShort(3)));
-        assert_eq!(decode(b"GET / HTTP/1.1\r\n").unwrap().is_some(), true, "it looks like data");
+        assert!(decode(b"GET / HTTP/1.1\r\n").unwrap().is_some(), "it looks like data");
     }
 }

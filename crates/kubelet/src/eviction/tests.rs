@@ -46,6 +46,15 @@ fn a_hard_threshold_acts_at_once_and_a_soft_one_when_its_patience_ends() {
 }
 
 #[test]
+fn a_large_disk_is_not_short_because_little_is_left_in_hundredths() {
+    let bound = |least, capacity| threshold(least, None).bound(capacity);
+    let least = Least::PercentAtMost(10.0, 1_000);
+    assert_eq!((bound(least, 5_000), bound(least, 50_000)), (500, 1_000));
+    assert_eq!(bound(Least::Percent(10.0), 50_000), 5_000);
+    assert_eq!(bound(Least::Amount(7), 50_000), 7);
+}
+
+#[test]
 fn what_was_not_measured_is_not_missed() {
     let mut watched = Watched::default();
     assert!(watched.take(&Threshold::defaults(), &Readings::new(), at(0)).is_empty());

@@ -16,6 +16,10 @@ const LOOK: Duration = Duration::from_secs(300);
 /// Beyond so many hundredths of the disk images are removed, until no more than so many are used.
 const HIGH_PERCENT: i64 = 85;
 const LOW_PERCENT: i64 = 80;
+/// But a disk that is shared with all else on a machine is not short while so many bytes are left, and enough was given
+/// back when so many are.
+const LOW_BYTES: i64 = 4 << 30;
+const HIGH_BYTES: i64 = 6 << 30;
 /// An image that has just come is about to be used.
 const LEAST_AGE: Duration = Duration::from_secs(120);
 
@@ -73,10 +77,11 @@ fn plan(candidates: Vec<(Image, Record)>, mut bytes: i64, now: WallTime) -> Vec<
 
 /// How many bytes must be given back.
 fn excess(available: i64, capacity: i64) -> i64 {
-    if capacity <= 0 || available >= capacity / 100 * (100 - HIGH_PERCENT) {
+    let least = (capacity / 100 * (100 - HIGH_PERCENT)).min(LOW_BYTES);
+    if capacity <= 0 || available >= least {
         return 0;
     }
-    capacity / 100 * (100 - LOW_PERCENT) - available
+    (capacity / 100 * (100 - LOW_PERCENT)).min(HIGH_BYTES) - available
 }
 
 /// Looks for ever.
@@ -150,6 +155,9 @@ mod tests {
         assert_eq!(excess(15, 100), 0);
         assert_eq!(excess(14, 100), 6);
         assert_eq!(excess(0, 0), 0);
+        let large = 1_000 << 30;
+        assert_eq!(excess(4 << 30, large), 0);
+        assert_eq!(excess(3 << 30, large), 3 << 30);
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn short(plan: &PodPlan) -> String {
             Action::Mount => "mount".to_owned(),
             Action::StartSandbox { attempt } => format!("sandbox:{attempt}"),
             Action::StopSandbox { id } => format!("stop-sandbox:{id}"),
+            Action::ResizePod { resources, .. } => format!("resize-pod:{}", resources.cpu_quota),
             Action::Start { name, attempt } => format!("start:{name}:{attempt}"),
             Action::Wait { name, waiting } => format!("wait:{name}:{}", waiting.reason),
             Action::Resize { id, .. } => format!("resize:{id}"),

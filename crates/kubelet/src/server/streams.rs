@@ -99,7 +99,7 @@ impl Pending {
                 let mut socket = pending.open().await.map_err(|error| error.to_string())?;
                 // Tells the client that it is connected.
                 match socket.send(self.wanted.first(), &[]).await {
-                    true => Ok(Streams::WebSocket(socket)),
+                    true => Ok(Streams::WebSocket(Box::new(socket))),
                     false => Err("it has gone".to_owned()),
                 }
             }
@@ -113,7 +113,7 @@ impl Pending {
 /// Open streams.
 pub(super) enum Streams {
     /// Over a WebSocket.
-    WebSocket(Socket),
+    WebSocket(Box<Socket>),
     /// Over SPDY.
     Spdy(Channels),
 }

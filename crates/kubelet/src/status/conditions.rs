@@ -76,13 +76,19 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
 /// Whether some running container does not yet use what was allocated to it.
 fn is_resizing(scene: &Scene<'_>) -> bool {
     let mut members = scene.pod.init_members().chain(scene.pod.app_members());
+    let parts = scene.observed.running().map(|container| &container.resources);
+    let whole = scene
+        .observed
+        .ready_sandbox()
+        .is_some_and(|sandbox| crate::resources::room(scene.pod, parts, &sandbox.resources).is_some());
     scene.memory.end.is_none()
-        && members.any(|member| {
-            scene.observed.latest(member.name()).is_some_and(|container| {
-                container.state == cri::ContainerState::Running
-                    && crate::resources::difference(scene.pod, &member, &container.resources).is_some()
-            })
-        })
+        && (whole
+            || members.any(|member| {
+                scene.observed.latest(member.name()).is_some_and(|container| {
+                    container.state == cri::ContainerState::Running
+                        && crate::resources::difference(scene.pod, &member, &container.resources).is_some()
+                })
+            }))
 }
 
 fn condition(facts: &Facts<'_>, kind: &str, verdict: Verdict) -> PodCondition {

@@ -188,6 +188,7 @@ impl Runtime for FakeRuntime {
                 host_network,
                 labels: config.labels,
                 annotations: config.annotations,
+                resources: config.resources,
             };
             state.log.push(format!("sandbox {}", config.pod.name));
             state.sandboxes.insert(id.clone(), sandbox);
@@ -317,8 +318,29 @@ impl Runtime for FakeRuntime {
         later(found.ok_or_else(|| missing("container", &id)))
     }
 
+    fn update_sandbox_resources(&self, id: String, resources: Resources) -> BoxFuture<'_, Result<()>> {
+        let mut state = self.state.lock().unwrap();
+        let mut inside =
+            state.containers.values().filter(|one| one.sandbox == id && one.state == ContainerState::Running);
+        // As the kernel does: no part may have more than the whole.
+        if resources.cpu_quota > 0 && inside.any(|one| one.resources.cpu_quota > resources.cpu_quota) {
+            return later(Err(RuntimeError::Failed("a container has more than the pod".to_owned())));
+        }
+        if let Some(sandbox) = state.sandboxes.get_mut(&id) {
+            sandbox.resources = resources;
+        }
+        later(Ok(()))
+    }
+
     fn update_resources(&self, id: String, resources: Resources) -> BoxFuture<'_, Result<()>> {
-        if let Some(container) = self.state.lock().unwrap().containers.get_mut(&id) {
+        let mut state = self.state.lock().unwrap();
+        let sandbox =
+            state.containers.get(&id).map(|container| container.sandbox.clone()).unwrap_or_default();
+        let whole = state.sandboxes.get(&sandbox).map_or(-1, |sandbox| sandbox.resources.cpu_quota);
+        if whole > 0 && resources.cpu_quota > whole {
+            return later(Err(RuntimeError::Failed("the pod has less than that".to_owned())));
+        }
+        if let Some(container) = state.containers.get_mut(&id) {
             container.resources = resources;
         }
         later(Ok(()))

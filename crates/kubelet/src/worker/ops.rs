@@ -209,7 +209,17 @@ pub(super) async fn remove(kit: Arc<Kit>, container: Container) -> Outcome {
     told(Done::Removed(result.await))
 }
 
-/// Tells a container, and the pod around it, what they may use. The pod gets more before its containers do.
+/// Tells a pod as a whole what it may use.
+pub(super) async fn resize_pod(kit: Arc<Kit>, pod: PodView, id: String, resources: Resources) -> Outcome {
+    let result = kit.runtime.update_sandbox_resources(id, resources).await;
+    if let Err(error) = &result {
+        let message = format!("Failed to resize pod {}: {error}", pod.name());
+        kit.recorder.warning(&about(&pod), "ResizeError", message);
+    }
+    told(Done::OfPod(result.map_err(|error| error.to_string())))
+}
+
+/// Tells a container what it may use.
 pub(super) async fn resize(kit: Arc<Kit>, pod: PodView, what: (String, String, Resources)) -> Outcome {
     let (id, name, resources) = what;
     let result = kit.runtime.update_resources(id, resources).await.map_err(|error| error.to_string());

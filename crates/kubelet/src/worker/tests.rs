@@ -735,3 +735,40 @@ async fn volumes_follow_what_they_tell_of_their_pod() {
     world.pass(2).await;
     assert_eq!(read("kubernetes.io~projected/mixed/notes"), "second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_pod_as_a_whole_grows_before_its_containers_and_shrinks_after_them() {
+    let world = World::start("resize-whole").await;
+    let spec_of = |sizes: [(&str, &str); 2]| {
+        let containers = ["a", "b"].into_iter().zip(sizes).map(|(name, (cpu, memory))| {
+            json!({"name": name, "image": "img:1", "command": ["run"], "resources": sized(cpu, memory)})
+        });
+        containers.collect::<Vec<_>>()
+    };
+    let containers = spec_of([("100m", "64Mi"), ("100m", "64Mi")]);
+    world.create("web", json!({"restartPolicy": "Always", "containers": containers}));
+    world.until("web", ready).await;
+    for (sizes, quota, memory) in [
+        ([("400m", "256Mi"), ("300m", "64Mi")], 70_000, 320),
+        ([("50m", "64Mi"), ("600m", "256Mi")], 65_000, 320),
+        ([("20m", "32Mi"), ("30m", "32Mi")], 5_000, 64),
+    ] {
+        let containers = spec_of(sizes);
+        world.api.change("pods", "web", |pod| {
+            for (place, wanted) in containers.iter().enumerate() {
+                pod["spec"]["containers"][place]["resources"] = wanted["resources"].clone();
+            }
+        });
+        world
+            .until("web", |pod| {
+                let statuses = pod["status"]["containerStatuses"].as_array().unwrap();
+                let done =
+                    statuses.iter().zip(&sizes).all(|(one, size)| one["resources"] == sized(size.0, size.1));
+                done && condition(pod, "PodResizeInProgress").is_empty()
+            })
+            .await;
+        let whole = world.runtime.sandboxes()[0].resources.clone();
+        assert_eq!((whole.cpu_quota, whole.memory_limit), (quota, memory << 20), "{sizes:?}");
+    }
+    assert!(!world.api.events().iter().any(|event| event.contains("ResizeError")));
+}

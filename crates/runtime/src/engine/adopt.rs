@@ -49,7 +49,11 @@ impl Shared {
             let is_ready = directory.join(READY).exists();
             match record {
                 Some(record) if is_ready => {
-                    self.state().sandboxes.insert(id.clone(), Arc::new(Sandbox::new(id, record)));
+                    let sandbox = Sandbox::new(id.clone(), record);
+                    if let Some(resources) = state::read(&directory, RESOURCES).ok().flatten() {
+                        sandbox.live().resources = resources;
+                    }
+                    self.state().sandboxes.insert(id, Arc::new(sandbox));
                 }
                 record => self.drop_half_made(&id, record.as_ref())?,
             }

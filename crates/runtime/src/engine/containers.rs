@@ -367,7 +367,7 @@ pub(super) fn lost(now: i64) -> ExitState {
 }
 
 /// Limits after a change: what the change leaves open stays.
-fn merge(before: &cri::Resources, change: cri::Resources) -> cri::Resources {
+pub(super) fn merge(before: &cri::Resources, change: cri::Resources) -> cri::Resources {
     let mut merged = before.clone();
     macro_rules! take {
         ($($field:ident: $unset:expr),*) => { $(if change.$field != $unset { merged.$field = change.$field; })* };

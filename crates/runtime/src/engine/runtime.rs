@@ -35,6 +35,10 @@ impl Runtime for Engine {
         Box::pin(async move { self.shared.remove_sandbox(&id).await })
     }
 
+    fn update_sandbox_resources(&self, id: String, resources: Resources) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.shared.update_sandbox_resources(&id, resources).await })
+    }
+
     fn list_sandboxes(&self) -> BoxFuture<'_, Result<Vec<Sandbox>>> {
         let all: Vec<_> = self.shared.state().sandboxes.values().cloned().collect();
         // Those that are being made are nobody's yet.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cri::{NetworkRequest, RuntimeError, SandboxConfig, SandboxState};
 use tokio::sync::mpsc;
 
+use super::containers::{RESOURCES, merge};
 use super::link::{Link, News};
 use super::{Live, Sandbox, Shared, compile, storage};
 use crate::protocol::{Answer, Request};
@@ -85,6 +86,28 @@ impl Shared {
         self.cgroups.limit(&record.cgroup, &record.config.resources).map_err(failed)
     }
 
+    pub(super) async fn update_sandbox_resources(
+        self: &Arc<Self>,
+        id: &str,
+        resources: cri::Resources,
+    ) -> cri::Result<()> {
+        let sandbox = self.sandbox(id)?;
+        let shared = self.clone();
+        self.blocking(move || {
+            let directory = shared.layout.sandbox(&sandbox.id);
+            if sandbox.live().state == SandboxState::Ready {
+                let failed = |error: crate::cgroup::CgroupError| RuntimeError::Failed(error.to_string());
+                shared.cgroups.limit(&sandbox.record.cgroup, &resources).map_err(failed)?;
+            }
+            let merged = merge(&sandbox.live().resources, resources);
+            state::write(&directory, RESOURCES, &merged, Durability::Power)
+                .map_err(|error| storage::failed("write", &directory, &error))?;
+            sandbox.live().resources = merged;
+            Ok(())
+        })
+        .await
+    }
+
     async fn attach_network(&self, sandbox: &Sandbox) -> cri::Result<Vec<std::net::IpAddr>> {
         if !sandbox.record.plan.own_network {
             return Ok(Vec::new());
@@ -118,7 +141,11 @@ impl Shared {
                 return Err(RuntimeError::Failed(format!("cannot reach the pod's shim: {error}")));
             }
         };
-        *sandbox.live() = Live { link: Some(link), shim, ..Live::default() };
+        {
+            let mut live = sandbox.live();
+            let resources = live.resources.clone();
+            *live = Live { link: Some(link), shim, resources, ..Live::default() };
+        }
         sandbox.gone.send_replace(false);
         let (shared, followed) = (self.clone(), sandbox.clone());
         self.env.tasks.spawn("shim news", async move { shared.follow(followed, news, child).await });
@@ -340,6 +367,7 @@ impl Shared {
             host_network: !sandbox.record.plan.own_network,
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
+            resources: live.resources.clone(),
         }
     }
 }

@@ -354,6 +354,30 @@ fn limits_hold_and_can_be_changed() {
 }
 
 #[test]
+fn a_container_gets_more_once_its_pod_has_more() {
+    on_a_node(async |mut node| {
+        let quota = |quota| Resources { cpu_quota: quota, cpu_period: 100_000, ..Resources::default() };
+        let mut config = node.sandbox_config("web");
+        config.resources = quota(20_000);
+        let sandbox = node.engine().run_sandbox(config).await.unwrap();
+        let id =
+            node.run(&sandbox, ContainerConfig { resources: quota(20_000), ..shell("sleep 1000") }).await;
+        let listed = node.engine().list_sandboxes().await.unwrap();
+        assert_eq!((listed[0].resources.cpu_quota, listed[0].resources.cpu_period), (20_000, 100_000));
+        node.engine().update_sandbox_resources(sandbox.clone(), quota(50_000)).await.unwrap();
+        node.engine().update_resources(id.clone(), quota(50_000)).await.unwrap();
+        let show = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us";
+        assert_eq!(exec(&node, &id, show).await.stdout, b"50000\n");
+        node.engine().update_resources(id, quota(10_000)).await.unwrap();
+        node.engine().update_sandbox_resources(sandbox, quota(10_000)).await.unwrap();
+        node.restart().await;
+        let listed = node.engine().list_sandboxes().await.unwrap();
+        assert_eq!(listed[0].resources.cpu_quota, 10_000, "a new engine knows it too");
+        node
+    });
+}
+
+#[test]
 fn a_pod_may_share_its_processes() {
     on_a_node(async |node| {
         let mut config = node.sandbox_config("shared");

@@ -184,3 +184,19 @@ fn all_output_is_there_when_the_end_is_told() {
         node
     });
 }
+
+#[test]
+fn a_handler_that_is_not_there_is_refused_and_ours_has_two_names() {
+    on_a_node(async |node| {
+        let engine = node.engine();
+        assert!(engine.handlers().iter().any(|handler| handler.name.is_empty()));
+        let named = cri::SandboxConfig { handler: "ironclad".into(), ..node.sandbox_config("named") };
+        engine.run_sandbox(named).await.unwrap();
+        let foreign = cri::SandboxConfig { handler: "kata".into(), ..node.sandbox_config("foreign") };
+        let error = engine.run_sandbox(foreign).await.unwrap_err();
+        let text = "failed to get sandbox runtime: no runtime for \"kata\" is configured";
+        assert_eq!(error, RuntimeError::Invalid(text.into()));
+        assert_eq!(engine.list_sandboxes().await.unwrap().len(), 1);
+        node
+    });
+}
