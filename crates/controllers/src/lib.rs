@@ -26,6 +26,7 @@ mod endpointslice;
 mod finished;
 mod garbage;
 mod job;
+mod loadbalancer;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -72,6 +73,7 @@ const CONTROLLERS: &[Entry] = &[
     ("endpointslice", endpointslice::start),
     ("garbage-collector", garbage::start),
     ("job", job::start),
+    ("load-balancer", loadbalancer::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),

@@ -77,8 +77,7 @@ pub(crate) fn admit(pod: &PodView, others: &[PodView], node: &Node<'_>) -> Resul
     let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
     let mut expelling = node.taints.iter().filter(|taint| taint.effect == "NoExecute");
     if expelling.any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
-        let message =
-            "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
         return Err(Refusal::new("TaintToleration", message));
     }
     Ok(())

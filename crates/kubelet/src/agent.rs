@@ -9,8 +9,8 @@ use machinery::{Object, Status, Value};
 use tokio::sync::mpsc;
 
 use crate::eviction::{self, Eviction};
-use crate::manifests::{Manifests, mirror};
 use crate::kit::{Kit, about};
+use crate::manifests::{Manifests, mirror};
 use crate::node::view::NodeView;
 use crate::pod::PodView;
 use crate::worker::{Desired, Inbox, Worker};
@@ -244,7 +244,7 @@ impl Agent {
             match stand_in(&orphan) {
                 Ok(object) => {
                     self.spawn(Desired { object, picture: None, gone: true, refused: None, evicted: None });
-                },
+                }
                 Err(error) => tracing::error!(uid = %orphan.uid, "it cannot be ended: {error}"),
             }
         }

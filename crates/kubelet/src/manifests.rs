@@ -49,12 +49,8 @@ struct State {
 impl Manifests {
     /// The pods of a directory; none without one. It is read once before this answers.
     pub fn start(directory: Option<PathBuf>, node: &str, env: &Env) -> Manifests {
-        let shared = Shared {
-            directory,
-            node: node.to_owned(),
-            state: Mutex::default(),
-            changed: Notify::new(),
-        };
+        let shared =
+            Shared { directory, node: node.to_owned(), state: Mutex::default(), changed: Notify::new() };
         let manifests = Manifests { shared: Arc::new(shared) };
         manifests.look();
         if manifests.shared.directory.is_some() {

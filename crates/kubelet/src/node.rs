@@ -3,6 +3,6 @@
 pub(crate) mod facts;
 pub(crate) mod lease;
 pub(crate) mod status;
-pub(crate) mod view;
 #[cfg(test)]
 mod tests;
+pub(crate) mod view;

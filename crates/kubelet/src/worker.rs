@@ -451,13 +451,7 @@ impl Worker {
         }
     }
 
-    fn publish(
-        &mut self,
-        pod: &PodView,
-        picture: Option<&Object>,
-        observed: &Observed,
-        now: WallTime,
-    ) {
+    fn publish(&mut self, pod: &PodView, picture: Option<&Object>, observed: &Observed, now: WallTime) {
         let gone = self.memory.end.as_ref().is_some_and(|end| end.cause == Cause::Removed);
         if self.memory.sealed || gone {
             return;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use client::{Cache, Key, SharedTransport, resources};
 use env::Env;
 use ipnet::IpNet;
+use tokio::sync::Notify;
 
 use crate::dns;
 use crate::feed::Feed;
@@ -138,11 +139,19 @@ pub fn start(
         env.tasks.spawn("ways to other nodes", overlay::run(tunnel, nodes.clone(), env.child("overlay")));
     }
     let (key, name) = (Key::new("", &config.node_name), config.node_name.clone());
+    let node_changed = Arc::new(Notify::new());
+    let (changed, own) = (node_changed.clone(), key.clone());
+    nodes.subscribe(move |change| {
+        if *change.key == own {
+            changed.notify_one();
+        }
+    });
     let this_node = move || match nodes.get(&key) {
         Some(entry) => entry.facts.clone(),
         None => view::Node { name: name.as_str().into(), ..view::Node::default() },
     };
-    env.tasks.spawn("service proxy", proxy::run(proxy, feed.clone(), this_node, env.child("proxy")));
+    let serve = proxy::run(proxy, feed.clone(), this_node, node_changed, env.child("proxy"));
+    env.tasks.spawn("service proxy", serve);
     let policies = policy::Config {
         instance: config.instance.clone(),
         namespace: config.namespace.clone(),

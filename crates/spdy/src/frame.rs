@@ -241,7 +241,8 @@ mod tests {
 
     fn samples() -> Vec<Frame> {
         let headers = Headers::new([("streamtype", "error"), ("port", "80")]);
-        let data = |bytes: &'static [u8], fin| Frame::Data { stream: 1, bytes: Bytes::from_static(bytes), fin };
+        let data =
+            |bytes: &'static [u8], fin| Frame::Data { stream: 1, bytes: Bytes::from_static(bytes), fin };
         vec![
             Frame::Open { stream: 1, headers: headers.clone(), fin: false },
             Frame::Open { stream: 3, headers: headers.clone(), fin: true },

@@ -3,8 +3,8 @@
 mod document;
 
 use super::paths::{
-    Answer, Body, DELETE_OPTIONS, LIST_OPTIONS, META, Media, Operation, Parameter, PathItem, WRITE_OPTIONS, camel,
-    capital, discovery, root,
+    Answer, Body, DELETE_OPTIONS, LIST_OPTIONS, META, Media, Operation, Parameter, PathItem, WRITE_OPTIONS,
+    camel, capital, discovery, root,
 };
 use super::schemas::Schemas;
 use machinery::Value;
@@ -126,12 +126,7 @@ impl<'a> Custom<'a> {
         let mut id = self.id("list", "", "");
         if everywhere {
             parameters.retain(|parameter| parameter.place != "path");
-            id = format!(
-                "list{}{}{}ForAllNamespaces",
-                camel(self.group),
-                capital(self.version),
-                self.kind
-            );
+            id = format!("list{}{}{}ForAllNamespaces", camel(self.group), capital(self.version), self.kind);
         }
         Operation {
             action: "list",

@@ -7,9 +7,9 @@ use machinery::Value;
 use crate::Failure;
 use crate::args::{Files, Selection};
 use crate::commands::{get, set};
-use machinery::jsonpath::Template;
 use crate::resource::{Target, targets};
 use crate::session::{Session, Watched};
+use machinery::jsonpath::Template;
 
 /// Flags of `wait`.
 #[derive(clap::Args, Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use machinery::Value;
 
-use machinery::jsonpath::Template;
 use super::table::Table;
 use crate::Failure;
+use machinery::jsonpath::Template;
 
 /// A form of output.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,7 +18,9 @@ pub(super) fn check(place: Place<'_>, schema: &Structural) {
                 };
                 match (schema.property(name), &schema.additional) {
                     (Some(property), _) => below(property),
-                    (None, Additional::Each(each)) => check_here(place.with(member).at_key(name), each, member),
+                    (None, Additional::Each(each)) => {
+                        check_here(place.with(member).at_key(name), each, member)
+                    }
                     _ => {}
                 }
             }

@@ -7,7 +7,9 @@ fn document(text: &str) -> Value {
 }
 
 fn kind(schema: &str, status: bool) -> Custom {
-    let scale = document(r#"{"specReplicasPath":".spec.n","statusReplicasPath":".status.n","labelSelectorPath":".status.s"}"#);
+    let scale = document(
+        r#"{"specReplicasPath":".spec.n","statusReplicasPath":".status.n","labelSelectorPath":".status.s"}"#,
+    );
     Custom {
         namespaced: true,
         status,
@@ -94,8 +96,10 @@ fn finalizers_without_a_domain_are_warned_of() {
     let warnings = kind(OPEN, true).warnings(&new, None);
     assert_eq!(
         warnings,
-        ["metadata.finalizers: \"x\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other \
-          finalizer writers"]
+        [
+            "metadata.finalizers: \"x\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other \
+          finalizer writers"
+        ]
     );
     assert!(kind(OPEN, true).warnings(&new, Some(&new)).is_empty());
 }

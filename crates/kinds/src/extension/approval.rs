@@ -35,9 +35,9 @@ impl Approval {
             return Approval::NotNeeded;
         }
         let text = definition.at(&["metadata", "annotations", ANNOTATION]).str_or_empty().to_owned();
-        let is_address = text
-            .split_once("://")
-            .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.split('/').next().unwrap_or_default().is_empty());
+        let is_address = text.split_once("://").is_some_and(|(scheme, rest)| {
+            !scheme.is_empty() && !rest.split('/').next().unwrap_or_default().is_empty()
+        });
         match text.as_str() {
             "" => Approval::Missing,
             bypassed if bypassed.starts_with("unapproved") => Approval::Bypassed(text),

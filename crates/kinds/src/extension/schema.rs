@@ -128,11 +128,8 @@ impl Walk {
             if !properties.is_empty() && additional.value().as_bool() != Some(true) {
                 additional.forbidden("additionalProperties and properties are mutual exclusive");
             }
-            let below = if self.in_meta {
-                Walk { no_defaults: Some(NoDefaults::OfMaps), ..self }
-            } else {
-                self
-            };
+            let below =
+                if self.in_meta { Walk { no_defaults: Some(NoDefaults::OfMaps), ..self } } else { self };
             below.node(additional, false, depth + 1);
         }
         let whole = root || schema.get("x-kubernetes-embedded-resource").is_true();
@@ -193,7 +190,11 @@ fn needs_type(schema: Place<'_>, kind: &str, extension: &str) -> bool {
         return true;
     }
     let why = format!("must be {kind} if {extension} is specified");
-    if place.text().is_empty() { place.required(&why) } else { place.invalid(why) }
+    if place.text().is_empty() {
+        place.required(&why)
+    } else {
+        place.invalid(why)
+    }
     false
 }
 

@@ -33,7 +33,8 @@ fn asked(spec: Value, others: &[Value]) -> Result<(), (String, String)> {
         _ => vec![taint("NoSchedule")],
     };
     let sysctls = ["kernel.msg*".to_owned()];
-    let node = Node { name: "n1", labels: &labels, allocatable: &allocatable, taints: &taints, sysctls: &sysctls };
+    let node =
+        Node { name: "n1", labels: &labels, allocatable: &allocatable, taints: &taints, sysctls: &sysctls };
     let others: Vec<PodView> = others.iter().map(complete).collect();
     admit(&complete(&spec), &others, &node).map_err(|refusal| (refusal.reason, refusal.message))
 }

@@ -15,7 +15,8 @@ pub(crate) fn read(root: &Path) -> Readings {
     }
     match rustix::fs::statvfs(root) {
         Ok(space) => {
-            let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(space.f_frsize)).unwrap_or(i64::MAX);
+            let bytes =
+                |blocks: u64| i64::try_from(blocks.saturating_mul(space.f_frsize)).unwrap_or(i64::MAX);
             let reading = Reading { available: bytes(space.f_bavail), capacity: bytes(space.f_blocks) };
             readings.insert(Signal::NodefsAvailable, reading);
             let count = |files: u64| i64::try_from(files).unwrap_or(i64::MAX);

@@ -154,7 +154,8 @@ fn limits_on_disk_are_kept() {
     let pod = pod(spec, json!({}));
     assert!(limits::has_any(&pod));
     let used = |a: i64, b: i64, scratch: i64| {
-        let member = |name: &str, bytes: i64| Member { name: name.to_owned(), disk: (bytes, 0), ..Member::default() };
+        let member =
+            |name: &str, bytes: i64| Member { name: name.to_owned(), disk: (bytes, 0), ..Member::default() };
         let usage = Usage {
             members: vec![member("a", a), member("b", b)],
             disk: (a + b + scratch, 0),
@@ -173,7 +174,8 @@ fn limits_on_disk_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_runs_short_says_so_evicts_and_lets_nobody_in() {
-    let never_enough = Threshold { signal: Signal::MemoryAvailable, least: Least::Amount(i64::MAX), grace: None };
+    let never_enough =
+        Threshold { signal: Signal::MemoryAvailable, least: Least::Amount(i64::MAX), grace: None };
     let world = World::with_config("eviction", |config| config.eviction = vec![never_enough]).await;
     let spec = |priority: i32| {
         json!({"priority": priority, "restartPolicy": "Always", "terminationGracePeriodSeconds": 30,
@@ -198,5 +200,8 @@ async fn a_node_that_runs_short_says_so_evicts_and_lets_nobody_in() {
     let node = world.api.get("nodes", "", "node-1").unwrap();
     let conditions = node["status"]["conditions"].as_array().unwrap();
     let pressure = conditions.iter().find(|condition| condition["type"] == "MemoryPressure").unwrap();
-    assert_eq!((&pressure["status"], &pressure["reason"]), (&json!("True"), &json!("KubeletHasInsufficientMemory")));
+    assert_eq!(
+        (&pressure["status"], &pressure["reason"]),
+        (&json!("True"), &json!("KubeletHasInsufficientMemory"))
+    );
 }

@@ -152,7 +152,8 @@ async fn measure(kit: &Kit, pod: &PodView) -> (Usage, BTreeMap<String, i64>) {
         usage.disk.0 += bytes;
         usage.inodes += files;
     }
-    for (bytes, files) in volumes.iter().filter(|(name, _)| !in_memory.contains(*name)).map(|(_, used)| used) {
+    for (bytes, files) in volumes.iter().filter(|(name, _)| !in_memory.contains(*name)).map(|(_, used)| used)
+    {
         usage.disk.0 += bytes;
         usage.inodes += files;
     }

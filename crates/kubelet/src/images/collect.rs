@@ -113,7 +113,9 @@ async fn look(kit: &Kit, now: WallTime) -> Option<(Vec<Image>, BTreeSet<String>)
     };
     let mut used = BTreeSet::new();
     for pod in kit.observer.pods() {
-        used.extend(kit.observer.pod(&pod.uid).containers().iter().map(|container| container.image_id.clone()));
+        used.extend(
+            kit.observer.pod(&pod.uid).containers().iter().map(|container| container.image_id.clone()),
+        );
     }
     kit.collector.note(&images, &used, now);
     Some((images, used))

@@ -84,9 +84,8 @@ pub(crate) async fn keep(kit: Arc<Kit>, manifests: Manifests, pods: Cache) {
         let owner = kit.machine.node_uid.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // A picture without its owner would outlive the node.
         let done = if owner.is_empty() { false } else { once(&kit, &manifests, &pods, &owner).await };
-        let again = async {
-            if done { std::future::pending().await } else { kit.env.clock.sleep(PAUSE).await }
-        };
+        let again =
+            async { if done { std::future::pending().await } else { kit.env.clock.sleep(PAUSE).await } };
         tokio::select! {
             biased;
             _ = changes.next() => {}
@@ -108,7 +107,9 @@ async fn once(kit: &Kit, manifests: &Manifests, pods: &Cache, owner: &str) -> bo
             }
             Step::Remove(uid) => {
                 let how = Delete { grace_secs: Some(0), uid, ..Delete::default() };
-                kit.client.write(resources::PODS, Call::object(&key.namespace, &key.name), Write::Delete(how)).await
+                kit.client
+                    .write(resources::PODS, Call::object(&key.namespace, &key.name), Write::Delete(how))
+                    .await
             }
         };
         match written {

@@ -192,7 +192,8 @@ async fn create(
         .map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}))
         .collect();
     let mut status = shape(kit, facts, port).await;
-    status["conditions"] = serde_json::to_value(conditions(&kit.pressures.now(), kit.env.clock.now())).map_err(Status::internal)?;
+    status["conditions"] = serde_json::to_value(conditions(&kit.pressures.now(), kit.env.clock.now()))
+        .map_err(Status::internal)?;
     let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",

@@ -131,11 +131,7 @@ async fn connect(
 }
 
 /// Carries bytes both ways until the command ends. `None` if the client went first.
-async fn pump(
-    streams: &mut Streams,
-    session: Session,
-    clock: &env::Clock,
-) -> Option<Result<i32, String>> {
+async fn pump(streams: &mut Streams, session: Session, clock: &env::Clock) -> Option<Result<i32, String>> {
     let Session { mut stdin, mut stdout, mut stderr, resize, mut exit } = session;
     let mut outcome: Option<Result<i32, String>> = None;
     while outcome.is_none() || stdout.is_some() || stderr.is_some() {

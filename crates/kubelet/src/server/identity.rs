@@ -39,8 +39,7 @@ impl Identities {
         }
         let token = bearer(headers).ok_or_else(Status::unauthorized)?;
         let now = self.clock.now().secs();
-        if let Some((caller, until)) =
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).get(token)
+        if let Some((caller, until)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(token)
             && now < *until
         {
             return Ok(caller.clone());

@@ -45,8 +45,9 @@ pub(super) fn accept(
         None if offered.is_empty() => "",
         None => {
             let (offered, known) = (offered.join(" "), known.join(" "));
-            let message =
-                format!("unable to negotiate protocol: client supports [{offered}], server accepts [{known}]");
+            let message = format!(
+                "unable to negotiate protocol: client supports [{offered}], server accepts [{known}]"
+            );
             return Err(Status::new(403, Reason::Forbidden, message));
         }
     };
@@ -106,8 +107,10 @@ impl Channels {
         let session = begin(env, connection);
         let mut channels =
             Channels { session, stdin: None, resize: None, size: Vec::new(), writers: Default::default() };
-        let expected =
-            1 + [wanted.stdin, wanted.stdout, wanted.stderr, with_sizes].into_iter().filter(|one| *one).count();
+        let expected = 1 + [wanted.stdin, wanted.stdout, wanted.stderr, with_sizes]
+            .into_iter()
+            .filter(|one| *one)
+            .count();
         let opening = async {
             let mut opened = 0;
             while opened < expected {

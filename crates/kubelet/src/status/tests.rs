@@ -330,7 +330,9 @@ fn mounts_and_resources_are_told() {
 
 #[test]
 fn limits_that_the_kernel_cannot_keep_are_told_as_they_were_asked_for() {
-    for (limit, quota, told) in [("5m", 1_000, "5m"), ("10m", 1_000, "10m"), ("20m", 1_000, "10m"), ("5m", 2_000, "20m")] {
+    for (limit, quota, told) in
+        [("5m", 1_000, "5m"), ("10m", 1_000, "10m"), ("20m", 1_000, "10m"), ("5m", 2_000, "20m")]
+    {
         let mut one = spec("Always", &[], &["a"]);
         one["containers"][0]["resources"] = json!({"limits": {"cpu": limit}});
         let mut running = container("a:0:run");

@@ -167,7 +167,10 @@ impl Runtime for FakeRuntime {
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {
         Box::pin(async move {
             if !self.handlers().iter().any(|handler| handler.name == config.handler) {
-                return Err(RuntimeError::Invalid(format!("no runtime for {:?} is configured", config.handler)));
+                return Err(RuntimeError::Invalid(format!(
+                    "no runtime for {:?} is configured",
+                    config.handler
+                )));
             }
             self.env.clock.sleep(Duration::from_millis(50)).await;
             let mut state = self.state.lock().unwrap();

@@ -164,7 +164,10 @@ async fn handler(kit: &Kit, pod: &PodView) -> Result<String, String> {
         String::new()
     } else {
         let found = kit.client.get::<RuntimeClass>("", class).await;
-        found.map_err(|status| format!("failed to lookup RuntimeClass {class}: {}", status.message))?.handler.clone()
+        found
+            .map_err(|status| format!("failed to lookup RuntimeClass {class}: {}", status.message))?
+            .handler
+            .clone()
     };
     let known = kit.runtime.handlers();
     let able = known.iter().any(|handler| handler.name == name && handler.user_namespaces);

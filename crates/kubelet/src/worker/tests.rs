@@ -653,13 +653,18 @@ async fn a_pod_that_wants_users_of_its_own_is_not_run_without_them() {
     assert!(world.runtime.sandboxes().is_empty());
     let told = world.api.events();
     let why = "RuntimeClass handler \"\" does not support user namespaces";
-    assert!(told.iter().any(|line| line.contains("FailedCreatePodSandBox") && line.contains(why)), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.contains("FailedCreatePodSandBox") && line.contains(why)),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_but_the_kubelet_writes_what_it_keeps_writing() {
     let world = World::start("written").await;
-    world.api.put("configmaps", json!({"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "v"}}));
+    world
+        .api
+        .put("configmaps", json!({"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "v"}}));
     let mut spec = one(&["run"], "Always");
     spec["volumes"] = json!([
         {"name": "config", "configMap": {"name": "cm"}},

@@ -90,9 +90,7 @@ impl Format {
             Check::RgbColor => is_rgb_color(text),
             Check::Byte => !text.is_empty() && STANDARD.decode(text).is_ok(),
             Check::Password => true,
-            Check::Date => {
-                text.len() == 10 && Timestamp::parse(&format!("{text}T00:00:00Z")).is_some()
-            }
+            Check::Date => text.len() == 10 && Timestamp::parse(&format!("{text}T00:00:00Z")).is_some(),
             Check::Duration => is_duration(text),
             Check::DateTime => is_date_time(text),
             Check::ShortName => names::dns1123_label(text).is_empty(),
@@ -149,9 +147,10 @@ fn is_request_uri(text: &str) -> bool {
     if text.is_empty() || text.chars().any(|letter| letter.is_control() || letter == ' ') {
         return false;
     }
-    let well_escaped = text.split('%').skip(1).all(|rest| {
-        rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)
-    });
+    let well_escaped = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit));
     if text.starts_with('/') {
         return well_escaped;
     }
@@ -170,9 +169,8 @@ fn is_email(text: &str) -> bool {
         _ => return false,
     };
     let Some((local, host)) = address.rsplit_once('@') else { return false };
-    let is_atom = |letter: char| {
-        !letter.is_control() && !letter.is_whitespace() && !"()<>[]:;@\\,\"".contains(letter)
-    };
+    let is_atom =
+        |letter: char| !letter.is_control() && !letter.is_whitespace() && !"()<>[]:;@\\,\"".contains(letter);
     let dotted = |text: &str| text.split('.').all(|part| !part.is_empty() && part.chars().all(is_atom));
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
     let literal = host.starts_with('[') && host.ends_with(']');
@@ -180,7 +178,8 @@ fn is_email(text: &str) -> bool {
 }
 
 fn is_hostname(text: &str) -> bool {
-    let is_letter = |letter: char| letter.is_alphanumeric() || (!letter.is_ascii() && !letter.is_whitespace());
+    let is_letter =
+        |letter: char| letter.is_alphanumeric() || (!letter.is_ascii() && !letter.is_whitespace());
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -228,8 +227,8 @@ fn is_uuid(text: &str, version: Option<char>) -> bool {
     }
     let well_dashed = !text.contains("--");
     let right_version = version.is_none_or(|version| digits.chars().nth(12) == Some(version));
-    let right_variant = !matches!(version, Some('4' | '5'))
-        || matches!(digits.chars().nth(16), Some('8' | '9' | 'a' | 'b'));
+    let right_variant =
+        !matches!(version, Some('4' | '5')) || matches!(digits.chars().nth(16), Some('8' | '9' | 'a' | 'b'));
     digits.len() == 32 && well_dashed && right_version && right_variant
 }
 
@@ -257,8 +256,11 @@ fn is_isbn13(text: &str) -> bool {
     let text = bare(text);
     let digits: Option<Vec<u32>> = text.chars().map(|letter| letter.to_digit(10)).collect();
     let Some(digits) = digits else { return false };
-    let sum: u32 =
-        digits.iter().enumerate().map(|(position, digit)| digit * if position % 2 == 0 { 1 } else { 3 }).sum();
+    let sum: u32 = digits
+        .iter()
+        .enumerate()
+        .map(|(position, digit)| digit * if position % 2 == 0 { 1 } else { 3 })
+        .sum();
     digits.len() == 13 && sum % 10 == 0
 }
 
@@ -317,8 +319,31 @@ fn is_rgb_color(text: &str) -> bool {
 /// A span of time in Go's notation, or a number and the name of a unit.
 fn is_duration(text: &str) -> bool {
     const UNITS: [&str; 25] = [
-        "ns", "nano", "nanosecond", "us", "µs", "micro", "microsecond", "ms", "milli", "millisecond", "s", "sec",
-        "second", "m", "min", "minute", "h", "hr", "hour", "d", "day", "w", "wk", "week", "nanosec",
+        "ns",
+        "nano",
+        "nanosecond",
+        "us",
+        "µs",
+        "micro",
+        "microsecond",
+        "ms",
+        "milli",
+        "millisecond",
+        "s",
+        "sec",
+        "second",
+        "m",
+        "min",
+        "minute",
+        "h",
+        "hr",
+        "hour",
+        "d",
+        "day",
+        "w",
+        "wk",
+        "week",
+        "nanosec",
     ];
     if crate::time::parse_duration(text).is_some() {
         return true;

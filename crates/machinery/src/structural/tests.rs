@@ -68,21 +68,53 @@ fn types_are_told_as_upstream_tells_them() {
             r#"{"a":{"k":"v"}}"#,
             "a.k: Invalid value: \"string\": a.k in body must be of type integer: \"string\"",
         ),
-        (r#"{"type":"integer"}"#, r#""x""#, "<nil>: Invalid value: \"string\":  in body must be of type integer: \"string\""),
+        (
+            r#"{"type":"integer"}"#,
+            r#""x""#,
+            "<nil>: Invalid value: \"string\":  in body must be of type integer: \"string\"",
+        ),
     ]);
 }
 
 #[test]
 fn numbers_are_kept_in_their_range() {
     check(&[
-        (r#"{"properties":{"i":{"type":"integer","minimum":1}}}"#, r#"{"i":0}"#, "i: Invalid value: 0: i in body should be greater than or equal to 1"),
-        (r#"{"properties":{"i":{"type":"integer","maximum":10}}}"#, r#"{"i":12}"#, "i: Invalid value: 12: i in body should be less than or equal to 10"),
-        (r#"{"properties":{"n":{"type":"number","minimum":0,"exclusiveMinimum":true}}}"#, r#"{"n":0}"#, "n: Invalid value: 0: n in body should be greater than 0"),
-        (r#"{"properties":{"n":{"type":"number","maximum":1.5,"exclusiveMaximum":true}}}"#, r#"{"n":1.5}"#, "n: Invalid value: 1.5: n in body should be less than 1.5"),
-        (r#"{"properties":{"i":{"type":"integer","multipleOf":2}}}"#, r#"{"i":3}"#, "i: Invalid value: 3: i in body should be a multiple of 2"),
+        (
+            r#"{"properties":{"i":{"type":"integer","minimum":1}}}"#,
+            r#"{"i":0}"#,
+            "i: Invalid value: 0: i in body should be greater than or equal to 1",
+        ),
+        (
+            r#"{"properties":{"i":{"type":"integer","maximum":10}}}"#,
+            r#"{"i":12}"#,
+            "i: Invalid value: 12: i in body should be less than or equal to 10",
+        ),
+        (
+            r#"{"properties":{"n":{"type":"number","minimum":0,"exclusiveMinimum":true}}}"#,
+            r#"{"n":0}"#,
+            "n: Invalid value: 0: n in body should be greater than 0",
+        ),
+        (
+            r#"{"properties":{"n":{"type":"number","maximum":1.5,"exclusiveMaximum":true}}}"#,
+            r#"{"n":1.5}"#,
+            "n: Invalid value: 1.5: n in body should be less than 1.5",
+        ),
+        (
+            r#"{"properties":{"i":{"type":"integer","multipleOf":2}}}"#,
+            r#"{"i":3}"#,
+            "i: Invalid value: 3: i in body should be a multiple of 2",
+        ),
         (r#"{"properties":{"n":{"type":"number","multipleOf":0.01}}}"#, r#"{"n":0.07}"#, ""),
-        (r#"{"properties":{"i":{"type":"integer","format":"int32"}}}"#, r#"{"i":2147483648}"#, "<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in i"),
-        (r#"{"properties":{"i":{"type":"integer","format":"int32","maximum":4294967295}}}"#, r#"{"i":1}"#, "<nil>: Invalid value: \"\": Maximum boundary value must be of type integer with format int32 in i"),
+        (
+            r#"{"properties":{"i":{"type":"integer","format":"int32"}}}"#,
+            r#"{"i":2147483648}"#,
+            "<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in i",
+        ),
+        (
+            r#"{"properties":{"i":{"type":"integer","format":"int32","maximum":4294967295}}}"#,
+            r#"{"i":1}"#,
+            "<nil>: Invalid value: \"\": Maximum boundary value must be of type integer with format int32 in i",
+        ),
         (r#"{"properties":{"i":{"type":"integer"}}}"#, r#"{"i":9007199254740993}"#, ""),
     ]);
 }
@@ -90,15 +122,43 @@ fn numbers_are_kept_in_their_range() {
 #[test]
 fn texts_are_measured_and_matched() {
     check(&[
-        (r#"{"properties":{"s":{"type":"string","minLength":2}}}"#, r#"{"s":"a"}"#, "s: Invalid value: \"a\": s in body should be at least 2 chars long"),
-        (r#"{"properties":{"s":{"type":"string","maxLength":2}}}"#, r#"{"s":"abc"}"#, "s: Too long: may not be more than 2 bytes"),
+        (
+            r#"{"properties":{"s":{"type":"string","minLength":2}}}"#,
+            r#"{"s":"a"}"#,
+            "s: Invalid value: \"a\": s in body should be at least 2 chars long",
+        ),
+        (
+            r#"{"properties":{"s":{"type":"string","maxLength":2}}}"#,
+            r#"{"s":"abc"}"#,
+            "s: Too long: may not be more than 2 bytes",
+        ),
         (r#"{"properties":{"s":{"type":"string","maxLength":2}}}"#, r#"{"s":"éé"}"#, ""),
-        (r#"{"properties":{"s":{"type":"string","pattern":"^[a-z]+$"}}}"#, r#"{"s":"A"}"#, "s: Invalid value: \"A\": s in body should match '^[a-z]+$'"),
-        (r#"{"properties":{"s":{"type":"string","enum":["A","B"]}}}"#, r#"{"s":"C"}"#, "s: Unsupported value: \"C\": supported values: \"A\", \"B\""),
-        (r#"{"properties":{"s":{"type":"integer","enum":[1,2]}}}"#, r#"{"s":3}"#, "s: Unsupported value: 3: supported values: \"1\", \"2\""),
+        (
+            r#"{"properties":{"s":{"type":"string","pattern":"^[a-z]+$"}}}"#,
+            r#"{"s":"A"}"#,
+            "s: Invalid value: \"A\": s in body should match '^[a-z]+$'",
+        ),
+        (
+            r#"{"properties":{"s":{"type":"string","enum":["A","B"]}}}"#,
+            r#"{"s":"C"}"#,
+            "s: Unsupported value: \"C\": supported values: \"A\", \"B\"",
+        ),
+        (
+            r#"{"properties":{"s":{"type":"integer","enum":[1,2]}}}"#,
+            r#"{"s":3}"#,
+            "s: Unsupported value: 3: supported values: \"1\", \"2\"",
+        ),
         (r#"{"properties":{"s":{"type":"integer","enum":[1,2]}}}"#, r#"{"s":2}"#, ""),
-        (r#"{"properties":{"s":{"type":"string","format":"date-time"}}}"#, r#"{"s":"today"}"#, "s: Invalid value: \"today\": s in body must be of type date-time: \"today\""),
-        (r#"{"properties":{"s":{"type":"string","format":"date-time"}}}"#, r#"{"s":5}"#, "s: Invalid value: \"int64\": s in body must be of type date-time: \"int64\""),
+        (
+            r#"{"properties":{"s":{"type":"string","format":"date-time"}}}"#,
+            r#"{"s":"today"}"#,
+            "s: Invalid value: \"today\": s in body must be of type date-time: \"today\"",
+        ),
+        (
+            r#"{"properties":{"s":{"type":"string","format":"date-time"}}}"#,
+            r#"{"s":5}"#,
+            "s: Invalid value: \"int64\": s in body must be of type date-time: \"int64\"",
+        ),
         (r#"{"properties":{"s":{"type":"string","format":"odd"}}}"#, r#"{"s":"anything"}"#, ""),
     ]);
 }
@@ -106,12 +166,36 @@ fn texts_are_measured_and_matched() {
 #[test]
 fn collections_are_counted() {
     check(&[
-        (r#"{"properties":{"l":{"type":"array","minItems":1}}}"#, r#"{"l":[]}"#, "l: Invalid value: 0: l in body should have at least 1 items"),
-        (r#"{"properties":{"l":{"type":"array","maxItems":2}}}"#, r#"{"l":[1,2,3]}"#, "l: Too many: 3: must have at most 2 items"),
-        (r#"{"properties":{"m":{"type":"object","maxProperties":1}}}"#, r#"{"m":{"a":1,"b":2}}"#, "m: Too many: 2: must have at most 1 item"),
-        (r#"{"properties":{"m":{"type":"object","minProperties":1}}}"#, r#"{"m":{}}"#, "m: Invalid value: 0: m in body should have at least 1 properties"),
-        (r#"{"properties":{"m":{"type":"object","additionalProperties":false}}}"#, r#"{"m":{"a":1}}"#, "m: Invalid value: \"a\": m.a in body is a forbidden property"),
-        (r#"{"properties":{"m":{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}}}"#, r#"{"m":{}}"#, "m.a: Required value"),
+        (
+            r#"{"properties":{"l":{"type":"array","minItems":1}}}"#,
+            r#"{"l":[]}"#,
+            "l: Invalid value: 0: l in body should have at least 1 items",
+        ),
+        (
+            r#"{"properties":{"l":{"type":"array","maxItems":2}}}"#,
+            r#"{"l":[1,2,3]}"#,
+            "l: Too many: 3: must have at most 2 items",
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","maxProperties":1}}}"#,
+            r#"{"m":{"a":1,"b":2}}"#,
+            "m: Too many: 2: must have at most 1 item",
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","minProperties":1}}}"#,
+            r#"{"m":{}}"#,
+            "m: Invalid value: 0: m in body should have at least 1 properties",
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","additionalProperties":false}}}"#,
+            r#"{"m":{"a":1}}"#,
+            "m: Invalid value: \"a\": m.a in body is a forbidden property",
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}}}"#,
+            r#"{"m":{}}"#,
+            "m.a: Required value",
+        ),
         (r#"{"required":["spec"]}"#, r#"{}"#, "spec: Required value"),
     ]);
 }
@@ -124,12 +208,28 @@ fn alternatives_are_weighed() {
     let not = r#"{"properties":{"s":{"type":"integer","not":{"minimum":2}}}}"#;
     check(&[
         (one, r#"{"s":{"a":"x"}}"#, ""),
-        (one, r#"{"s":{"a":"x","b":"y"}}"#, "<nil>: Invalid value: \"\": \"s\" must validate one and only one schema (oneOf). Found 2 valid alternatives"),
-        (one, r#"{"s":{}}"#, "<nil>: Invalid value: \"\": \"s\" must validate one and only one schema (oneOf). Found none valid | s.a: Required value"),
+        (
+            one,
+            r#"{"s":{"a":"x","b":"y"}}"#,
+            "<nil>: Invalid value: \"\": \"s\" must validate one and only one schema (oneOf). Found 2 valid alternatives",
+        ),
+        (
+            one,
+            r#"{"s":{}}"#,
+            "<nil>: Invalid value: \"\": \"s\" must validate one and only one schema (oneOf). Found none valid | s.a: Required value",
+        ),
         (any, r#"{"s":{"b":1}}"#, ""),
-        (any, r#"{"s":{}}"#, "<nil>: Invalid value: \"\": \"s\" must validate at least one schema (anyOf) | s.a: Required value"),
+        (
+            any,
+            r#"{"s":{}}"#,
+            "<nil>: Invalid value: \"\": \"s\" must validate at least one schema (anyOf) | s.a: Required value",
+        ),
         (all, r#"{"s":3}"#, ""),
-        (all, r#"{"s":5}"#, "s: Invalid value: 5: s in body should be less than or equal to 4 | <nil>: Invalid value: \"\": \"s\" must validate all the schemas (allOf)"),
+        (
+            all,
+            r#"{"s":5}"#,
+            "s: Invalid value: 5: s in body should be less than or equal to 4 | <nil>: Invalid value: \"\": \"s\" must validate all the schemas (allOf)",
+        ),
         (not, r#"{"s":1}"#, ""),
         (not, r#"{"s":3}"#, "<nil>: Invalid value: \"\": \"s\" must not validate the schema (not)"),
     ]);
@@ -153,7 +253,11 @@ fn what_did_not_change_is_not_held_against_an_update() {
             "l[0].v: Invalid value: 6: l[0].v in body should be less than or equal to 1",
         ),
         (r#"{"p":[5]}"#, r#"{"p":[5],"b":1}"#, ""),
-        (r#"{"p":[5]}"#, r#"{"p":[5,1]}"#, "p[0]: Invalid value: 5: p[0] in body should be less than or equal to 1"),
+        (
+            r#"{"p":[5]}"#,
+            r#"{"p":[5,1]}"#,
+            "p[0]: Invalid value: 5: p[0] in body should be less than or equal to 1",
+        ),
     ];
     for (old, new, expected) in cases {
         assert_eq!(told(&strict, new, Some(old)), expected, "{old} → {new}");
@@ -163,15 +267,60 @@ fn what_did_not_change_is_not_held_against_an_update() {
 #[test]
 fn what_no_schema_describes_is_pruned_and_told() {
     let cases: &[(&str, &str, &str, &[&str])] = &[
-        (r#"{"properties":{"a":{"type":"integer"}}}"#, r#"{"a":1,"b":2,"metadata":{"x":1}}"#, r#"{"a":1,"metadata":{"x":1}}"#, &["b"]),
-        (r#"{"properties":{"s":{"type":"object","properties":{"a":{}}}}}"#, r#"{"s":{"b":1,"a":1},"e":1}"#, r#"{"s":{"a":1}}"#, &["e", "s.b"]),
-        (r#"{"properties":{"s":{"type":"object","x-kubernetes-preserve-unknown-fields":true,"properties":{"a":{"type":"object"}}}}}"#, r#"{"s":{"b":{"c":1},"a":{"d":1}}}"#, r#"{"s":{"b":{"c":1},"a":{}}}"#, &["s.a.d"]),
-        (r#"{"properties":{"m":{"type":"object","additionalProperties":{"type":"object","properties":{"a":{}}}}}}"#, r#"{"m":{"k":{"a":1,"b":2}}}"#, r#"{"m":{"k":{"a":1}}}"#, &["m.k.b"]),
-        (r#"{"properties":{"m":{"type":"object","additionalProperties":true}}}"#, r#"{"m":{"k":{"a":1},"s":1}}"#, r#"{"m":{"k":{},"s":1}}"#, &["m.k.a"]),
-        (r#"{"properties":{"l":{"type":"array","items":{"type":"object","properties":{"a":{}}}}}}"#, r#"{"l":[{"a":1},{"b":1}]}"#, r#"{"l":[{"a":1},{}]}"#, &["l[1].b"]),
-        (r#"{"properties":{"l":{"type":"array","items":{"type":"string"}}}}"#, r#"{"l":{"a":1}}"#, r#"{"l":{}}"#, &["l.a"]),
-        (r#"{"properties":{"e":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{}}}}"#, r#"{"e":{"kind":"K","apiVersion":"v1","metadata":{"name":"n"},"x":1}}"#, r#"{"e":{"kind":"K","apiVersion":"v1","metadata":{"name":"n"}}}"#, &["e.x"]),
-        (r#"{"x-kubernetes-preserve-unknown-fields":true}"#, r#"{"a":{"b":[{"c":1}]}}"#, r#"{"a":{"b":[{"c":1}]}}"#, &[]),
+        (
+            r#"{"properties":{"a":{"type":"integer"}}}"#,
+            r#"{"a":1,"b":2,"metadata":{"x":1}}"#,
+            r#"{"a":1,"metadata":{"x":1}}"#,
+            &["b"],
+        ),
+        (
+            r#"{"properties":{"s":{"type":"object","properties":{"a":{}}}}}"#,
+            r#"{"s":{"b":1,"a":1},"e":1}"#,
+            r#"{"s":{"a":1}}"#,
+            &["e", "s.b"],
+        ),
+        (
+            r#"{"properties":{"s":{"type":"object","x-kubernetes-preserve-unknown-fields":true,"properties":{"a":{"type":"object"}}}}}"#,
+            r#"{"s":{"b":{"c":1},"a":{"d":1}}}"#,
+            r#"{"s":{"b":{"c":1},"a":{}}}"#,
+            &["s.a.d"],
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","additionalProperties":{"type":"object","properties":{"a":{}}}}}}"#,
+            r#"{"m":{"k":{"a":1,"b":2}}}"#,
+            r#"{"m":{"k":{"a":1}}}"#,
+            &["m.k.b"],
+        ),
+        (
+            r#"{"properties":{"m":{"type":"object","additionalProperties":true}}}"#,
+            r#"{"m":{"k":{"a":1},"s":1}}"#,
+            r#"{"m":{"k":{},"s":1}}"#,
+            &["m.k.a"],
+        ),
+        (
+            r#"{"properties":{"l":{"type":"array","items":{"type":"object","properties":{"a":{}}}}}}"#,
+            r#"{"l":[{"a":1},{"b":1}]}"#,
+            r#"{"l":[{"a":1},{}]}"#,
+            &["l[1].b"],
+        ),
+        (
+            r#"{"properties":{"l":{"type":"array","items":{"type":"string"}}}}"#,
+            r#"{"l":{"a":1}}"#,
+            r#"{"l":{}}"#,
+            &["l.a"],
+        ),
+        (
+            r#"{"properties":{"e":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{}}}}"#,
+            r#"{"e":{"kind":"K","apiVersion":"v1","metadata":{"name":"n"},"x":1}}"#,
+            r#"{"e":{"kind":"K","apiVersion":"v1","metadata":{"name":"n"}}}"#,
+            &["e.x"],
+        ),
+        (
+            r#"{"x-kubernetes-preserve-unknown-fields":true}"#,
+            r#"{"a":{"b":[{"c":1}]}}"#,
+            r#"{"a":{"b":[{"c":1}]}}"#,
+            &[],
+        ),
     ];
     for (of, value, expected, gone) in cases {
         let mut value = document(value);
@@ -220,7 +369,10 @@ fn items_of_sets_and_maps_come_once() {
         (r#"{"set":["a","a","a"]}"#, "set[1]: Duplicate value: \"a\""),
         (r#"{"map":[{"k":"a"},{"k":"a"}]}"#, "map[1]: Duplicate value: {\"k\":\"a\"}"),
         (r#"{"map":[{},{}]}"#, "map[1]: Duplicate value: {}"),
-        (r#"{"two":[{"k":"a","p":1},{"k":"a","p":2},{"p":1,"k":"a"}]}"#, "two[2]: Duplicate value: {\"k\":\"a\",\"p\":1}"),
+        (
+            r#"{"two":[{"k":"a","p":1},{"k":"a","p":2},{"p":1,"k":"a"}]}"#,
+            "two[2]: Duplicate value: {\"k\":\"a\",\"p\":1}",
+        ),
         (r#"{"map":["x"]}"#, "map[0]: Invalid value: \"x\": must be an object for an array of list-type map"),
         (r#"{"set":["a","b"],"map":[{"k":"a"},{"k":"b"}]}"#, ""),
     ];
@@ -241,7 +393,11 @@ fn formats_know_what_fits() {
         ("ipv6", &["::1", "2001:db8::1"], &["1.2.3.4", "g::"]),
         ("cidr", &["10.0.0.0/8", "::/0"], &["10.0.0.0", "10.0.0.0/33", "10.0.0.0/08"]),
         ("mac", &["00:00:5e:00:53:01", "0000.5e00.5301"], &["00:00", "00:00:5e:00:53:zz"]),
-        ("uuid", &["00000000-0000-0000-0000-000000000001", "00000000000000000000000000000001"], &["x", "0-0"]),
+        (
+            "uuid",
+            &["00000000-0000-0000-0000-000000000001", "00000000000000000000000000000001"],
+            &["x", "0-0"],
+        ),
         ("uuid4", &["f47ac10b-58cc-4372-a567-0e02b2c3d479"], &["f47ac10b-58cc-3372-a567-0e02b2c3d479"]),
         ("isbn", &["0321751043", "978-0321751041"], &["0321751044", "x"]),
         ("creditcard", &["4111 1111 1111 1111"], &["4111 1111 1111 1112", "1"]),

@@ -151,17 +151,17 @@ impl Walk {
 
     fn kind(&mut self, schema: &Structural, value: &Value) -> usize {
         let format = schema.rules.format.as_ref().map(|format| format.name.as_str());
-        let allowed: &[Kind] = if schema.int_or_string {
-            &[Kind::Integer, Kind::String]
-        } else {
-            schema.kind.as_slice()
-        };
+        let allowed: &[Kind] =
+            if schema.int_or_string { &[Kind::Integer, Kind::String] } else { schema.kind.as_slice() };
         if allowed.is_empty() && format.is_none() {
             return 0;
         }
         let (found, found_format) = type_of(value);
         let misfit = |walk: &mut Walk, wanted: &str, found: &str| {
-            walk.say(|_| What::Type(Value::from(found)), &format!("must be of type {wanted}: {}", go_quote(found)));
+            walk.say(
+                |_| What::Type(Value::from(found)),
+                &format!("must be of type {wanted}: {}", go_quote(found)),
+            );
             0
         };
         let names = allowed.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",");

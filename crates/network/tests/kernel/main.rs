@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod cluster;
 mod dns;
+mod machine;
 mod overlay;
 mod podnet;
 mod policy;

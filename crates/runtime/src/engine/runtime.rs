@@ -2,7 +2,8 @@
 
 use cri::{
     AttachRequest, BoxFuture, Container, ContainerConfig, ContainerStats, Credentials, Duplex, Event, Events,
-    ExecOutput, ExecRequest, Handler, Image, PodId, Resources, Result, Runtime, Sandbox, SandboxConfig, Session,
+    ExecOutput, ExecRequest, Handler, Image, PodId, Resources, Result, Runtime, Sandbox, SandboxConfig,
+    Session,
 };
 use tokio::sync::broadcast;
 

@@ -86,9 +86,8 @@ fn part(schema: &Value, schemas: &mut Schemas<'_>) -> Value {
             "type" | "items" | "properties" | "additionalProperties" if two && nullable => {}
             "items" | "properties" if two && preserve => {}
             "required" if two => {
-                let may_be_null = |name: &Value| {
-                    schema.at(&["properties", name.str_or_empty(), "nullable"]).is_true()
-                };
+                let may_be_null =
+                    |name: &Value| schema.at(&["properties", name.str_or_empty(), "nullable"]).is_true();
                 let rest: Vec<Value> =
                     value.items().iter().filter(|name| !may_be_null(name)).cloned().collect();
                 if !rest.is_empty() {

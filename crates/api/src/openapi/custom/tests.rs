@@ -29,10 +29,7 @@ fn version_3_shows_all_of_the_schema() {
     let document = v3_custom(&Table::load(), "g.example.com", "v1", &[thing(&schema)]);
     let paths = document.get("paths");
     let path = "/apis/g.example.com/v1/namespaces/{namespace}/things/{name}";
-    assert_eq!(
-        paths.at(&[path, "get", "operationId"]).as_str(),
-        Some("readGExampleComV1NamespacedThing")
-    );
+    assert_eq!(paths.at(&[path, "get", "operationId"]).as_str(), Some("readGExampleComV1NamespacedThing"));
     for below in ["/status", "/scale"] {
         assert!(!paths.at(&[&format!("{path}{below}"), "patch"]).is_null(), "{below}");
     }
@@ -40,9 +37,12 @@ fn version_3_shows_all_of_the_schema() {
     assert_eq!(thing.get("description").as_str(), Some("A thing."));
     assert_eq!(thing.at(&["properties", "spec", "properties", "a", "default"]).as_int(), Some(1));
     assert_eq!(thing.at(&["properties", "spec", "properties", "o", "oneOf"]).items().len(), 1);
-    assert!(!thing.at(&["properties", "spec", "properties", "e", "properties", "metadata", "allOf"]).is_null());
+    assert!(
+        !thing.at(&["properties", "spec", "properties", "e", "properties", "metadata", "allOf"]).is_null()
+    );
     assert_eq!(thing.get("x-kubernetes-group-version-kind").items().len(), 1);
-    let list = document.at(&["components", "schemas", "com.example.g.v1.ThingList", "properties", "items", "items"]);
+    let list =
+        document.at(&["components", "schemas", "com.example.g.v1.ThingList", "properties", "items", "items"]);
     assert_eq!(list.get("$ref").as_str(), Some("#/components/schemas/com.example.g.v1.Thing"));
 }
 

@@ -70,7 +70,8 @@ struct Skipped {
 fn skipped(schema: &Value) -> Skipped {
     let says_it = |any_of: &Value| {
         let is_type = |part: &Value, kind: &str| {
-            part.get("type").as_str() == Some(kind) && part.members().filter(|(_, value)| !value.is_empty()).count() == 1
+            part.get("type").as_str() == Some(kind)
+                && part.members().filter(|(_, value)| !value.is_empty()).count() == 1
         };
         matches!(any_of.items(), [first, second] if is_type(first, "integer") && is_type(second, "string"))
     };
@@ -206,9 +207,11 @@ fn check_metadata(metadata: Place<'_>, whole: bool, level: Level) {
     if level != Level::Root {
         return;
     }
-    let only_names = metadata.value().get("properties").members().all(|(name, _)| {
-        matches!(name.as_str(), "name" | "generateName")
-    });
+    let only_names = metadata
+        .value()
+        .get("properties")
+        .members()
+        .all(|(name, _)| matches!(name.as_str(), "name" | "generateName"));
     let other = metadata.value().members().any(|(name, value)| {
         !matches!(name.as_str(), "type" | "default" | "properties") && !value.is_empty()
     });

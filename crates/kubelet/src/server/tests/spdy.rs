@@ -1,7 +1,7 @@
 //! Commands and ports over SPDY, bare and through a WebSocket, as stock clients speak it.
 
-use hyper_util::rt::TokioIo;
 use ::spdy::{Headers, Reader, Session, Side, Stream};
+use hyper_util::rt::TokioIo;
 
 use super::*;
 use crate::server::socket::TUNNEL;
@@ -61,7 +61,10 @@ async fn commands_are_run_and_their_end_is_told_in_every_version() {
     let path = "/exec/default/web/app?command=fail&command=7&output=1&error=1";
     for (offered, chosen) in [
         (&["v5.channel.k8s.io", "v4.channel.k8s.io"][..], "v5.channel.k8s.io"),
-        (&["v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"], "v4.channel.k8s.io"),
+        (
+            &["v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"],
+            "v4.channel.k8s.io",
+        ),
         (&["v9.channel.k8s.io, v3.channel.k8s.io"], "v3.channel.k8s.io"),
         (&["channel.k8s.io"], "channel.k8s.io"),
         (&[], ""),
@@ -91,7 +94,8 @@ async fn commands_are_run_and_their_end_is_told_in_every_version() {
 async fn what_is_typed_and_the_terminals_size_reach_the_command() {
     let world = world("spdy-stdin").await;
     let protocol = ["v4.channel.k8s.io"];
-    let (session, _) = dial(&world, "/exec/default/web/app?command=cat&input=1&output=1", &protocol).await.unwrap();
+    let (session, _) =
+        dial(&world, "/exec/default/web/app?command=cat&input=1&output=1", &protocol).await.unwrap();
     let mut error = channel(&session, "error").await;
     let stdin = channel(&session, "stdin").await;
     let mut stdout = channel(&session, "stdout").await;

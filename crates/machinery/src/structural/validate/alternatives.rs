@@ -70,8 +70,11 @@ impl Walk {
         if right == 1 {
             return first_met;
         }
-        let found =
-            if right == 0 { "Found none valid".to_owned() } else { format!("Found {right} valid alternatives") };
+        let found = if right == 0 {
+            "Found none valid".to_owned()
+        } else {
+            format!("Found {right} valid alternatives")
+        };
         let path = go_quote(&self.path);
         self.find_nowhere(format!("{path} must validate one and only one schema (oneOf). {found}"));
         self.take(best)
@@ -86,7 +89,10 @@ impl Walk {
         }
         if right != alternatives.len() {
             let none = if right == 0 { ". None validated" } else { "" };
-            self.find_nowhere(format!("{} must validate all the schemas (allOf){none}", go_quote(&self.path)));
+            self.find_nowhere(format!(
+                "{} must validate all the schemas (allOf){none}",
+                go_quote(&self.path)
+            ));
         }
         met
     }

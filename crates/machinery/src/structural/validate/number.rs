@@ -36,7 +36,8 @@ impl Walk {
         }
         if let Some((most, exclusive)) = rules.maximum {
             self.range(schema, &Value::Float(most), "Maximum boundary");
-            let exceeds = compare(value, most).is_some_and(|order| order.is_gt() || (exclusive && order.is_eq()));
+            let exceeds =
+                compare(value, most).is_some_and(|order| order.is_gt() || (exclusive && order.is_eq()));
             if exceeds {
                 let word = if exclusive { "less than" } else { "less than or equal to" };
                 let text = format!("should be {word} {}", show_number(most));
@@ -45,7 +46,8 @@ impl Walk {
         }
         if let Some((least, exclusive)) = rules.minimum {
             self.range(schema, &Value::Float(least), "Minimum boundary");
-            let falls = compare(value, least).is_some_and(|order| order.is_lt() || (exclusive && order.is_eq()));
+            let falls =
+                compare(value, least).is_some_and(|order| order.is_lt() || (exclusive && order.is_eq()));
             if falls {
                 let word = if exclusive { "greater than" } else { "greater than or equal to" };
                 let text = format!("should be {word} {}", show_number(least));
