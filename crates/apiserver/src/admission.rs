@@ -2,7 +2,6 @@
 //!
 //! Every plugin that changes objects runs before any that only checks them, as upstream's do.
 
-mod amounts;
 mod certificates;
 mod default_class;
 mod escalation;
@@ -12,13 +11,16 @@ mod node_restriction;
 mod pod_resize;
 pub mod pod_security;
 mod pod_topology;
+mod policies;
 mod priority;
+mod rounds;
 mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
 mod tolerations;
 mod volume_resize;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,13 +28,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use machinery::{Status, Value};
 
+use self::rounds::Round;
 use crate::authz::Union;
 use crate::authz::rbac::Rbac;
 use crate::cache::Caches;
 use crate::identity::Identity;
-use crate::registry::Served;
+use crate::registry::{Registry, Served};
 
 /// What kind of write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub enum Operation {
     Update,
     /// A deletion.
     Delete,
+    /// A stream to a container or a port.
+    Connect,
 }
 
 impl Operation {
@@ -52,6 +58,7 @@ impl Operation {
             Operation::Create => "CREATE",
             Operation::Update => "UPDATE",
             Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
         }
     }
 }
@@ -75,6 +82,8 @@ pub struct Review<'a> {
     pub object: Value,
     /// The object as it is; null for creations.
     pub old: &'a Value,
+    /// Whether nothing will be written.
+    pub is_dry_run: bool,
     /// What the writer will be told beside the answer.
     pub warnings: Vec<String>,
     /// What the audit log will say of it.
@@ -82,6 +91,11 @@ pub struct Review<'a> {
 }
 
 impl Review<'_> {
+    /// Whether the object is one of the resource, not what is posted to a subresource.
+    pub fn is_of_resource(&self) -> bool {
+        self.served.sub(self.subresource).is_none_or(|sub| sub.kind == self.served.kind)
+    }
+
     /// Notes something for the audit log.
     pub fn note(&mut self, key: &str, text: impl Into<String>) {
         self.annotations.insert(key.to_owned(), text.into());
@@ -93,8 +107,12 @@ impl Review<'_> {
 pub struct Surroundings<'a> {
     /// All objects.
     pub caches: &'a Arc<Caches>,
+    /// All resources.
+    pub registry: &'a ArcSwap<Registry>,
     /// Random names and identifiers.
     pub entropy: &'a env::Entropy,
+    /// Time and tasks.
+    pub env: &'a env::Env,
 }
 
 /// What an asynchronous step of a plugin returns.
@@ -128,6 +146,9 @@ fn told(plugin: &dyn Plugin, status: &Status) {
 #[derive(Debug)]
 pub struct Chain {
     plugins: Vec<Box<dyn Plugin>>,
+    mutating: policies::MutatingPolicies,
+    validating: policies::ValidatingPolicies,
+    webhooks: webhooks::Webhooks,
 }
 
 impl Chain {
@@ -157,11 +178,30 @@ impl Chain {
                 Box::new(pod_resize::PodResizeValidator),
                 Box::new(escalation::Escalation::new(roles)),
             ],
+            mutating: policies::MutatingPolicies::new(&authorizer()),
+            validating: policies::ValidatingPolicies::new(&authorizer()),
+            webhooks: webhooks::Webhooks::new(&authorizer()),
         }
     }
 
-    /// Lets every plugin change the object.
+    /// Lets every plugin, every policy and every webhook change the object. What policies and webhooks change, plugins
+    /// see again, and those policies and webhooks that ask for it.
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
+        self.change(review, around).await?;
+        let (mut policies, mut webhooks) = (Round::default(), Round::default());
+        self.mutating.mutate(review, around, &mut policies)?;
+        self.webhooks.mutate(review, around, &mut webhooks).await?;
+        if policies.wants_second() || webhooks.wants_second() {
+            self.change(review, around).await?;
+            let mut policies = policies.second(&review.object);
+            self.mutating.mutate(review, around, &mut policies)?;
+            let mut webhooks = webhooks.second(&review.object);
+            self.webhooks.mutate(review, around, &mut webhooks).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.wants(review)
                 && let Some(step) = plugin.mutate(review, around)
@@ -172,7 +212,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Lets every plugin refuse the object.
+    /// Lets every plugin, every policy and every webhook refuse the object.
     pub async fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.wants(review)
@@ -181,7 +221,8 @@ impl Chain {
                 step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
-        Ok(())
+        self.validating.validate(review, around)?;
+        self.webhooks.validate(review, around).await
     }
 }
 

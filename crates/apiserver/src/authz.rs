@@ -1,19 +1,24 @@
 //! Authorization: may they?
 
 pub(crate) mod bootstrap;
+pub mod config;
 pub(crate) mod node;
 pub(crate) mod rbac;
 pub(crate) mod rules;
+pub mod webhook;
 
 use std::sync::Arc;
 
+use env::Env;
 use machinery::selector::{FieldSelector, LabelSelector};
 use machinery::status::GroupName;
 use machinery::{Reason, Status};
 
 use self::rbac::Granted;
+use self::webhook::Webhook;
 use crate::cache::Caches;
 use crate::identity::{Identity, MASTERS};
+use crate::remote::Remote;
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug)]
@@ -128,33 +133,76 @@ pub struct Union {
 pub enum Member {
     /// It knows by itself.
     Here(Box<dyn Authorizer>),
+    /// Somebody else is asked.
+    Webhook(Webhook),
+}
+
+/// Says yes or no to everything.
+#[derive(Debug)]
+struct Always(bool);
+
+impl Authorizer for Always {
+    fn authorize(&self, _: &Attributes<'_>) -> Decision {
+        if self.0 {
+            Decision::Allow(String::new())
+        } else {
+            Decision::NoOpinion("Everything is forbidden.".to_owned())
+        }
+    }
 }
 
 impl Union {
-    /// Those of every server: masters, nodes, and then the roles.
-    pub fn new(caches: &Caches, roles: &Arc<rbac::Rbac>) -> Union {
-        let here = |authorizer: Box<dyn Authorizer>| Member::Here(authorizer);
-        Union {
-            members: vec![
-                here(Box::new(Masters)),
-                here(Box::new(node::Nodes::new(caches))),
-                here(Box::new(roles.clone())),
-            ],
+    /// Masters, and then those that are configured.
+    pub fn new(
+        caches: &Caches,
+        roles: &Arc<rbac::Rbac>,
+        (kinds, env): (&[config::Kind], &Env),
+    ) -> Result<Union, String> {
+        let mut members = vec![Member::Here(Box::new(Masters) as Box<dyn Authorizer>)];
+        for kind in kinds {
+            members.push(match kind {
+                config::Kind::Node => Member::Here(Box::new(node::Nodes::new(caches))),
+                config::Kind::Rbac => Member::Here(Box::new(roles.clone())),
+                config::Kind::AlwaysAllow => Member::Here(Box::new(Always(true))),
+                config::Kind::AlwaysDeny => Member::Here(Box::new(Always(false))),
+                config::Kind::Webhook(settings) => {
+                    let target = Remote::of_kubeconfig(env, &settings.kubeconfig, settings.timeout)?;
+                    Member::Webhook(Webhook::new(target, settings.clone(), env.clock.clone()))
+                }
+            });
         }
+        Ok(Union { members })
     }
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons = Vec::new();
         for member in &self.members {
-            let Member::Here(member) = member;
-            match member.authorize(attributes) {
-                Decision::NoOpinion(reason) => {
-                    if !reason.is_empty() {
-                        reasons.push(reason);
-                    }
-                }
-                decided => return decided,
+            let decision = match member {
+                Member::Here(member) => member.authorize(attributes),
+                Member::Webhook(webhook) => webhook.authorize(attributes).await,
+            };
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
+            }
+        }
+        Decision::NoOpinion(reasons.join("\n"))
+    }
+
+    /// May this be done, as far as that is known without asking anybody? Expressions ask so: they cannot wait.
+    pub fn authorize_here(&self, attributes: &Attributes<'_>) -> Decision {
+        let mut reasons = Vec::new();
+        for member in &self.members {
+            let decision = match member {
+                Member::Here(member) => member.authorize(attributes),
+                Member::Webhook(webhook) => match webhook.remembered(attributes) {
+                    Some(decision) => decision,
+                    // It may say no, so nobody after it can say yes.
+                    None => return Decision::NoOpinion("a webhook would have to be asked".to_owned()),
+                },
+            };
+            if let Some(decided) = opinion(decision, &mut reasons) {
+                return decided;
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
@@ -172,13 +220,28 @@ impl Union {
     pub fn rules_for(&self, identity: &Identity, namespace: &str) -> Granted {
         let mut all = Granted::default();
         for member in &self.members {
-            let Member::Here(member) = member;
-            let granted = member.rules_for(identity, namespace);
-            all.rules.extend(granted.rules);
-            all.errors.extend(granted.errors);
+            match member {
+                Member::Here(member) => {
+                    let granted = member.rules_for(identity, namespace);
+                    all.rules.extend(granted.rules);
+                    all.errors.extend(granted.errors);
+                }
+                Member::Webhook(_) => {
+                    all.errors.push("webhook authorizer does not support user rule resolution".to_owned());
+                }
+            }
         }
         all
     }
+}
+
+/// A decision that settles the question; the reason of one that does not is kept.
+fn opinion(decision: Decision, reasons: &mut Vec<String>) -> Option<Decision> {
+    let Decision::NoOpinion(reason) = decision else { return Some(decision) };
+    if !reason.is_empty() {
+        reasons.push(reason);
+    }
+    None
 }
 
 impl<T: Authorizer> Authorizer for Arc<T> {
@@ -237,7 +300,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use env::{Env, WallTime};
+    use env::WallTime;
     use store::memory::Memory;
     use store::{Options, Store, Txn, Write};
 
@@ -264,6 +327,15 @@ pub(crate) mod tests {
                 "scheduling.k8s.io/priorityclasses",
                 "storage.k8s.io/storageclasses",
                 "networking.k8s.io/ingressclasses",
+                "core/configmaps",
+                "admissionregistration.k8s.io/validatingadmissionpolicies",
+                "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingadmissionpolicies",
+                "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+                "admissionregistration.k8s.io/validatingwebhookconfigurations",
+                "core/services",
+                "discovery.k8s.io/endpointslices",
                 "resource.k8s.io/resourceslices",
                 "core/limitranges",
                 "rbac.authorization.k8s.io/clusterroles",

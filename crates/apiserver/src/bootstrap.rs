@@ -40,27 +40,43 @@ pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
     crate::authz::bootstrap::run(core).await
 }
 
-fn all(core: &Core) -> Vec<Wanted> {
-    let mut all: Vec<Wanted> = NAMESPACES
-        .iter()
-        .map(|name| Wanted {
-            group: "",
-            version: "v1",
-            plural: "namespaces",
-            namespace: "",
-            name: (*name).to_owned(),
-            document: Value::object(),
-            status: Value::Null,
-            keep: false,
-        })
-        .collect();
-    all.push(service_range(core));
-    all.push(service(core));
+/// Makes again what must not be missing for long, should somebody have removed or changed it: the system's namespaces,
+/// and the way to this server.
+pub async fn repair(core: &Arc<Core>) -> Result<(), Status> {
+    for wanted in namespaces().into_iter().chain(way_here(core)) {
+        ensure(core, wanted).await?;
+    }
+    Ok(())
+}
+
+fn namespaces() -> [Wanted; 4] {
+    NAMESPACES.map(|name| Wanted {
+        group: "",
+        version: "v1",
+        plural: "namespaces",
+        namespace: "",
+        name: name.to_owned(),
+        document: Value::object(),
+        status: Value::Null,
+        keep: false,
+    })
+}
+
+/// The Service by which pods reach this server, and where it leads.
+fn way_here(core: &Core) -> Vec<Wanted> {
+    let mut all = vec![service(core)];
     // Endpoints on the loopback would lead every pod to itself.
     if !core.config.advertise.is_loopback() {
         all.push(endpoints(core));
         all.push(endpoint_slice(core));
     }
+    all
+}
+
+fn all(core: &Core) -> Vec<Wanted> {
+    let mut all = Vec::from(namespaces());
+    all.push(service_range(core));
+    all.extend(way_here(core));
     all.extend(priority_classes());
     all.push(authentication(core));
     all.extend(flow::priority_levels());

@@ -2,11 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::admission::pod_security;
+use crate::audit;
+use crate::authn;
+use crate::authz;
 use crate::identity::Identity;
 
 /// A certificate chain and its private key, as PEM.
@@ -112,6 +116,18 @@ pub struct Config {
     pub kubelet_ca: Vec<u8>,
     /// Which pod security standards hold where namespaces say nothing.
     pub pod_security: pod_security::Settings,
+    /// Which issuers of tokens are trusted, and what is heard without credentials.
+    pub authentication: authn::config::Settings,
+    /// The kubeconfig of a webhook that knows tokens.
+    pub token_webhook: Option<PathBuf>,
+    /// Who may speak for others.
+    pub front_proxy: authn::front_proxy::Settings,
+    /// Who is asked whether something may be done.
+    pub authorization: Vec<authz::config::Kind>,
+    /// How requests are written down; none are without it.
+    pub audit: Option<audit::Settings>,
+    /// The file that says what is sealed in the store, and how; nothing is without it.
+    pub encryption: Option<PathBuf>,
     /// The limits.
     pub limits: Limits,
 }
@@ -135,6 +151,12 @@ impl Config {
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
             pod_security: pod_security::Settings::default(),
+            authentication: authn::config::Settings::default(),
+            token_webhook: None,
+            front_proxy: authn::front_proxy::Settings::default(),
+            authorization: authz::config::DEFAULT.to_vec(),
+            audit: None,
+            encryption: None,
             limits: Limits::default(),
         }
     }

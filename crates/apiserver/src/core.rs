@@ -9,16 +9,19 @@ use machinery::Status;
 use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
+use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::authz::Union;
 use crate::cache::Caches;
 use crate::config::Config;
 use crate::definitions::Cleaning;
+use crate::encryption::Seals;
 use crate::flow::FlowControl;
 use crate::health::Health;
 use crate::kubelet::Kubelets;
 use crate::metrics::Metrics;
 use crate::openapi;
+use crate::quota::Turns;
 use crate::registry::Registry;
 use crate::tokens::Keys;
 
@@ -43,8 +46,14 @@ pub struct Core {
     pub authorizer: Arc<Union>,
     /// What the cluster's rules make of it.
     pub admission: Chain,
+    /// Who charges a namespace's quotas.
+    pub quotas: Turns,
     /// When it is their turn.
     pub flow: Arc<FlowControl>,
+    /// Writes requests down, if anybody wants that.
+    pub audit: Option<Arc<Audit>>,
+    /// How values are sealed in the store.
+    pub seals: Arc<Seals>,
     /// The way to the nodes.
     pub kubelets: Kubelets,
     /// Definitions whose objects are being removed.
@@ -70,7 +79,12 @@ impl Core {
 
     /// What admission plugins may look at.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { caches: &self.caches, entropy: &self.env.entropy }
+        Surroundings {
+            caches: &self.caches,
+            registry: &self.registry,
+            entropy: &self.env.entropy,
+            env: &self.env,
+        }
     }
 }
 

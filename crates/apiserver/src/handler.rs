@@ -15,7 +15,9 @@ use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
 use crate::answer;
-use crate::authz::{Attributes, Selectors};
+use crate::audit::{self, About, Record};
+use crate::authn;
+use crate::authz::{self, Attributes, Decision, Selectors};
 use crate::core::Core;
 use crate::flow::{self, Seat};
 use crate::http::accept::{self, DOCUMENTS, Form};
@@ -35,10 +37,12 @@ pub struct Requests {
 /// What is known about a connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// The other end.
-    peer: SocketAddr,
     /// Who its certificate says it is; an error if the certificate was refused.
     certified: Result<Option<Arc<Identity>>, ()>,
+    /// Whether it may speak for others.
+    is_front_proxy: bool,
+    /// Who is at the other end.
+    peer: Peer,
 }
 
 /// A request whose path and parameters were read.
@@ -50,6 +54,8 @@ pub(crate) struct Arrived {
     pub body: Incoming,
     /// The connection itself, should the request ask to switch protocols.
     pub upgrade: Option<OnUpgrade>,
+    /// What is written down of it.
+    pub record: Option<Arc<Record>>,
     /// What the request was before it was read.
     pub raw: Raw,
 }
@@ -69,30 +75,66 @@ impl Requests {
         Requests { core }
     }
 
-    async fn answer(&self, connection: &Connection, request: http::Request<Incoming>) -> Response {
+    async fn answer(
+        &self,
+        connection: &Connection,
+        request: http::Request<Incoming>,
+        id: &HeaderValue,
+    ) -> Response {
         let (mut head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let route = Route::read(&head.method, head.uri.path(), &query);
         let upgrade = head.extensions.remove::<OnUpgrade>();
-        let raw = Raw { target: head.uri, peer: connection.peer };
-        let request =
-            Arrived { method: head.method, route, query, headers: head.headers, body, upgrade, raw };
+        let uri = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+        let raw = Raw { target: head.uri, peer: connection.peer.address };
+        let (method, headers) = (head.method, head.headers);
+        let mut request = Arrived { method, route, query, headers, body, upgrade, record: None, raw };
+        let own = self.authenticate(connection, &request).await;
+        let acting = match &own {
+            Ok(own) => {
+                let asked = (&request.headers, &request.route);
+                impersonate::impersonate(&self.core.authorizer, own.clone(), asked).await
+            }
+            Err(()) => Err(Status::unauthorized()),
+        };
+        let Some(audit) = &self.core.audit else { return self.proceed(acting, request).await };
+        let own = own.as_deref().ok();
+        let about = About {
+            id: id.to_str().unwrap_or_default(),
+            uri: &uri,
+            route: &request.route,
+            identity: own,
+            acting: acting.as_deref().ok().filter(|acting| Some(*acting) != own),
+            address: connection.peer.address,
+            agent: request.header(http::header::USER_AGENT),
+        };
+        let Some(record) = audit.begin(about).await else { return self.proceed(acting, request).await };
+        request.record = Some(record.clone());
+        let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
+        let response = self.proceed(acting, request).await;
+        record.set_answer(&response, lasting);
+        if lasting && !response.status().is_client_error() {
+            audit.started(&record).await;
+            return audit::when_ended(audit, record, response);
+        }
+        audit.completed(&record).await;
+        response
+    }
+
+    /// Answers a request whose sender is known, or is known to be nobody.
+    async fn proceed(&self, identity: Result<Arc<Identity>, Status>, request: Arrived) -> Response {
         let form = accept::negotiate(&request.headers, &request.query, DOCUMENTS).unwrap_or_default();
-        let identity = match self.identify(connection, &request).await {
-            Ok(identity) => identity,
+        let known = identity.and_then(|identity| Ok((identity, self.limit(&request)?)));
+        let (identity, limit) = match known {
+            Ok(known) => known,
             Err(status) => return self.failure(&status, form),
         };
-        let limit = match self.limit(&request) {
-            Ok(limit) => limit,
-            Err(status) => return self.failure(&status, form),
-        };
-        let streams = objects::is_stream(&request.route);
         let seat = match self.enter(&identity, &request, limit / flow::WAITING_PART).await {
             Ok(seat) => seat,
             Err(response) => return response,
         };
         let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
-        let lasting = request.route.verb == "watch" || streams;
+        let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
         let answered = self.dispatch(identity, request, form);
         let mut response = if lasting {
             answered.await
@@ -130,19 +172,24 @@ impl Requests {
         }
     }
 
-    async fn identify(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, Status> {
-        let identity = match &connection.certified {
-            Ok(Some(identity)) => identity.clone(),
-            Ok(None) => {
-                let identified = self.core.authenticator.identify(&self.core, &request.headers).await;
-                Arc::new(identified.map_err(|error| {
-                    tracing::debug!(%error, "credentials were refused");
-                    Status::unauthorized()
-                })?)
-            }
-            Err(()) => return Err(Status::unauthorized()),
-        };
-        impersonate::impersonate(&self.core.authorizer, identity, &request.headers).await
+    /// Who sent a request: by its certificate, else by its token. A certificate that proves nothing is no harm to whom a
+    /// token speaks for.
+    async fn authenticate(&self, connection: &Connection, request: &Arrived) -> Result<Arc<Identity>, ()> {
+        if connection.is_front_proxy
+            && let Some(identity) = authn::front_proxy::spoken_for(&request.headers)
+        {
+            return Ok(Arc::new(identity));
+        }
+        if let Ok(Some(identity)) = &connection.certified {
+            return Ok(identity.clone());
+        }
+        let has_token = request.headers.contains_key(http::header::AUTHORIZATION);
+        if connection.certified.is_err() && !has_token {
+            return Err(());
+        }
+        let (headers, path) = (&request.headers, request.route.path.as_str());
+        let identified = self.core.authenticator.identify(&self.core, headers, path).await;
+        identified.map(Arc::new).map_err(|error| tracing::debug!(%error, "credentials were refused"))
     }
 
     /// How long the request may take.
@@ -198,7 +245,16 @@ impl Requests {
             name: &route.name,
             selectors: selectors.as_ref(),
         };
-        self.core.authorizer.check(&attributes).await
+        let decision = self.core.authorizer.authorize(&attributes).await;
+        let (word, reason) = match &decision {
+            Decision::Allow(reason) => ("allow", reason),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => ("forbid", reason),
+        };
+        if let Some(record) = &request.record {
+            record.note("authorization.k8s.io/decision", word);
+            record.note("authorization.k8s.io/reason", reason);
+        }
+        if word == "allow" { Ok(()) } else { Err(authz::forbidden(&attributes, reason)) }
     }
 }
 
@@ -267,19 +323,16 @@ impl Handler for Requests {
         let certified = certified.map(|identity| identity.map(Arc::new)).map_err(|error| {
             tracing::debug!(address = %peer.address, %error, "a client certificate was refused");
         });
-        Connection { peer: peer.address, certified }
+        let is_front_proxy = self.core.authenticator.is_front_proxy(&peer, self.core.env.clock.now());
+        Connection { certified, is_front_proxy, peer }
     }
 
     async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {
-        let audit_id = request
-            .headers()
-            .get("audit-id")
-            .cloned()
-            .or_else(|| HeaderValue::from_str(&self.core.env.entropy.uuid()).ok());
-        let mut response = self.answer(connection, request).await;
-        if let Some(audit_id) = audit_id {
-            response.headers_mut().insert("audit-id", audit_id);
-        }
+        let given = request.headers().get("audit-id").cloned();
+        let id = given.or_else(|| HeaderValue::from_str(&self.core.env.entropy.uuid()).ok());
+        let id = id.unwrap_or_else(|| HeaderValue::from_static(""));
+        let mut response = self.answer(connection, request, &id).await;
+        response.headers_mut().insert("audit-id", id);
         response
     }
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use machinery::Status;
+use machinery::status::GroupName;
 
-use crate::authz::{Attributes, Union};
+use crate::authz::{Attributes, Decision, Union};
 use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
 use crate::query::percent_decode;
+use crate::route::Route;
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -20,12 +22,15 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 pub async fn impersonate(
     authorizer: &Union,
     own: Arc<Identity>,
-    headers: &HeaderMap,
+    (headers, route): (&HeaderMap, &Route),
 ) -> Result<Arc<Identity>, Status> {
     if !headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
         return Ok(own);
     }
     let wanted = wanted(headers)?;
+    if constrained(authorizer, (&own, &wanted), route).await {
+        return Ok(Arc::new(complete(wanted)));
+    }
     let attributes = Attributes {
         identity: &own,
         verb: "impersonate",
@@ -61,6 +66,94 @@ pub async fn impersonate(
         authorizer.check(&uid).await?;
     }
     Ok(Arc::new(complete(wanted)))
+}
+
+/// Where constrained permissions are looked for.
+const AUTHENTICATION: &str = "authentication.k8s.io";
+/// What the users of nodes are called: this, and the node's name.
+const NODE: &str = "system:node:";
+/// What a pod's token says of its node.
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+/// Whether somebody may act as another in what he asks for now, though perhaps in nothing else: he needs the permission
+/// to act as such a user, and the one to do this on behalf of such users.
+async fn constrained(authorizer: &Union, (own, wanted): (&Identity, &Identity), route: &Route) -> bool {
+    for mode in modes(own, wanted) {
+        if may_act_as(authorizer, (own, wanted), mode).await
+            && may_do_for(authorizer, own, (mode, route)).await
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// The kinds of user that somebody is, narrowest first.
+fn modes(own: &Identity, wanted: &Identity) -> Vec<&'static str> {
+    let is_plain = wanted.groups.is_empty() && wanted.uid.is_empty() && wanted.extra.is_empty();
+    match wanted.name.strip_prefix(NODE) {
+        Some(node) if is_plain => {
+            let associated = own.extra.get(NODE_NAME).is_some_and(|names| names.as_slice() == [node]);
+            if associated { vec!["associated-node", "arbitrary-node"] } else { vec!["arbitrary-node"] }
+        }
+        None if is_plain && service_account(&wanted.name).is_some() => vec!["serviceaccount"],
+        None if service_account(&wanted.name).is_none() => vec!["user-info"],
+        _ => Vec::new(),
+    }
+}
+
+async fn may_act_as(authorizer: &Union, (own, wanted): (&Identity, &Identity), mode: &str) -> bool {
+    let verb = format!("impersonate:{mode}");
+    let resource = |name| GroupName { group: AUTHENTICATION, name };
+    let asked = |name| Attributes::of_resource(own, &verb, resource(name));
+    let node = wanted.name.strip_prefix(NODE).unwrap_or_default();
+    let mut needed: Vec<Attributes<'_>> = Vec::new();
+    match mode {
+        "associated-node" => needed.push(Attributes { name: "*", ..asked("nodes") }),
+        "arbitrary-node" => needed.push(Attributes { name: node, ..asked("nodes") }),
+        "serviceaccount" => {
+            let (namespace, name) = service_account(&wanted.name).unwrap_or_default();
+            needed.push(Attributes { namespace, name, ..asked("serviceaccounts") });
+        }
+        _ => {
+            needed.push(Attributes { name: &wanted.name, ..asked("users") });
+            needed.extend(wanted.groups.iter().map(|name| Attributes { name, ..asked("groups") }));
+            if !wanted.uid.is_empty() {
+                needed.push(Attributes { name: &wanted.uid, ..asked("uids") });
+            }
+            for (key, values) in &wanted.extra {
+                let each = values.iter();
+                needed.extend(each.map(|name| Attributes { subresource: key, name, ..asked("userextras") }));
+            }
+        }
+    }
+    all_allowed(authorizer, &needed).await
+}
+
+async fn may_do_for(authorizer: &Union, own: &Identity, (mode, route): (&str, &Route)) -> bool {
+    let verb = format!("impersonate-on:{mode}:{}", route.verb);
+    let asked = Attributes {
+        identity: own,
+        verb: &verb,
+        is_resource: route.is_resource,
+        path: &route.path,
+        group: &route.group,
+        resource: &route.resource,
+        subresource: &route.subresource,
+        namespace: &route.namespace,
+        name: &route.name,
+        selectors: None,
+    };
+    all_allowed(authorizer, &[asked]).await
+}
+
+async fn all_allowed(authorizer: &Union, needed: &[Attributes<'_>]) -> bool {
+    for asked in needed {
+        if !matches!(authorizer.authorize(asked).await, Decision::Allow(_)) {
+            return false;
+        }
+    }
+    true
 }
 
 fn wanted(headers: &HeaderMap) -> Result<Identity, Status> {
@@ -146,28 +239,101 @@ mod tests {
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
         let asked =
             headers(&[(USER, "alice"), (GROUP, "g1"), (GROUP, "g2"), ("impersonate-extra-a%2fb", "x")]);
-        let alice = impersonate(&masters(), admin.clone(), &asked).await.unwrap();
+        let alice = impersonate(&masters(), admin.clone(), (&asked, &Route::default())).await.unwrap();
         assert_eq!(alice.name, "alice");
         assert_eq!(alice.groups, ["g1", "g2", AUTHENTICATED]);
         assert_eq!(alice.extra["a/b"], ["x"]);
-        let account =
-            impersonate(&masters(), admin.clone(), &headers(&[(USER, "system:serviceaccount:n:s")]))
-                .await
-                .unwrap();
+        let other = headers(&[(USER, "system:serviceaccount:n:s")]);
+        let account = impersonate(&masters(), admin.clone(), (&other, &Route::default())).await.unwrap();
         assert!(account.is_in("system:serviceaccounts:n"));
-        assert_eq!(impersonate(&masters(), admin.clone(), &HeaderMap::new()).await.unwrap(), admin);
+        let nothing = (&HeaderMap::new(), &Route::default());
+        assert_eq!(impersonate(&masters(), admin.clone(), nothing).await.unwrap(), admin);
     }
 
     #[tokio::test]
     async fn who_may_not_is_refused() {
         let nobody = Arc::new(Identity::new("nobody", &[]));
-        let status = impersonate(&masters(), nobody, &headers(&[(USER, "alice")])).await.unwrap_err();
+        let status = impersonate(&masters(), nobody, (&headers(&[(USER, "alice")]), &Route::default()))
+            .await
+            .unwrap_err();
         assert_eq!(
             status.message,
             "users \"alice\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at \
              the cluster scope"
         );
         let admin = Arc::new(Identity::new("admin", &[MASTERS]));
-        assert_eq!(impersonate(&masters(), admin, &headers(&[(GROUP, "g")])).await.unwrap_err().code, 400);
+        assert_eq!(
+            impersonate(&masters(), admin, (&headers(&[(GROUP, "g")]), &Route::default()))
+                .await
+                .unwrap_err()
+                .code,
+            400
+        );
+    }
+
+    /// Allows the pairs of verb and resource that it knows.
+    #[derive(Debug)]
+    struct Allows(&'static [(&'static str, &'static str)]);
+
+    impl crate::authz::Authorizer for Allows {
+        fn authorize(&self, asked: &Attributes<'_>) -> Decision {
+            let known = self.0.contains(&(asked.verb, asked.resource));
+            if known { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_act_as_another_in_some_things_may_do_only_those() {
+        let mut agent = Identity::new("agent", &[]);
+        agent.extra.insert(NODE_NAME.to_owned(), vec!["one".to_owned()]);
+        let agent = Arc::new(agent);
+        let pods =
+            Route { verb: "list".into(), is_resource: true, resource: "pods".into(), ..Route::default() };
+        let secrets = Route { resource: "secrets".into(), ..pods.clone() };
+        let cases: [(&'static [(&str, &str)], &str, &Route, bool); 8] = [
+            (
+                &[("impersonate:user-info", "users"), ("impersonate-on:user-info:list", "pods")],
+                "ann",
+                &pods,
+                true,
+            ),
+            (
+                &[("impersonate:user-info", "users"), ("impersonate-on:user-info:list", "pods")],
+                "ann",
+                &secrets,
+                false,
+            ),
+            (&[("impersonate:user-info", "users")], "ann", &pods, false),
+            (&[("impersonate-on:user-info:list", "pods")], "ann", &pods, false),
+            (
+                &[("impersonate:associated-node", "nodes"), ("impersonate-on:associated-node:list", "pods")],
+                "system:node:one",
+                &pods,
+                true,
+            ),
+            (
+                &[("impersonate:associated-node", "nodes"), ("impersonate-on:associated-node:list", "pods")],
+                "system:node:two",
+                &pods,
+                false,
+            ),
+            (
+                &[
+                    ("impersonate:serviceaccount", "serviceaccounts"),
+                    ("impersonate-on:serviceaccount:list", "pods"),
+                ],
+                "system:serviceaccount:n:s",
+                &pods,
+                true,
+            ),
+            (&[("impersonate", "users")], "ann", &secrets, true),
+        ];
+        for (allows, name, route, expected) in cases {
+            let member = crate::authz::Member::Here(Box::new(Allows(allows)));
+            let union = Union { members: vec![member] };
+            let asked = headers(&[(USER, name)]);
+            let outcome = impersonate(&union, agent.clone(), (&asked, route)).await;
+            assert_eq!(outcome.is_ok(), expected, "{name} {} {allows:?}", route.resource);
+        }
     }
 }

@@ -6,10 +6,12 @@
 
 pub mod admission;
 mod answer;
-mod authn;
-mod authz;
+pub mod audit;
+pub mod authn;
+pub mod authz;
 mod bootstrap;
 mod cache;
+mod condition_times;
 pub mod config;
 mod convert;
 mod core;
@@ -17,6 +19,7 @@ mod custom;
 mod definitions;
 mod discovery;
 mod document;
+pub mod encryption;
 mod flow;
 mod handler;
 mod health;
@@ -25,12 +28,15 @@ pub mod identity;
 mod impersonate;
 mod kubelet;
 mod managed;
+mod memo;
 mod metrics;
 mod openapi;
 mod owners;
 mod proxy;
 mod query;
+mod quota;
 mod registry;
+mod remote;
 mod reviews;
 mod route;
 mod selection;
@@ -74,6 +80,18 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The encryption configuration cannot be used.
+    #[error("the encryption configuration cannot be used")]
+    Encryption(#[from] encryption::config::ConfigError),
+    /// Nobody can be identified as configured.
+    #[error("authentication cannot be set up")]
+    Authentication(#[from] authn::SetupError),
+    /// Nobody can be asked as configured.
+    #[error("authorization cannot be set up: {0}")]
+    Authorization(String),
+    /// Requests cannot be written down.
+    #[error("the audit log cannot be kept")]
+    Audit(#[from] audit::AuditError),
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[from] store::StoreError),
@@ -90,15 +108,20 @@ pub struct Server {
 
 /// How long to wait before what every cluster has is tried to be made again.
 const BOOTSTRAP_RETRY: Duration = Duration::from_millis(500);
+/// How often it is seen to that the way to this server is there.
+const REPAIR: Duration = Duration::from_secs(10);
 
 /// Starts a server. It serves when this returns; [`Server::ready`] tells when what every cluster has is there.
 pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Server, StartError> {
     let env = env.child("apiserver");
     let tls = http::tls::server_config(&config.serving)?;
-    let authenticator = authn::Authenticator::new(&config)?;
+    let audit = config.audit.as_ref().map(|settings| audit::Audit::open(&env, settings)).transpose()?;
+    let authenticator = authn::Authenticator::new(&config, &env)?;
     let tokens = tokens::Keys::new(&config)?;
     let kubelets = kubelet::Kubelets::new(&config)?;
     let table = api::Table::load();
+    let seals = encryption::Seals::new(encryption::read(&env, config.encryption.as_deref()).await?);
+    let store = encryption::Sealing::new(store, &seals);
     let caches = registry::open_caches(&env, store, &table).await?;
     let registry = registry::Registry::built_in(table, &caches);
     let unavailable = |source| StartError::Listen { address: config.listen, source };
@@ -107,7 +130,8 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let limits = config.limits;
     let pod_security = config.pod_security.clone();
     let policy = authz::rbac::Rbac::new(&caches);
-    let authorizer = Arc::new(authz::Union::new(&caches, &policy));
+    let authorizer = authz::Union::new(&caches, &policy, (&config.authorization, &env));
+    let authorizer = Arc::new(authorizer.map_err(StartError::Authorization)?);
     let core = Arc::new(Core {
         address: addr,
         config,
@@ -121,6 +145,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         openapi: openapi::Documents::default(),
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
+        seals: seals.clone(),
+        audit,
+        quotas: quota::Turns::default(),
         flow: Arc::new(flow::FlowControl::new(&caches, limits.requests)),
         health: health::Health::default(),
         metrics: metrics::Metrics::default(),
@@ -130,6 +157,9 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     }
     core.health.reached(Phase::Cached);
     flow::start(&core);
+    if let Some(file) = core.config.encryption.clone() {
+        env.tasks.spawn("encryption configuration", encryption::follow(env.clone(), file, seals));
+    }
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);
@@ -144,12 +174,18 @@ async fn prepare(core: Arc<Core>) {
         match bootstrap::run(&core).await {
             Ok(()) => {
                 core.health.reached(Phase::Bootstrapped);
-                return;
+                break;
             }
             Err(error) => {
                 tracing::error!(%error, "what every cluster has could not be made; trying again");
                 core.env.clock.sleep(BOOTSTRAP_RETRY).await;
             }
+        }
+    }
+    loop {
+        core.env.clock.sleep(REPAIR).await;
+        if let Err(error) = bootstrap::repair(&core).await {
+            tracing::warn!(%error, "what must not be missing for long could not be looked after");
         }
     }
 }

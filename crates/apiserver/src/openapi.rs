@@ -85,7 +85,9 @@ fn paths(registry: &Registry) -> Vec<String> {
         if served.group.is_empty() {
             paths.push(format!("api/{}", served.version));
         } else {
-            paths.push(format!("apis/{}", served.group));
+            if served.custom.is_none() {
+                paths.push(format!("apis/{}", served.group));
+            }
             paths.push(format!("apis/{}/{}", served.group, served.version));
         }
     }
@@ -100,12 +102,13 @@ fn make(registry: &Registry, path: &str) -> Option<Value> {
         table.group_versions().iter().find(|known| known.group == group && known.version == version)
     };
     let served = |group: &str| registry.all().iter().any(|served| served.group == group);
+    let is_built_in = |group: &str| table.group_versions().iter().any(|known| known.group == group);
     let Some(path) = path.strip_prefix(THREE) else { return Some(openapi::v2(table, &custom(registry))) };
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api"] => Some(openapi::v3_group(table, "")),
         ["apis"] => Some(openapi::v3_groups(table)),
         ["api", version] => Some(openapi::v3(table, of("", version)?)),
-        ["apis", group] if served(group) => Some(openapi::v3_group(table, group)),
+        ["apis", group] if is_built_in(group) && served(group) => Some(openapi::v3_group(table, group)),
         ["apis", group, version] if served(group) => match of(group, version) {
             Some(known) => Some(openapi::v3(table, known)),
             None => {

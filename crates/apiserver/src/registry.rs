@@ -251,6 +251,16 @@ impl Served {
         self.conversion.is_some() || self.custom.is_some()
     }
 
+    /// Refuses a version in which objects cannot be shown.
+    pub fn check_version(&self) -> Result<(), Status> {
+        match &self.custom {
+            Some(custom) => {
+                custom.versions.check(&custom.versions.stored_api_version(), &self.api_version, &self.kind)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether its objects are those of another resource too, which counts them.
     pub fn is_alias(&self) -> bool {
         self.conversion.is_some()

@@ -42,7 +42,7 @@ pub async fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Res
             review.entry("metadata").set("creationTimestamp", now);
             Value::from([("userInfo", user_info(asker.identity))])
         }
-        "tokenreviews" => token_review(asker, review.get("spec"))?,
+        "tokenreviews" => token_review(asker, review.get("spec")).await?,
         "selfsubjectrulesreviews" => {
             let status = rules_review(asker, review.get("spec"))?;
             review.set("spec", Value::object());
@@ -57,27 +57,33 @@ pub async fn answer(asker: Asker<'_>, served: &Served, mut review: Value) -> Res
     Ok(review)
 }
 
-fn user_info(identity: &Identity) -> Value {
-    let list = |texts: &[String]| {
-        Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
-    };
+/// Who somebody is, as documents tell it.
+pub fn user_info(identity: &Identity) -> Value {
     let mut user = Value::object();
-    if !identity.name.is_empty() {
-        user.set("username", identity.name.as_str());
-    }
-    if !identity.uid.is_empty() {
-        user.set("uid", identity.uid.as_str());
-    }
-    if !identity.groups.is_empty() {
-        user.set("groups", list(&identity.groups));
-    }
-    for (key, values) in &identity.extra {
-        user.entry("extra").set(key, list(values));
-    }
+    user_into(&mut user, identity, "username");
     user
 }
 
-fn token_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
+/// Adds to a document who somebody is; `name` is what it calls the name.
+pub fn user_into(document: &mut Value, identity: &Identity, name: &str) {
+    let list = |texts: &[String]| {
+        Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
+    };
+    if !identity.name.is_empty() {
+        document.set(name, identity.name.as_str());
+    }
+    if !identity.uid.is_empty() {
+        document.set("uid", identity.uid.as_str());
+    }
+    if !identity.groups.is_empty() {
+        document.set("groups", list(&identity.groups));
+    }
+    for (key, values) in &identity.extra {
+        document.entry("extra").set(key, list(values));
+    }
+}
+
+async fn token_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
     let token = spec.get("token").str_or_empty();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
@@ -88,18 +94,20 @@ fn token_review(asker: Asker<'_>, spec: &Value) -> Result<Value, Status> {
         audiences.push(&core.config.issuer);
     }
     // One after the other, because a token tells only whether it is meant for one of those it is shown.
-    let accepted = audiences.iter().filter_map(|audience| {
-        let identity = core.authenticator.token(core, token, &[audience]).ok()?;
-        Some((*audience, identity))
-    });
-    let (accepted, identities): (Vec<&str>, Vec<Identity>) = accepted.unzip();
-    let Some(identity) = identities.first() else {
+    let mut accepted: Vec<Value> = Vec::new();
+    let mut found = None;
+    for audience in audiences {
+        if let Ok(identity) = core.authenticator.token(core, token, &[audience]).await {
+            accepted.push(Value::from(audience));
+            found.get_or_insert(identity);
+        }
+    }
+    let Some(identity) = found else {
         return Ok(Value::from([("user", Value::object()), ("error", Value::from("invalid bearer token"))]));
     };
-    let accepted: Vec<Value> = accepted.into_iter().map(Value::from).collect();
     Ok(Value::from([
         ("authenticated", Value::from(true)),
-        ("user", user_info(identity)),
+        ("user", user_info(&identity)),
         ("audiences", Value::from(accepted)),
     ]))
 }
@@ -248,15 +256,23 @@ fn label_selector(given: &Value) -> (LabelSelector, bool) {
 }
 
 fn identity_of(spec: &Value) -> Identity {
+    let mut identity = identity_of_user(spec, "user");
+    let extra = std::mem::take(&mut identity.extra);
+    identity.extra = extra.into_iter().map(|(key, values)| (key.to_lowercase(), values)).collect();
+    identity
+}
+
+/// Whom a document names; `name` is what it calls the name.
+pub fn identity_of_user(document: &Value, name: &str) -> Identity {
     let texts = |list: &Value| {
         list.items().iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>()
     };
     let extra: BTreeMap<String, Vec<String>> =
-        spec.get("extra").members().map(|(key, values)| (key.to_lowercase(), texts(values))).collect();
+        document.get("extra").members().map(|(key, values)| (key.to_string(), texts(values))).collect();
     Identity {
-        name: spec.get("user").str_or_empty().to_owned(),
-        uid: spec.get("uid").str_or_empty().to_owned(),
-        groups: texts(spec.get("groups")),
+        name: document.get(name).str_or_empty().to_owned(),
+        uid: document.get("uid").str_or_empty().to_owned(),
+        groups: texts(document.get("groups")),
         extra,
     }
 }

@@ -10,6 +10,7 @@ use machinery::{Status, Value};
 use store::{Guard, Outcome as StoreOutcome, Txn, Write};
 
 use crate::admission::{Operation, Review};
+use crate::audit::Record;
 use crate::cache::{Claim, Entry};
 use crate::core::{Core, store_failed};
 use crate::document::Validation;
@@ -49,6 +50,8 @@ pub struct Options {
     pub validation: Validation,
     /// Whether an apply takes fields from others.
     pub force: Option<bool>,
+    /// What is written down of the request.
+    pub record: Option<Arc<Record>>,
 }
 
 /// What a write led to.
@@ -96,7 +99,8 @@ impl Options {
         let manager_named = !manager.is_empty();
         let manager = if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
         let force = query.option_flag("force");
-        Ok(Options { dry_run: !dry_run.is_empty(), manager, manager_named, validation, force })
+        let dry_run = !dry_run.is_empty();
+        Ok(Options { dry_run, manager, manager_named, validation, force, record: None })
     }
 }
 
@@ -146,6 +150,7 @@ impl<'a> Request<'a> {
             name,
             object,
             old,
+            is_dry_run: self.options.dry_run,
             warnings: Vec::new(),
             annotations: BTreeMap::new(),
         }
@@ -154,10 +159,30 @@ impl<'a> Request<'a> {
     /// Lets admission change or refuse what was posted to a subresource; also what the poster is told beside the answer.
     pub async fn admit_posted(&self, posted: Value) -> Result<(Value, Vec<String>), Status> {
         let mut review = self.review(Operation::Create, posted, &Value::Null, self.name);
-        let around = self.core.surroundings();
-        self.core.admission.mutate(&mut review, around).await?;
-        self.core.admission.validate(&mut review, around).await?;
+        self.admit(&mut review).await?;
+        self.confirm(&mut review).await?;
         Ok((review.object, review.warnings))
+    }
+
+    /// Lets admission change a write.
+    pub async fn admit(&self, review: &mut Review<'_>) -> Result<(), Status> {
+        let outcome = self.core.admission.mutate(review, self.core.surroundings()).await;
+        self.write_down(review);
+        outcome
+    }
+
+    /// Lets admission refuse a write.
+    pub async fn confirm(&self, review: &mut Review<'_>) -> Result<(), Status> {
+        let outcome = self.core.admission.validate(review, self.core.surroundings()).await;
+        self.write_down(review);
+        outcome
+    }
+
+    /// What plugins noted belongs into the audit log, whether or not they let the write pass.
+    fn write_down(&self, review: &mut Review<'_>) {
+        if let Some(record) = &self.options.record {
+            record.note_all(&mut review.annotations);
+        }
     }
 
     /// Sees to it that the object is in the namespace the request names.

@@ -30,13 +30,8 @@ pub enum Claim {
 }
 
 impl Owner<'_> {
-    /// What to do with `object`.
-    pub fn claim(&self, object: &Object) -> Claim {
-        self.claim_if(object, |_| true)
-    }
-
     /// What to do with `object`, which must fit and be selected.
-    fn claim_if(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
+    pub fn claim(&self, object: &Object, fits: impl Fn(&Object) -> bool) -> Claim {
         let (us, header) = (self.object.header(), object.header());
         let is_selected = client::selector::selects(self.selector, header) && fits(object);
         match header.controller() {
@@ -86,7 +81,7 @@ impl Owner<'_> {
         let (mut adoptions, mut releases) = (Vec::new(), Vec::new());
         for item in objects {
             let object = object_of(&item);
-            match self.claim_if(object, &fits) {
+            match self.claim(object, &fits) {
                 Claim::Ignore => {}
                 Claim::Keep => ours.push(item),
                 Claim::Adopt => {

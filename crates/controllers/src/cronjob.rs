@@ -27,8 +27,8 @@ pub fn start(context: &Context) -> Decisions {
     let (crons, jobs) = (context.cache(resources::CRON_JOBS), context.cache(resources::JOBS));
     enqueue_changed(&crons, &queue);
     enqueue_owner(&jobs, resources::CRON_JOBS, &queue);
-    let client = context.client("cronjob-controller");
-    let controller = CronJobs { crons: crons.clone(), jobs: jobs.clone(), client };
+    let reader = Client::new(context.reader());
+    let controller = CronJobs { crons: crons.clone(), jobs: jobs.clone(), reader };
     let name = "cronjob-controller";
     context.driver(controller, &queue, name, name).sees(&crons).sees(&jobs).start()
 }
@@ -36,7 +36,7 @@ pub fn start(context: &Context) -> Decisions {
 struct CronJobs {
     crons: Cache,
     jobs: Cache,
-    client: Client,
+    reader: Client,
 }
 
 impl CronJobs {
@@ -51,7 +51,7 @@ impl CronJobs {
             }
             let text = |field: &Option<String>| field.clone().unwrap_or_default();
             let key = Key::new(&text(&reference.namespace), &text(&reference.name));
-            let found = self.client.find(resources::JOBS, &key).await?;
+            let found = self.reader.find(resources::JOBS, &key).await?;
             if found.is_none_or(|job| job.header().uid != uid) {
                 missing.insert(uid.to_owned());
             }

@@ -10,7 +10,7 @@ use machinery::{Object, Status, Value};
 pub struct DefinitionFacts {
     /// Its names are its own, so that it is served.
     pub is_established: bool,
-    /// Every version that is served, the first of them first.
+    /// Every version that is served, that of storage first.
     pub resources: Vec<Resource>,
 }
 
@@ -29,12 +29,15 @@ fn facts(document: &Value) -> DefinitionFacts {
             && condition.get("status").str_or_empty() == "True"
     });
     let spec = document.get("spec");
-    let served = spec.get("versions").items().iter().filter(|version| version.get("served").is_true());
     let resource = |version: &Value| {
         let parts = [spec.get("group"), version.get("name"), names.get("plural"), names.get("kind")];
         resources::custom(parts.map(Value::str_or_empty), spec.get("scope").str_or_empty() == "Namespaced")
     };
-    DefinitionFacts { is_established, resources: served.map(resource).collect() }
+    let mut served: Vec<&Value> =
+        spec.get("versions").items().iter().filter(|version| version.get("served").is_true()).collect();
+    // What is stored can be read without being converted.
+    served.sort_by_key(|version| !version.get("storage").is_true());
+    DefinitionFacts { is_established, resources: served.into_iter().map(resource).collect() }
 }
 
 #[cfg(test)]
@@ -51,7 +54,8 @@ mod tests {
         ] {
             let text = format!(
                 r#"{{"spec":{{"group":"stable.example.com","scope":"Namespaced","versions":[
-                    {{"name":"v2","served":false}},{{"name":"v1","served":true}},{{"name":"v1beta1","served":true}}]}},
+                    {{"name":"v2","served":false}},{{"name":"v1beta1","served":true}},
+                    {{"name":"v1","served":true,"storage":true}}]}},
                     "status":{{"acceptedNames":{{"plural":"crontabs","kind":"CronTab"}},
                     "conditions":{conditions}}}}}"#
             );

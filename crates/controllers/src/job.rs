@@ -58,7 +58,8 @@ pub fn start(context: &Context) -> Decisions {
     enqueue_jobs(&jobs, &pods, &queue);
     enqueue_pods(&jobs, &pods, &queue);
     let name = "job-controller";
-    let controller = Jobs { jobs: jobs.clone(), pods: pods.clone(), client: context.client(name) };
+    let reader = Client::new(context.reader());
+    let controller = Jobs { jobs: jobs.clone(), pods: pods.clone(), reader };
     context.driver(controller, &queue, name, name).sees(&jobs).sees(&pods).start()
 }
 
@@ -108,7 +109,7 @@ fn enqueue_pods(jobs: &Cache, pods: &Cache<PodFacts>, queue: &Queue<Subject>) {
 struct Jobs {
     jobs: Cache,
     pods: Cache<PodFacts>,
-    client: Client,
+    reader: Client,
 }
 
 /// What is seen of a subject.
@@ -150,7 +151,7 @@ impl Jobs {
                 confirmed.push(pod);
                 continue;
             }
-            let found = self.client.find(resources::PODS, &Key::of(&pod.object)).await?;
+            let found = self.reader.find(resources::PODS, &Key::of(&pod.object)).await?;
             if let Some(object) = found.filter(|object| object.header().uid == header.uid) {
                 let facts = PodFacts::of(&object)?;
                 confirmed.push(Arc::new(Entry { object, facts }));
@@ -168,7 +169,7 @@ impl Jobs {
                 return Ok(Some(Seen::Stray(pod)));
             }
             let job =
-                self.client.find(resources::JOBS, &Key::new(&header.namespace, &controller.name)).await?;
+                self.reader.find(resources::JOBS, &Key::new(&header.namespace, &controller.name)).await?;
             if job.is_some_and(|job| job.header().uid == controller.uid) {
                 return Ok(None);
             }

@@ -27,14 +27,18 @@ mod finished;
 mod garbage;
 mod job;
 mod loadbalancer;
+mod mirroring;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
 mod podgc;
+mod protection;
 mod replicaset;
 mod replicationcontroller;
+mod resourcequota;
 mod rootca;
 mod serviceaccount;
+mod servicecidr;
 mod statefulset;
 mod tainteviction;
 
@@ -71,20 +75,26 @@ const CONTROLLERS: &[Entry] = &[
     ("disruption-marks", disruption::marks::start),
     ("endpoints", endpoints::start),
     ("endpointslice", endpointslice::start),
+    ("endpointslice-mirroring", mirroring::start),
     ("garbage-collector", garbage::start),
     ("job", job::start),
     ("load-balancer", loadbalancer::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),
+    ("persistentvolume-protection", protection::start_volumes),
+    ("persistentvolumeclaim-protection", protection::start_claims),
     ("pod-garbage-collector", podgc::start),
     ("replicaset", replicaset::start),
     ("replicationcontroller", replicationcontroller::start),
+    ("resourcequota", resourcequota::start),
     ("root-ca-certificate-publisher", rootca::start),
+    ("service-cidr", servicecidr::start),
     ("serviceaccount", serviceaccount::start),
     ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
     ("ttl-after-finished", finished::start),
+    ("volumeattributesclass-protection", protection::start_classes),
 ];
 
 /// The running controllers.

@@ -96,6 +96,8 @@ pub struct Up {
     pub pod_cidr: Vec<IpNet>,
     #[command(flatten)]
     pub datastore: DatastoreFlags,
+    #[command(flatten)]
+    pub security: crate::security::Flags,
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,

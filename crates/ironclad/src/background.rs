@@ -128,7 +128,6 @@ pub fn start(instance: &Instance, arguments: &[String], wait: Duration) -> anyho
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
-        .current_dir("/")
         .spawn()
         .context("cannot start the background process")?;
     match wait_for_report(&mut child, wait)? {
@@ -215,6 +214,8 @@ pub async fn until_asked<T>(
 
 /// In the background process: leaves the terminal's session.
 fn detach() -> anyhow::Result<()> {
+    // Not before the flags were read: paths in them start from where they were typed.
+    std::env::set_current_dir("/").context("cannot leave the directory")?;
     rustix::process::setsid().context("cannot leave the terminal's session")?;
     Ok(())
 }

@@ -98,6 +98,7 @@ async fn start_server(
     config.advertise = cluster.node_ips[0];
     config.kubelet_client = pair(&pki.kubelet_client);
     config.kubelet_ca = pki.ca.certificate.clone().into_bytes();
+    cluster.security.apply(&mut config, &cluster.instance.data_dir)?;
     match apiserver::start(config, env.child("apiserver"), store).await {
         Ok(server) => Ok(Arc::new(server)),
         Err(apiserver::StartError::Listen { address, source }) => {

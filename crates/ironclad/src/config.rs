@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Up;
 use crate::datastore::Datastore;
+use crate::security;
 use crate::settings::Settings;
 pub use instance::Instance;
 
@@ -62,6 +63,8 @@ pub struct Cluster {
     pub control_plane_only: bool,
     /// Where the objects are kept.
     pub datastore: Datastore,
+    /// Who is known, what they may do, what is written down and what is sealed.
+    pub security: security::Flags,
     /// Where the administrator's kubeconfig goes.
     pub kubeconfig: PathBuf,
 }
@@ -89,6 +92,8 @@ pub struct Parts {
     pub control_plane_only: bool,
     /// Where the objects are kept.
     pub datastore: Datastore,
+    /// Who is known, what they may do, what is written down and what is sealed.
+    pub security: security::Flags,
 }
 
 impl Cluster {
@@ -141,6 +146,7 @@ impl Cluster {
             kubeconfig,
             control_plane_only: flags.control_plane_only,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
+            security: flags.security.absolute()?,
         };
         Cluster::new(instance, parts)
     }
@@ -172,6 +178,7 @@ impl Cluster {
             },
             control_plane_only: parts.control_plane_only,
             datastore: parts.datastore,
+            security: parts.security,
             kubeconfig: parts.kubeconfig,
             instance,
         })

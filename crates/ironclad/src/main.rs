@@ -13,6 +13,7 @@ mod kubeconfig;
 mod logging;
 mod nodes;
 mod pki;
+mod security;
 mod settings;
 
 use std::ffi::OsString;

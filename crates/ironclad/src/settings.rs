@@ -71,6 +71,8 @@ impl Settings {
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
                 datastore: self.datastore,
+                // Said anew at each start: nobody should be known, or unknown, without having been named.
+                security: crate::security::Flags::default(),
             },
         )
     }

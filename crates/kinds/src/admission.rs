@@ -1,7 +1,7 @@
-//! The kinds of `admissionregistration.k8s.io`. Expressions are compiled where there is an evaluator; here stands what
-//! must hold of everything around them.
+//! The kinds of `admissionregistration.k8s.io`.
 
 pub mod binding;
+pub mod expressions;
 pub mod policy;
 mod rules;
 pub mod webhook;

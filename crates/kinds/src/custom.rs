@@ -3,8 +3,10 @@
 mod embedded;
 mod scale;
 
-use machinery::field::{Errors, Path};
-use machinery::structural::Structural;
+use std::sync::Arc;
+
+use machinery::field::{self, Error, Errors, Path};
+use machinery::structural::{Expressions, Structural};
 use machinery::{Value, names};
 use smol_str::SmolStr;
 
@@ -25,9 +27,23 @@ pub struct Custom {
     pub scale: Option<Scale>,
     /// What its objects look like.
     pub schema: Structural,
+    /// What expressions ask of them.
+    pub rules: Option<Arc<Expressions>>,
 }
 
 impl Custom {
+    /// Holds expressions against an object that is as the schema wants it.
+    fn check_rules(&self, object: &Value, old: Option<&Value>, errors: &mut Errors) {
+        let Some(rules) = &self.rules else { return };
+        if errors.iter().any(|error| prevents_rules(error.kind)) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing \
+                       errors to complete validation";
+            errors.push(Error::invalid(&Path::new("<nil>"), &Value::Null, why));
+        } else {
+            errors.extend(rules.check(&self.schema, object, old).errors);
+        }
+    }
+
     fn check_document(&self, root: Place<'_>, old: Option<&Value>, door: Door<'_>) {
         for error in self.schema.check(&Path::root(), root.value(), old) {
             root.report(error);
@@ -81,6 +97,7 @@ impl Kind for Custom {
             metadata::check(root.get("metadata"), &policy);
             self.check_document(root, None, Door::Main);
         });
+        self.check_rules(object, None, errors);
     }
 
     fn validate_update(&self, object: &Value, old: &Value, door: Door<'_>, errors: &mut Errors) {
@@ -91,6 +108,7 @@ impl Kind for Custom {
             metadata::check_update(root.get("metadata"), old_metadata, &policy);
             self.check_document(root, Some(old), door);
         });
+        self.check_rules(object, Some(old), errors);
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
@@ -103,8 +121,18 @@ impl Kind for Custom {
         added.retain(|name| !before.contains(name));
         added.sort();
         added.dedup();
-        added.iter().filter_map(|name| bare_finalizer(name)).collect()
+        let mut warnings: Vec<String> = added.iter().filter_map(|name| bare_finalizer(name)).collect();
+        if let (Some(rules), Some(old)) = (&self.rules, old) {
+            warnings.extend(rules.check(&self.schema, object, Some(old)).warnings);
+        }
+        warnings
     }
+}
+
+/// Whether expressions would be asked about something that they do not expect.
+fn prevents_rules(kind: field::Kind) -> bool {
+    use field::Kind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+    matches!(kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }
 
 /// What is told of a finalizer that does not say whose it is.

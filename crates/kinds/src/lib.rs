@@ -20,6 +20,7 @@ pub mod place;
 pub mod pod_spec;
 pub mod policy;
 pub mod policy_group;
+pub mod quota;
 pub mod rbac;
 pub mod registry;
 pub mod resource;

@@ -7,6 +7,7 @@ use machinery::names;
 use crate::metadata::check_labels;
 use crate::place::Place;
 
+pub mod amounts;
 pub mod containers;
 pub mod defaults;
 mod environment;

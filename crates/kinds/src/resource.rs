@@ -1,6 +1,7 @@
-//! The kinds of `resource.k8s.io`: devices, and who gets them. Expressions are compiled where there is an evaluator.
+//! The kinds of `resource.k8s.io`: devices, and who gets them.
 
 pub mod claim;
 pub mod device_class;
 mod devices;
 pub mod resource_slice;
+mod selectors;

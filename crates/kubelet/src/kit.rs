@@ -16,6 +16,7 @@ use crate::eviction::watch::Pressures;
 use crate::images::collect::Collector;
 use crate::observer::Observer;
 use crate::pod::{Member, PodView};
+use crate::probes::tally::Tally;
 use crate::publish::Publisher;
 use crate::resize::Ledger;
 use crate::sources::Sources;
@@ -37,6 +38,7 @@ pub(crate) struct Kit {
     pub publisher: Publisher,
     pub pressures: Pressures,
     pub collector: Collector,
+    pub probed: Tally,
     /// Rung when static pods changed, for those who keep their pictures.
     pub repaint: tokio::sync::Notify,
     pub place: Place,

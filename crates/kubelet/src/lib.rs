@@ -116,6 +116,7 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         publisher: Publisher::start(client.clone(), &env, bells.clone()),
         pressures: Default::default(),
         collector: Default::default(),
+        probed: Default::default(),
         repaint: Default::default(),
         place: Place { ips: config.node_ips.clone(), runtime: services.runtime.version().0 },
         machine: Machine {

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::PodCondition;
 
 use crate::pod::PodView;
 use crate::resize::{Allocation, Pending};
+use crate::volumes::content::Told;
 
 /// The first pause before something that failed is tried again.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -175,6 +176,8 @@ pub(crate) struct Memory {
     pub volumes: Volumes,
     /// Content of its volumes may have changed.
     pub volumes_stale: bool,
+    /// What its volumes tell of the pod itself.
+    pub told: Option<Told>,
     /// Pauses between restarts, by container.
     pub restarts: BTreeMap<String, BackOff>,
     /// Images that could not be had, by container.

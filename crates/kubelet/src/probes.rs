@@ -3,6 +3,7 @@
 mod ask;
 mod count;
 mod grpc;
+pub(crate) mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ type Board = Arc<Mutex<BTreeMap<String, Probed>>>;
 #[derive(Debug)]
 pub(crate) struct Prober {
     kit: Arc<Kit>,
+    uid: String,
     bell: Arc<Bell>,
     board: Board,
     tasks: BTreeMap<(String, Kind), TaskHandle<()>>,
@@ -59,13 +61,14 @@ impl Drop for Prober {
         for task in self.tasks.values() {
             task.abort();
         }
+        self.kit.probed.forget(&self.uid);
     }
 }
 
 impl Prober {
-    /// Asks nothing yet.
-    pub fn new(kit: Arc<Kit>, bell: Arc<Bell>) -> Prober {
-        Prober { kit, bell, board: Board::default(), tasks: BTreeMap::new() }
+    /// Asks nothing of the pod of that identity yet.
+    pub fn new(kit: Arc<Kit>, bell: Arc<Bell>, uid: &str) -> Prober {
+        Prober { uid: uid.to_owned(), kit, bell, board: Board::default(), tasks: BTreeMap::new() }
     }
 
     /// Takes over what the API says of containers that ran before this kubelet did, so that its start changes nothing.
@@ -146,6 +149,7 @@ impl Prober {
                 id: container.id.clone(),
                 ip: ip.unwrap_or_default(),
             },
+            pod: pod.id(),
             about: about_member(pod, member),
             counter: Counter::new(&probe),
             first: WallTime(container.started_at).plus(secs(probe.initial_delay_seconds, 0)),
@@ -192,6 +196,7 @@ struct Worker {
     kind: Kind,
     probe: Probe,
     subject: ask::Subject,
+    pod: cri::PodId,
     about: client::About,
     counter: Counter,
     first: WallTime,
@@ -207,7 +212,8 @@ impl Worker {
             let began = clock.monotonic();
             let verdict = ask::ask(&self.kit, &self.probe, &self.subject, limit).await;
             self.tell(&verdict);
-            if let Some(holds) = self.counter.count(matches!(verdict, Verdict::Yes | Verdict::Warning(_))) {
+            self.tally(&verdict);
+            if let Some(holds) = verdict.says().and_then(|good| self.counter.count(good)) {
                 self.note(holds);
                 if self.kind != Kind::Readiness && (!holds || self.kind == Kind::Startup) {
                     return;
@@ -237,6 +243,13 @@ impl Worker {
                 self.kit.recorder.warning(&self.about, "Unhealthy", message);
             }
         }
+    }
+
+    fn tally(&self, verdict: &Verdict) {
+        let cri::PodId { namespace, name, uid } = self.pod.clone();
+        let container = self.subject.container.name.clone();
+        let (kind, result) = (self.kind.word(), tally::result(verdict));
+        self.kit.probed.count(tally::Answered { uid, namespace, pod: name, container, kind, result });
     }
 
     fn note(&self, holds: bool) {

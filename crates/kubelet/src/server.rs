@@ -117,8 +117,10 @@ impl Server {
                 forward::forward(self, (namespace, pod), &query, request).await
             }
             ["metrics", "resource"] if read_only => Ok(text(metrics::resource(&self.kit).await)),
-            ["metrics"] | ["metrics", "cadvisor" | "probes"] if read_only => {
-                Ok(text(metrics::resource(&self.kit).await))
+            ["metrics"] if read_only => Ok(text(metrics::own::own(&self.kit, &self.pods))),
+            ["metrics", "probes"] if read_only => Ok(text(metrics::own::probes(&self.kit))),
+            ["metrics", "cadvisor"] if read_only => {
+                Ok(text(metrics::cadvisor::page(&self.kit, &self.pods).await))
             }
             ["stats", "summary"] if read_only => Ok(json(&stats::summary(&self.kit).await)),
             ["configz"] if read_only => Ok(json(&pods::configz(&self.kit))),

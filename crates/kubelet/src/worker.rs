@@ -33,7 +33,7 @@ use crate::probes::Prober;
 use crate::resize::Allocation;
 use crate::status::{self, Scene};
 use crate::termination;
-use crate::volumes::TokenStore;
+use crate::volumes::{TokenStore, content};
 use ops::{Done, Outcome};
 
 /// The first pause before volumes are tried again, and the longest.
@@ -86,7 +86,7 @@ impl Worker {
     pub fn new(kit: Arc<Kit>, inbox: Inbox, uid: &str) -> Worker {
         let bell = kit.bells.of(uid);
         Worker {
-            prober: Prober::new(kit.clone(), bell.clone()),
+            prober: Prober::new(kit.clone(), bell.clone(), uid),
             kit,
             bell,
             inbox,
@@ -176,6 +176,11 @@ impl Worker {
         let pod = self.allocate(pod);
         self.note_end(&pod, &desired, now);
         self.memory.volumes_stale |= self.bell.take_content_changed();
+        let told = content::told(&pod);
+        if self.memory.told != told {
+            self.memory.volumes_stale |= self.memory.told.is_some();
+            self.memory.told = told;
+        }
         if self.memory.volumes_stale {
             // What was missing may be there now.
             self.memory.retries.clear();

@@ -14,10 +14,12 @@ mod managers;
 mod merge;
 mod remove;
 mod set;
+mod unowned;
 mod validate;
 
 pub use managers::keep_times;
 pub use set::{Node, Set};
+pub use unowned::merge_unowned;
 
 use self::compare::{Changes, compare};
 use self::managers::{Entry, Managers, Operation};

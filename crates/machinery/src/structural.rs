@@ -1,11 +1,13 @@
 //! Structural schemas: what a custom resource looks like, compiled from the `openAPIV3Schema` of its definition.
 //!
 //! A [`Structural`] says three things of a document: which members stay ([`Structural::prune`]), which are filled in
-//! ([`Structural::fill`]), and what is wrong with the rest ([`Structural::check`]). Codecs, patches and apply work on the
-//! [`crate::schema::Schema`] that [`Structural::schema`] makes of it, as they do for built-in kinds.
+//! ([`Structural::fill`]), and what is wrong with the rest ([`Structural::check`]); its [`Expressions`] say what rules in
+//! CEL find wrong. Codecs, patches and apply work on the [`crate::schema::Schema`] that [`Structural::schema`] makes of
+//! it, as they do for built-in kinds.
 
 mod default;
 mod embedded;
+mod expressions;
 mod format;
 mod lists;
 mod parse;
@@ -18,6 +20,7 @@ use regex::Regex;
 use smol_str::SmolStr;
 
 pub use default::drop_nulls;
+pub use expressions::{Compiled, Expressions, Rule, Scope, Verdicts};
 pub use format::Format;
 pub use path::{FieldPath, PathFault};
 
@@ -50,6 +53,8 @@ pub struct Structural {
     pub items: Option<Box<Structural>>,
     /// What the value must be like.
     pub rules: Rules,
+    /// `x-kubernetes-validations`
+    pub validations: Box<[Rule]>,
     /// Whether anything at or below this schema fills something in.
     pub(crate) fills: bool,
 }

@@ -85,6 +85,7 @@ impl Etcd {
         let store =
             Arc::new(Etcd { shared: Arc::new(Shared::new(cluster, Place::new(&key, origin), env.clone())) });
         store.revision().await?;
+        store.shared.warn_if_old().await;
         env.tasks.spawn("store housekeeping", keep_house(Arc::downgrade(&store), options, env.clone()));
         Ok(store)
     }
@@ -94,6 +95,19 @@ impl Shared {
     fn new(cluster: Cluster, place: Place, env: Env) -> Shared {
         let seen = tokio::sync::watch::Sender::new(place.origin.base);
         Shared { cluster, place, leases: Leases::default(), seen, env }
+    }
+
+    /// Says what an old member cannot do.
+    async fn warn_if_old(&self) {
+        if let Ok(connection) = self.cluster.connection().await
+            && !connection.tells_progress
+        {
+            tracing::warn!(
+                etcd = self.cluster.place(),
+                "this etcd cannot be asked how far a watch is (3.4.31, 3.5.13 and newer can): where others write to it \
+                 too, reads that must be fresh wait for our own next write"
+            );
+        }
     }
 
     /// Takes note of a revision of etcd, and translates it.

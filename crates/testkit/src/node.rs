@@ -1,4 +1,5 @@
-//! A node that only pretends: its pods run at once and are gone when asked, and nothing is ever executed.
+//! A node that only pretends: its pods run at once and are gone when asked, and nothing is ever executed. A container
+//! whose command is `exit` with a number ends its pod at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +126,22 @@ impl FakeNode {
         let status = json!({ "phase": "Running", "startTime": now, "podIP": ip, "podIPs": [{ "ip": ip }],
             "conditions": conditions });
         let patch = json!({ "metadata": { "uid": pod.header().uid.as_str() }, "status": status });
+        self.client.patch_status(resources::PODS, key, &patch).await?;
+        match exit_code(&document) {
+            Some(code) => self.exit(key, pod, code).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn exit(&self, key: &Key, pod: &Object, code: i64) -> Result<(), Status> {
+        let now = time::seconds(self.env.clock.now());
+        let unready = json!({ "type": "Ready", "status": "False", "lastTransitionTime": now });
+        let ended = json!({ "exitCode": code, "finishedAt": now, "startedAt": now, "reason": "Completed" });
+        let container = json!({ "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": ended } });
+        let status = json!({ "phase": if code == 0 { "Succeeded" } else { "Failed" }, "conditions": [unready],
+            "containerStatuses": [container] });
+        let patch = json!({ "metadata": { "uid": pod.header().uid.as_str() }, "status": status });
         self.client.patch_status(resources::PODS, key, &patch).await.map(drop)
     }
 
@@ -133,4 +150,10 @@ impl FakeNode {
         let how = Delete { grace_secs: Some(0), uid, ..Delete::default() };
         self.client.delete(resources::PODS, key, how).await.map(drop)
     }
+}
+
+/// The code its first container ends with, if it does.
+fn exit_code(pod: &Value) -> Option<i64> {
+    let command = &pod["spec"]["containers"][0]["command"];
+    if command[0] == "exit" { command[1].as_str()?.parse().ok() } else { None }
 }

@@ -22,7 +22,7 @@ impl Plugin for NamespaceLifecycle {
         match review.operation {
             Operation::Delete => about_namespaces,
             Operation::Create => !about_namespaces && !review.namespace.is_empty(),
-            Operation::Update => false,
+            Operation::Update | Operation::Connect => false,
         }
     }
 

@@ -8,7 +8,9 @@ use machinery::quantity::Quantity;
 use machinery::status::{Cause, GroupName};
 use machinery::{Object, Status, Value};
 
-use super::{Operation, Plugin, Review, Step, Surroundings, amounts};
+use kinds::pod_spec::amounts;
+
+use super::{Operation, Plugin, Review, Step, Surroundings};
 use crate::cache::Entry;
 
 /// A pod's new size must fit its node.

@@ -51,6 +51,36 @@ pub struct Settings {
     pub runtime_classes: Vec<String>,
 }
 
+impl Settings {
+    /// Reads a `PodSecurityConfiguration`.
+    pub fn parse(text: &str) -> Result<Settings, String> {
+        let document = machinery::yaml::decode(text.as_bytes()).map_err(|error| error.to_string())?;
+        let version = document.get("apiVersion").str_or_empty();
+        if document.get("kind").as_str() != Some("PodSecurityConfiguration")
+            || version != "pod-security.admission.config.k8s.io/v1"
+        {
+            let kind = "PodSecurityConfiguration of pod-security.admission.config.k8s.io/v1";
+            return Err(format!("it is no {kind}"));
+        }
+        let defaults = document.get("defaults");
+        let default_of = |label: &str| defaults.get(label.strip_prefix(ANNOTATION)?).as_str();
+        let (defaults, errors) = Policy::of_labels(default_of, Policy::default());
+        if let Some(error) = errors.first() {
+            return Err(format!("defaults: {error}"));
+        }
+        let list = |name: &str| {
+            let items = document.at(&["exemptions", name]).items();
+            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Ok(Settings {
+            defaults,
+            namespaces: list("namespaces"),
+            usernames: list("usernames"),
+            runtime_classes: list("runtimeClasses"),
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct PodSecurity {
     settings: Settings,

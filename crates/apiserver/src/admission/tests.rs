@@ -4,7 +4,6 @@ use api::Table;
 
 use super::*;
 use crate::authz::tests::World;
-use crate::registry::Registry;
 
 /// A write as a test tells it.
 pub(crate) struct Reviewed {
@@ -52,6 +51,7 @@ impl Reviewed {
             name: &self.name,
             object: self.object.clone(),
             old: &self.old,
+            is_dry_run: false,
             warnings: Vec::new(),
             annotations: BTreeMap::new(),
         }
@@ -66,7 +66,13 @@ pub(crate) async fn refusal(
     world: &World,
 ) -> String {
     let mut review = reviewed.review(identity);
-    let around = Surroundings { caches: &world.caches, entropy: &world.env.entropy };
+    let registry = ArcSwap::from_pointee(Registry::built_in(Table::load(), &world.caches));
+    let around = Surroundings {
+        caches: &world.caches,
+        registry: &registry,
+        entropy: &world.env.entropy,
+        env: &world.env,
+    };
     if !plugin.wants(&review) {
         return String::new();
     }

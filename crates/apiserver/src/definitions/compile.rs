@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use kinds::custom::{Custom as Rules, Scale};
 use machinery::Value;
 use machinery::schema::Schema;
-use machinery::structural::{FieldPath, Structural};
+use machinery::structural::{Expressions, FieldPath, Structural};
 use smol_str::SmolStr;
 
 use crate::cache::Collection;
@@ -43,7 +43,8 @@ pub fn compile(table: &Table, source: Source<'_>, first: u64) -> Vec<Served> {
     let storage =
         all.iter().find(|version| version.get("storage").is_true()).map(name_of).unwrap_or_default();
     let group = SmolStr::new(spec.get("group").str_or_empty());
-    let versions = Arc::new(Versions { group, storage, schemas });
+    let by_webhook = spec.at(&["conversion", "strategy"]).as_str() == Some("Webhook");
+    let versions = Arc::new(Versions { group, storage, schemas, by_webhook });
     let Some(metadata) = metadata_schema(table) else { return Vec::new() };
     let served = all.iter().filter(|version| version.get("served").is_true());
     served
@@ -79,6 +80,7 @@ fn one(source: Source<'_>, version: &Value, shared: Shared) -> Served {
         namespaced,
         status: !subresources.get("status").is_null(),
         scale: Scale::read(subresources.get("scale")),
+        rules: Expressions::compile(&schema).map(Arc::new),
         schema,
     });
     let text = |name: &str| SmolStr::new(accepted.get(name).str_or_empty());

@@ -92,7 +92,6 @@ fn plan_one(definition: &Value, taken: &Taken, now_secs: i64) -> Plan {
 pub fn mark_deleted(definition: &mut Value, now_secs: i64) {
     let metadata = definition.entry("metadata");
     metadata.set("deletionTimestamp", Timestamp::from_secs(now_secs).to_rfc3339());
-    metadata.set("deletionGracePeriodSeconds", 0);
     let generation = metadata.get("generation").as_int().unwrap_or(0);
     metadata.set("generation", generation + 1);
     let finalizers = metadata.entry("finalizers").make_array();

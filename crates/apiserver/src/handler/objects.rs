@@ -10,6 +10,7 @@ use machinery::{Reason, Status, Value};
 use super::{Arrived, read_body};
 use crate::answer::objects::{self, Look};
 use crate::answer::{self, lists, table, watches};
+use crate::audit::Record;
 use crate::core::Core;
 use crate::document::{self, Expected};
 use crate::http::Response;
@@ -44,14 +45,18 @@ pub(super) async fn answer(
             crate::discovery::nowhere(&registry, &route.group, plain)
         };
     };
-    let call = Call { core, identity, registry: &registry, served, warnings: Mutex::default() };
+    let record = request.record.clone();
+    let call = Call { core, identity, registry: &registry, served, record, warnings: Mutex::default() };
     if served.custom.is_some() && !leads_to_custom(served, route) {
         return answer::page_not_found();
     }
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
-    let outcome = call.answer(request).await;
+    let outcome = match served.check_version() {
+        Ok(()) => call.answer(request).await,
+        Err(status) => Err(status),
+    };
     let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
     answer::warn(&mut response, &call.warnings());
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);
@@ -80,6 +85,8 @@ pub(crate) struct Call<'a> {
     pub identity: &'a Arc<Identity>,
     pub registry: &'a Registry,
     pub served: &'a Arc<Served>,
+    /// What is written down of it.
+    record: Option<Arc<Record>>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -199,7 +206,15 @@ impl Call<'_> {
     }
 
     pub fn write_options(&self, request: &Arrived, kind: &str) -> Result<write::Options, Status> {
-        write::Options::read(&request.query, request.header(USER_AGENT), kind)
+        let options = write::Options::read(&request.query, request.header(USER_AGENT), kind)?;
+        Ok(write::Options { record: self.record.clone(), ..options })
+    }
+
+    /// Writes down what was sent.
+    fn sent(&self, document: impl FnOnce() -> Option<Value>) {
+        if let Some(record) = &self.record {
+            record.set_request(document);
+        }
     }
 
     async fn create(&self, request: Arrived) -> Result<Response, Status> {
@@ -234,6 +249,7 @@ impl Call<'_> {
         let Arrived { route, body, .. } = request;
         let patch = verbs::patch::Patch::for_resource(self.served, &content_type)?;
         let body = read_body(body, self.core.config.limits.body).await?;
+        self.sent(|| machinery::yaml::decode(&body).ok());
         let outcome = verbs::patch::patch(self.request(&route, &options), patch, body).await?;
         self.written(outcome, look)
     }
@@ -252,6 +268,7 @@ impl Call<'_> {
         let Arrived { route, body, .. } = request;
         let body = read_body(body, self.core.config.limits.body).await?;
         let document = document::read(self.registry, &body, media, expected, options.validation)?;
+        self.sent(|| Some(document.value.clone()));
         self.warnings().extend(document.findings);
         Ok((route, document.value))
     }
@@ -267,7 +284,8 @@ impl Call<'_> {
         let look = self.look(&request)?;
         let (route, options) = self.delete_options(request).await?;
         self.warnings().extend(delete::warning(self.served, &options).map(str::to_owned));
-        let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
+        let record = self.record.clone();
+        let writing = write::Options { dry_run: options.dry_run, record, ..write::Options::default() };
         match delete::delete(self.request(&route, &writing), &options).await? {
             delete::Deleted::Gone(uid) => {
                 let plain = Form { shape: Shape::Whole, ..look.form };
@@ -281,7 +299,8 @@ impl Call<'_> {
         let look = self.look(&request)?;
         let selection = list::Options::read(&request.query, false)?;
         let (route, options) = self.delete_options(request).await?;
-        let writing = write::Options { dry_run: options.dry_run, ..write::Options::default() };
+        let record = self.record.clone();
+        let writing = write::Options { dry_run: options.dry_run, record, ..write::Options::default() };
         let request = Request { name: "", ..self.request(&route, &writing) };
         let listing = deletecollection::delete_collection(request, &selection, &options).await?;
         lists::list(self.served, listing, look).await
@@ -300,6 +319,7 @@ impl Call<'_> {
             .kind("", "v1", "DeleteOptions")
             .ok_or_else(|| Status::internal("the table of kinds has no DeleteOptions"))?;
         let document = delete::decode(&body, media, &table.schema_of(kind))?;
+        self.sent(|| Some(document.clone()));
         Ok((route, delete::Options::read(&query, Some(&document))?))
     }
 }

@@ -1,9 +1,12 @@
 //! `log`, `exec`, `attach`, `portforward`: what a kubelet answers, passed on.
 
+use std::collections::BTreeMap;
+
 use machinery::field::{Error, Path};
 use machinery::status::GroupName;
 use machinery::{Status, Value};
 
+use crate::admission::{Operation, Review};
 use crate::answer::respond;
 use crate::handler::Arrived;
 use crate::handler::objects::Call;
@@ -40,6 +43,7 @@ pub(super) async fn log(call: &Call<'_>, mut request: Arrived) -> Result<Respons
 
 /// Opens a stream to a container.
 pub(super) async fn container(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
+    admit(call, &request).await?;
     let pod = pod(call, &request).await?;
     let container = container_of(&pod, &request)?;
     check_host(&pod)?;
@@ -49,10 +53,58 @@ pub(super) async fn container(call: &Call<'_>, request: Arrived) -> Result<Respo
 
 /// Opens streams to ports of a pod.
 pub(super) async fn ports(call: &Call<'_>, request: Arrived) -> Result<Response, Status> {
+    admit(call, &request).await?;
     let pod = pod(call, &request).await?;
     check_host(&pod)?;
     let path = format!("/portForward/{}", place(&request));
     pass(call, &pod, request, &path, &["ports"]).await
+}
+
+/// Lets admission refuse a stream. It sees the parameters as options of the stream's kind.
+async fn admit(call: &Call<'_>, request: &Arrived) -> Result<(), Status> {
+    let mut review = Review {
+        operation: Operation::Connect,
+        identity: call.identity,
+        served: call.served,
+        subresource: &request.route.subresource,
+        namespace: &request.route.namespace,
+        name: &request.route.name,
+        object: options(call, request),
+        old: &Value::Null,
+        is_dry_run: false,
+        warnings: Vec::new(),
+        annotations: BTreeMap::new(),
+    };
+    let around = call.core.surroundings();
+    call.core.admission.mutate(&mut review, around).await?;
+    call.core.admission.validate(&mut review, around).await
+}
+
+/// `PodExecOptions`, `PodAttachOptions`, `PodPortForwardOptions`: the parameters of a stream as a document.
+fn options(call: &Call<'_>, request: &Arrived) -> Value {
+    let mut options = Value::object();
+    if let Some(sub) = call.served.sub(&request.route.subresource) {
+        options.set("kind", sub.kind.as_str());
+        options.set("apiVersion", sub.version.as_str());
+    }
+    for flag in ["stdin", "stdout", "stderr", "tty"] {
+        if request.query.flag(flag) {
+            options.set(flag, true);
+        }
+    }
+    if let Some(container) = request.query.get("container") {
+        options.set("container", container);
+    }
+    let command: Vec<Value> = request.query.all("command").map(Value::from).collect();
+    if !command.is_empty() {
+        options.set("command", command);
+    }
+    let ports: Vec<Value> =
+        request.query.all("ports").filter_map(|port| port.parse().ok().map(Value::Int)).collect();
+    if !ports.is_empty() {
+        options.set("ports", ports);
+    }
+    options
 }
 
 async fn pod(call: &Call<'_>, request: &Arrived) -> Result<Value, Status> {

@@ -9,12 +9,14 @@ use store::Txn;
 use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, owners, services, stored};
+use crate::{managed, owners, quota, services, stored};
 
 /// How often a generated name is drawn before the client is told to try again.
 const NAME_ATTEMPTS: usize = 8;
 /// How often a Service's addresses and ports are drawn anew because somebody else was faster.
 const ALLOCATION_ATTEMPTS: usize = 32;
+/// How often a write is charged anew because the quotas changed under it.
+const CHARGE_ATTEMPTS: usize = 100;
 /// Letters of a generated name's end.
 const SUFFIX: usize = 5;
 /// Letters a generated name may have in all.
@@ -107,7 +109,7 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
         name
     };
     let mut review = request.review(Operation::Create, object, &Value::Null, &name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
+    request.admit(&mut review).await?;
     let mut object = std::mem::take(&mut review.object);
     let rules = &request.served.rules;
     rules.default(&mut object);
@@ -129,7 +131,7 @@ async fn create_named(request: Request<'_>, mut object: Value) -> Result<Option<
     warnings.extend(rules.warnings(&object, None));
     request.canonical(&mut object);
     review.object = object;
-    core.admission.validate(&mut review, core.surroundings()).await?;
+    request.confirm(&mut review).await?;
     let object = std::mem::take(&mut review.object);
     warnings.append(&mut review.warnings);
     let entry = store_new(request, object, name, also).await?;
@@ -174,26 +176,32 @@ async fn store_new(
     also: Txn,
 ) -> Result<Option<Arc<Entry>>, Status> {
     let key = request.store_key(name)?;
-    if request.options.dry_run {
-        // A name that is taken is taken, whether or not something is written.
-        if request.served.collection()?.get(&request.served.key(request.namespace, name)).is_some() {
-            return Err(taken(request, name));
+    for _ in 0..CHARGE_ATTEMPTS {
+        let charge = quota::charge(request, name, &object, None).await?;
+        if request.options.dry_run {
+            // A name that is taken is taken, whether or not something is written.
+            if request.served.collection()?.get(&request.served.key(request.namespace, name)).is_some() {
+                return Err(taken(request, name));
+            }
+            return stored::unwritten(&object, 0).map(Some);
         }
-        return stored::unwritten(&object, 0).map(Some);
+        let commit = Commit {
+            key: key.clone(),
+            value: Some(request.served.encode(&object)),
+            ttl_secs: request.served.ttl_secs(),
+            expected: None,
+            also: charge.with(also.clone()),
+        };
+        match request.core.commit(commit).await? {
+            Committed::Done { entry, .. } => return Ok(entry.map(|entry| request.served.view(&entry))),
+            Committed::Changed => return Err(taken(request, name)),
+            Committed::Also if charge.is_stale(request) => {}
+            // Somebody else took the address or the port that was to be this one's.
+            Committed::Also => return Ok(None),
+        }
     }
-    let commit = Commit {
-        key,
-        value: Some(request.served.encode(&object)),
-        ttl_secs: request.served.ttl_secs(),
-        expected: None,
-        also,
-    };
-    match request.core.commit(commit).await? {
-        Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
-        Committed::Changed => Err(taken(request, name)),
-        // Somebody else took the address or the port that was to be this one's.
-        Committed::Also => Ok(None),
-    }
+    let quotas = machinery::status::GroupName { group: "", name: "resourcequotas" };
+    Err(Status::conflict(quotas, "", "they changed faster than they could be charged; please try again"))
 }
 
 /// 409: the name is taken, perhaps by something that is on its way out.

@@ -208,7 +208,7 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
             Err(status) => return Err(status),
         };
         let old = current.object().to_whole_value()?;
-        admit(request, &old).await?;
+        admit(request, options, &old).await?;
         check_preconditions(request, options, &current)?;
         let step = plan(request, options, &old);
         if let Some(deleted) = carry_out(request, options, step, (&current, &old)).await? {
@@ -220,11 +220,11 @@ pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, 
     Err(Status::conflict(request.served.resource(), request.name, why))
 }
 
-async fn admit(request: Request<'_>, old: &Value) -> Result<(), Status> {
-    let core = request.core;
+async fn admit(request: Request<'_>, options: &Options, old: &Value) -> Result<(), Status> {
     let mut review = request.review(Operation::Delete, Value::Null, old, request.name);
-    core.admission.mutate(&mut review, core.surroundings()).await?;
-    core.admission.validate(&mut review, core.surroundings()).await
+    review.is_dry_run = options.dry_run;
+    request.admit(&mut review).await?;
+    request.confirm(&mut review).await
 }
 
 fn check_preconditions(request: Request<'_>, options: &Options, current: &Entry) -> Result<(), Status> {
@@ -293,6 +293,8 @@ fn plan(request: Request<'_>, options: &Options, old: &Value) -> Step {
             metadata.set("deletionTimestamp", Timestamp::from_secs(ends).to_rfc3339());
             metadata.set("deletionGracePeriodSeconds", grace);
         }
+        // Marked by others than deletions: those of definitions and namespaces.
+        (true, _) if already.is_none() => metadata.set("deletionGracePeriodSeconds", 0),
         (true, _) => {}
     }
     if request.served.is("", "namespaces") {

@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::cache::Entry;
 use crate::verbs::delete;
 use crate::write::{Commit, Committed, Outcome, Request};
-use crate::{managed, owners, query, services, stored};
+use crate::{condition_times, managed, owners, query, quota, services, stored};
 
 /// How often a change is tried again on a newer state before the client is told to.
 const ATTEMPTS: usize = 100;
@@ -213,7 +213,6 @@ async fn prepare(
     mut object: Value,
     old: &Value,
 ) -> Result<(Value, Txn, Vec<String>), Status> {
-    let core = request.core;
     let rules = &request.served.rules;
     request.canonical(&mut object);
     change.track(request, old, &mut object);
@@ -221,7 +220,7 @@ async fn prepare(
     // What was posted to a subresource was admitted as such.
     let is_admitted = change.is_ruled();
     if is_admitted {
-        core.admission.mutate(&mut review, core.surroundings()).await?;
+        request.admit(&mut review).await?;
     }
     let mut object = std::mem::take(&mut review.object);
     rules.default(&mut object);
@@ -230,6 +229,7 @@ async fn prepare(
     if change.is_ruled() {
         let door = request.door();
         rules.prepare_update(&mut object, old, door);
+        condition_times::stamp(request, &mut object, old);
         let mut errors = Vec::new();
         rules.validate_update(&object, old, door, &mut errors);
         request.refuse_if(&errors, request.name)?;
@@ -240,7 +240,7 @@ async fn prepare(
     request.canonical(&mut object);
     review.object = object;
     if is_admitted {
-        core.admission.validate(&mut review, core.surroundings()).await?;
+        request.confirm(&mut review).await?;
     }
     warnings.append(&mut review.warnings);
     Ok((review.object, also, warnings))
@@ -262,9 +262,13 @@ async fn conclude(
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
     let value = request.served.encode(&object);
-    if value == request.served.encode(old) && !is_outdated(request)? {
+    let key = request.store_key(request.name)?;
+    // What another key sealed, or what is stored in a version that is to go, is written again all the same.
+    let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
+    if value == request.served.encode(old) && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
+    let charge = quota::charge(request, request.name, &object, Some(old)).await?;
     if request.options.dry_run {
         return stored::unwritten(&object, current.revision()).map(Some);
     }
@@ -274,11 +278,11 @@ async fn conclude(
         return Ok(delete::remove(request, current, old).await?.map(|_| last));
     }
     let commit = Commit {
-        key: request.store_key(request.name)?,
+        key,
         value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
-        also,
+        also: charge.with(also),
     };
     match request.core.commit(commit).await? {
         Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),

@@ -153,3 +153,25 @@ async fn changed_names_are_taken_once() {
     let all: Vec<String> = changes.next_all().await.iter().map(ToString::to_string).collect();
     assert_eq!(all, ["shop/a", "shop/b"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_cache_is_emptied_and_follows_no_more() {
+    let (api, env) = (FakeApi::default(), env());
+    api.put(PODS, pod("a"));
+    let cache = start(&api, &env);
+    cache.synced().await;
+    let gone = Arc::new(Mutex::new(Vec::new()));
+    let told = gone.clone();
+    cache.subscribe(move |change| {
+        if change.new.is_none() {
+            told.lock().unwrap().push(change.key.clone());
+        }
+    });
+    cache.close();
+    env.clock.sleep(Duration::from_secs(1)).await;
+    assert!(cache.is_empty());
+    assert_eq!(*gone.lock().unwrap(), [Key::new("shop", "a")]);
+    api.put(PODS, pod("b"));
+    env.clock.sleep(Duration::from_secs(60)).await;
+    assert!(cache.is_empty());
+}

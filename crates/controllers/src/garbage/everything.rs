@@ -109,8 +109,9 @@ impl Everything {
         }
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         let custom = self.customs();
-        let found = custom.iter().find(|custom| custom.kind == owner.kind && custom.group == group);
-        match found {
+        let of_kind = custom.iter().filter(|custom| custom.kind == owner.kind && custom.group == group);
+        // Of several definitions of a kind, one after the other, the living one counts.
+        match of_kind.max_by_key(|custom| custom.cache.is_some()) {
             Some(Custom { cache: Some(cache), .. }) => at(cache.resource()),
             Some(custom) => Place::Former(custom.definition.clone()),
             None => Place::Unknown,

@@ -25,7 +25,7 @@ pub fn claim(plan: &mut Plan, owner: &Owner<'_>, pods: &[Pod]) -> Vec<Pod> {
     let mut ours = Vec::new();
     let (mut adoptions, mut releases) = (Vec::new(), Vec::new());
     for pod in pods {
-        match owner.claim(&pod.object) {
+        match owner.claim(&pod.object, |_| true) {
             Claim::Ignore => {}
             Claim::Keep => ours.push(pod.clone()),
             // It does its part from now on, and is counted as soon as it is seen with the finalizer.

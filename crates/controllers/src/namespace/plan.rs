@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const FINALIZER: &str = "kubernetes";
 /// How soon it is looked again while something ends by itself.
 const SOON: Duration = Duration::from_secs(1);
+/// How soon it is looked again when nothing of what is left has to end by itself.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// What is left of a resource.
 #[derive(Clone, Debug)]
@@ -70,8 +72,16 @@ fn decide(view: &View, now: WallTime) -> Result<Plan, machinery::Status> {
         );
     }
     plan.status = told(view, &document, now)?;
-    plan.requeue(SOON);
+    plan.requeue(if has_to_wait(view) { SOON } else { AT_ONCE });
     Ok(plan)
+}
+
+/// Whether something is left that does not go just because it is deleted.
+fn has_to_wait(view: &View) -> bool {
+    view.remaining.iter().any(|remaining| {
+        let lasts = |object: &Object| object.header().deleting || !object.header().finalizers.is_empty();
+        remaining.resource == resources::PODS || remaining.objects.iter().any(lasts)
+    })
 }
 
 fn delete(resource: Resource, object: &Object) -> Op {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use machinery::cel::{Environment, Type};
 use machinery::{Value, names};
+use smol_str::SmolStr;
 
+use super::expressions::{self, Scope};
 use super::rules;
 use crate::place::Place;
 use crate::pod_spec::defaults::or;
@@ -26,7 +29,8 @@ fn default(object: &mut Value) {
     }
 }
 
-fn check_common(spec: Place<'_>) {
+/// What is wrong with what all policies have; also what their expressions can refer to.
+fn check_common(spec: Place<'_>, patches: bool) -> Scope {
     let failure = spec.get("failurePolicy");
     if failure.is_set() {
         failure.one_of(&["Fail", "Ignore"]);
@@ -43,8 +47,10 @@ fn check_common(spec: Place<'_>) {
     } else {
         constraints.required("");
     }
-    rules::check_conditions(spec.get("matchConditions"));
-    check_variables(spec.get("variables"));
+    let params = kind.is_set();
+    let conditions = Scope { params, authorizer: true, ..Scope::default() };
+    rules::check_conditions(spec.get("matchConditions"), &conditions);
+    check_variables(spec.get("variables"), Scope { patches, variables: Some(Vec::new()), ..conditions })
 }
 
 fn check_param_kind(kind: Place<'_>) {
@@ -90,7 +96,7 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
-fn check_variables(variables: Place<'_>) {
+fn check_variables(variables: Place<'_>, mut scope: Scope) -> Scope {
     for variable in variables.items() {
         let (name, expression) = (variable.get("name"), variable.get("expression"));
         if name.text().is_empty() || name.text().trim().is_empty() {
@@ -100,19 +106,31 @@ fn check_variables(variables: Place<'_>) {
         }
         if expression.text().trim().is_empty() {
             expression.required("expression is not specified");
+            continue;
+        }
+        match expressions::compile(&expressions::environment(&scope), expression.text(), &[]) {
+            Ok(program) => {
+                let known = scope.variables.get_or_insert_default();
+                known.push((SmolStr::new(name.text()), program.output().clone()));
+            }
+            Err(why) => expression.invalid(why),
         }
     }
+    scope
 }
 
-fn check_validations(spec: Place<'_>) {
+fn check_validations(spec: Place<'_>, scope: &Scope) {
     let (validations, annotations) = (spec.get("validations"), spec.get("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         let told = "validations or auditAnnotations must contain at least one item";
         validations.required(told);
         annotations.required(told);
     }
+    let environment = expressions::environment(scope);
+    // Messages are for everybody, and do not tell what somebody may do.
+    let telling = expressions::environment(&Scope { authorizer: false, ..scope.clone() });
     for validation in validations.items() {
-        check_expression(validation.get("expression"));
+        check_expression(validation.get("expression"), &environment, &[Type::Bool]);
         let (message, expression) = (validation.get("message"), validation.get("messageExpression"));
         if message.is_set() && message.text().contains('\n') {
             message.invalid("must not contain line breaks");
@@ -129,6 +147,7 @@ fn check_validations(spec: Place<'_>) {
         if expression.is_set() && expression.text().trim().is_empty() && !expression.text().is_empty() {
             expression.required("must be non-empty if specified");
         }
+        expressions::check(expression, &telling, &[Type::String]);
         let reason = validation.get("reason");
         // The list that is told leaves out one that is allowed, as upstream's does.
         if reason.is_set() && reason.text() != "Unauthorized" {
@@ -137,13 +156,16 @@ fn check_validations(spec: Place<'_>) {
     }
 }
 
-fn check_expression(expression: Place<'_>) {
+fn check_expression(expression: Place<'_>, environment: &Environment, yields: &[Type]) {
     if expression.text().trim().is_empty() {
         expression.required("expression is not specified");
+    } else {
+        expressions::check(expression, environment, yields);
     }
 }
 
-fn check_audit(object: Place<'_>) {
+fn check_audit(object: Place<'_>, scope: &Scope) {
+    let environment = expressions::environment(scope);
     let spec = object.get("spec");
     let annotations = spec.get("auditAnnotations");
     if annotations.len() > 20 {
@@ -164,6 +186,8 @@ fn check_audit(object: Place<'_>) {
             value.required("valueExpression is not specified");
         } else if value.text().trim().len() > EXPRESSION_MAX {
             value.required(&format!("must not exceed {EXPRESSION_MAX} bytes in length"));
+        } else {
+            expressions::check(value, &environment, &[Type::String, Type::Null]);
         }
         if !seen.insert(key.key()) {
             key.duplicate();
@@ -171,7 +195,8 @@ fn check_audit(object: Place<'_>) {
     }
 }
 
-fn check_mutations(spec: Place<'_>) {
+fn check_mutations(spec: Place<'_>, scope: &Scope) {
+    let environment = expressions::environment(scope);
     let mutations = spec.get("mutations");
     if mutations.is_empty() {
         mutations.required("mutations must contain at least one item");
@@ -179,9 +204,9 @@ fn check_mutations(spec: Place<'_>) {
     for mutation in mutations.items() {
         let (kind, patch, configuration) =
             (mutation.get("patchType"), mutation.get("jsonPatch"), mutation.get("applyConfiguration"));
-        let (own, other, own_name) = match kind.text() {
-            "JSONPatch" => (patch, configuration, "JSONPatch"),
-            "ApplyConfiguration" => (configuration, patch, "ApplyConfiguration"),
+        let (own, other, own_name, yields) = match kind.text() {
+            "JSONPatch" => (patch, configuration, "JSONPatch", Environment::json_patch_type()),
+            "ApplyConfiguration" => (configuration, patch, "ApplyConfiguration", Environment::object_type()),
             "" => {
                 kind.required("");
                 continue;
@@ -192,7 +217,7 @@ fn check_mutations(spec: Place<'_>) {
             }
         };
         if own.is_set() {
-            check_expression(own.get("expression"));
+            check_expression(own.get("expression"), &environment, &[yields]);
         } else {
             own.required(&format!("must be specified when patchType is {own_name}"));
         }
@@ -243,9 +268,9 @@ impl Kind for ValidatingAdmissionPolicy {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        check_common(spec);
-        check_validations(spec);
-        check_audit(object);
+        let scope = check_common(spec, false);
+        check_validations(spec, &scope);
+        check_audit(object, &scope);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -268,8 +293,8 @@ impl Kind for MutatingAdmissionPolicy {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        check_common(spec);
-        check_mutations(spec);
+        let scope = check_common(spec, true);
+        check_mutations(spec, &scope);
     }
 
     fn check_update(&self, object: Place<'_>, _old: &Value, _door: Door<'_>) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use machinery::cel::Type;
 use machinery::{Value, names};
 
+use super::expressions::{self, Scope};
 use crate::label_selector::{self, Values};
 use crate::place::Place;
 use crate::pod_spec::defaults::{members, or};
@@ -98,16 +100,18 @@ fn check_resources(resources: Place<'_>) {
 }
 
 /// What is wrong with conditions under which a webhook or policy is asked at all.
-pub(super) fn check_conditions(conditions: Place<'_>) {
+pub(super) fn check_conditions(conditions: Place<'_>, scope: &Scope) {
     if conditions.len() > CONDITIONS_MAX {
         conditions.too_many(conditions.len(), CONDITIONS_MAX);
     }
+    let environment = expressions::environment(scope);
     let mut seen = BTreeSet::new();
     for condition in conditions.items() {
         let (name, expression) = (condition.get("name"), condition.get("expression"));
         if expression.text().trim().is_empty() {
             expression.required("");
         }
+        expressions::check(expression, &environment, &[Type::Bool]);
         if name.text().is_empty() {
             name.required("");
         } else {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use machinery::{Value, names};
 
+use super::expressions::Scope;
 use super::rules;
 use crate::place::Place;
 use crate::pod_spec::defaults::{members, or};
@@ -77,7 +78,8 @@ fn check_webhook(webhook: Place<'_>) {
     rules::check_selectors(webhook);
     choice("reinvocationPolicy", &["IfNeeded", "Never"]);
     check_client(webhook.get("clientConfig"));
-    rules::check_conditions(webhook.get("matchConditions"));
+    let scope = Scope { authorizer: true, ..Scope::default() };
+    rules::check_conditions(webhook.get("matchConditions"), &scope);
 }
 
 /// What is wrong with how a webhook is reached.

@@ -10,12 +10,9 @@ fn kind(schema: &str, status: bool) -> Custom {
     let scale = document(
         r#"{"specReplicasPath":".spec.n","statusReplicasPath":".status.n","labelSelectorPath":".status.s"}"#,
     );
-    Custom {
-        namespaced: true,
-        status,
-        scale: Scale::read(&scale),
-        schema: Structural::compile(&document(schema)),
-    }
+    let schema = Structural::compile(&document(schema));
+    let rules = Expressions::compile(&schema).map(Arc::new);
+    Custom { namespaced: true, status, scale: Scale::read(&scale), schema, rules }
 }
 
 const OPEN: &str = r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#;
@@ -102,4 +99,90 @@ fn finalizers_without_a_domain_are_warned_of() {
         ]
     );
     assert!(kind(OPEN, true).warnings(&new, Some(&new)).is_empty());
+}
+
+const RULED: &str = r#"{"type":"object","properties":{"spec":{"type":"object","required":["n"],
+    "properties":{
+        "n":{"type":"integer","maximum":100},
+        "b":{"type":"integer"},
+        "s":{"type":"string","maxLength":20,"x-kubernetes-validations":[{"rule":"self.startsWith('a')"}]},
+        "l":{"type":"array","maxItems":5,"items":{"type":"object","properties":{"x":{"type":"integer"}},
+            "x-kubernetes-validations":[{"rule":"self.x < 5","message":" x too big "}]}},
+        "m":{"type":"array","maxItems":5,"x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],
+            "items":{"type":"object","required":["k"],"properties":{"k":{"type":"string"},"v":{"type":"integer"}},
+            "x-kubernetes-validations":[{"rule":"self.v >= oldSelf.v","message":"v must not shrink"}]}},
+        "a":{"type":"object","maxProperties":5,"additionalProperties":{"type":"integer",
+            "x-kubernetes-validations":[{"rule":"self != 3"}]}}},
+    "x-kubernetes-validations":[
+        {"rule":"self.n < 10","reason":"FieldValueForbidden","fieldPath":".n"},
+        {"rule":"self.n != 3","reason":"FieldValueDuplicate"},
+        {"rule":"self.n != 4","messageExpression":"'not ' + string(self.n)"},
+        {"rule":"self.n != 5","message":"five","messageExpression":"''"},
+        {"rule":"oldSelf.hasValue() || self.n != 6","optionalOldSelf":true,"message":"starts with 6"},
+        {"rule":"!has(self.b) || 1 / self.b >= 0"}
+    ]}},
+    "x-kubernetes-validations":[{"rule":"self.metadata.name != 'bad'"}]}"#;
+
+#[test]
+fn expressions_are_held_against_objects() {
+    let kind = kind(RULED, true);
+    for (rest, expected) in [
+        (r#","spec":{"n":1}"#, ""),
+        (r#","spec":{"n":50}"#, "spec.n: Forbidden: failed rule: self.n < 10"),
+        (r#","spec":{"n":3}"#, "spec: Duplicate value"),
+        (r#","spec":{"n":4}"#, "spec: Invalid value: not 4"),
+        (r#","spec":{"n":5}"#, "spec: Invalid value: five"),
+        (r#","spec":{"n":6}"#, "spec: Invalid value: starts with 6"),
+        (
+            r#","spec":{"n":1,"b":0}"#,
+            "spec: Invalid value: division by zero evaluating rule: !has(self.b) || 1 / self.b >= 0",
+        ),
+        (r#","spec":{"n":1,"s":"b"}"#, "spec.s: Invalid value: \"b\": failed rule: self.startsWith('a')"),
+        (r#","spec":{"n":1,"l":[{"x":1},{"x":9}]}"#, "spec.l[1]: Invalid value: x too big"),
+        (
+            r#","spec":{"n":1,"l":[{}]}"#,
+            "spec.l[0]: Invalid value: no such key: x evaluating rule: x too big",
+        ),
+        (r#","spec":{"n":1,"a":{"k":3}}"#, "spec.a[k]: Invalid value: 3: failed rule: self != 3"),
+        (
+            r#","spec":{"b":1}"#,
+            "spec.n: Required value | <nil>: Invalid value: null: some validation rules were not checked because the \
+             object was invalid; correct the existing errors to complete validation",
+        ),
+        (
+            r#","spec":{"n":101}"#,
+            "spec.n: Invalid value: 101: spec.n in body should be less than or equal to 100 | \
+             spec.n: Forbidden: failed rule: self.n < 10",
+        ),
+    ] {
+        assert_eq!(told(&kind, &object(rest)), expected, "{rest}");
+    }
+    let mut bad = object(r#","spec":{"n":1}"#);
+    *bad.at_mut(&["metadata", "name"]) = Value::from("bad");
+    assert_eq!(told(&kind, &bad), "<nil>: Invalid value: failed rule: self.metadata.name != 'bad'");
+}
+
+/// The spec before, the spec after, what is wrong, and what is warned of.
+#[test]
+fn expressions_know_how_it_was() {
+    let kind = kind(RULED, true);
+    for (old, new, wrong, warned) in [
+        (r#"{"n":1}"#, r#"{"n":6}"#, "", ""),
+        (r#"{"n":50,"b":1}"#, r#"{"n":50,"b":2}"#, "spec.n: Forbidden: failed rule: self.n < 10", ""),
+        (r#"{"n":50}"#, r#"{"n":50}"#, "", "spec.n: Forbidden: failed rule: self.n < 10"),
+        (
+            r#"{"n":1,"m":[{"k":"a","v":2},{"k":"b","v":2}]}"#,
+            r#"{"n":1,"m":[{"k":"b","v":1},{"k":"c","v":0}]}"#,
+            "spec.m[0]: Invalid value: v must not shrink",
+            "",
+        ),
+    ] {
+        let with = |spec: &str| object(&format!(r#","spec":{spec}"#));
+        let (old, new) = (with(old), with(new));
+        let mut errors = Errors::new();
+        kind.check_rules(&new, Some(&old), &mut errors);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.join(" | "), wrong, "{old:?} → {new:?}");
+        assert_eq!(kind.warnings(&new, Some(&old)).join(" | "), warned, "{old:?} → {new:?}");
+    }
 }

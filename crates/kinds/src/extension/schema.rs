@@ -4,12 +4,14 @@ mod defaults;
 mod expressions;
 mod structural;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use machinery::Value;
 use machinery::structural::{Format, Structural};
 
 use crate::place::Place;
+use expressions::{Around, Costs};
 
 /// Deeper schemas are refused by the decoder before they come here.
 const DEPTH_MAX: usize = 256;
@@ -55,7 +57,12 @@ pub(super) fn check(schema: Place<'_>, status: bool) {
     if schema.error_count() == before {
         defaults::check(schema);
     }
-    Walk::default().node(schema, true, 0);
+    let is_structural = schema.error_count() == before;
+    let costs = RefCell::new(Costs::default());
+    let around =
+        Around { cardinality: Some(1), uncorrelatable: None, costs: is_structural.then_some(&costs) };
+    Walk { no_defaults: None, in_meta: false, around }.node(schema, true, 0);
+    costs.borrow().report(schema);
 }
 
 fn check_root(schema: Place<'_>) {
@@ -78,12 +85,14 @@ fn check_root(schema: Place<'_>) {
 }
 
 /// What holds for a part of a schema because of where it stands.
-#[derive(Clone, Copy, Default)]
-struct Walk {
+#[derive(Clone, Copy)]
+struct Walk<'a> {
     /// Why no defaults may be set here, if they may not.
     no_defaults: Option<NoDefaults>,
     /// The part describes the kind, version or metadata of a whole object.
     in_meta: bool,
+    /// What rules need to know.
+    around: Around<'a>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +101,7 @@ enum NoDefaults {
     OfMaps,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn node(self, schema: Place<'_>, root: bool, depth: usize) {
         if depth > DEPTH_MAX || schema.value().as_object().is_none() {
             return;
@@ -109,8 +118,12 @@ impl Walk {
             }
         }
         self.node(schema.get("not"), false, depth + 1);
-        let items = schema.get("items");
-        self.node(items, false, depth + 1);
+        let (items, here) = (schema.get("items"), schema.path());
+        let mut around = self.around.times(schema.get("maxItems").value());
+        if schema.get("x-kubernetes-list-type").text() != "map" {
+            around.uncorrelatable = Some(&here);
+        }
+        Walk { around, ..self }.node(items, false, depth + 1);
         let kept = schema.get("x-kubernetes-preserve-unknown-fields");
         if kept.value().as_bool() == Some(false) {
             kept.invalid("must be true or undefined");
@@ -119,22 +132,28 @@ impl Walk {
         check_list_type(schema);
         check_keys(schema);
         check_items_of_sets_and_maps(schema);
-        expressions::check(schema);
+        let whole = root || schema.get("x-kubernetes-embedded-resource").is_true();
+        expressions::check(schema, whole, self.around);
     }
 
     fn members(self, schema: Place<'_>, root: bool, depth: usize) {
+        let here = schema.path();
+        let is_atomic = schema.get("x-kubernetes-map-type").text() == "atomic";
+        let uncorrelatable = if is_atomic { Some(&here) } else { self.around.uncorrelatable };
+        let around = Around { uncorrelatable, ..self.around };
         let (additional, properties) = (schema.get("additionalProperties"), schema.get("properties"));
         if additional.is_set() {
             if !properties.is_empty() && additional.value().as_bool() != Some(true) {
                 additional.forbidden("additionalProperties and properties are mutual exclusive");
             }
-            let below =
-                if self.in_meta { Walk { no_defaults: Some(NoDefaults::OfMaps), ..self } } else { self };
+            let no_defaults = if self.in_meta { Some(NoDefaults::OfMaps) } else { self.no_defaults };
+            let around = around.times(schema.get("maxProperties").value());
+            let below = Walk { no_defaults, around, ..self };
             below.node(additional, false, depth + 1);
         }
         let whole = root || schema.get("x-kubernetes-embedded-resource").is_true();
         for (name, property) in properties.entries() {
-            let mut below = self;
+            let mut below = Walk { around, ..self };
             let meta = ["metadata", "kind", "apiVersion"].into_iter().find(|meta| whole && *meta == name);
             if let Some(meta) = meta {
                 below.in_meta = true;
@@ -353,3 +372,6 @@ pub(super) fn selectable(schema: &Structural, path: &str) -> Result<String, Stri
     }
     Ok(found.path.as_str().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

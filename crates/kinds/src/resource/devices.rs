@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use machinery::{Value, names};
 
+use super::selectors;
 use crate::place::Place;
 use crate::pod_spec::defaults::{members, or_number, or_text};
 
@@ -152,7 +153,7 @@ fn check_request(request: Place<'_>) {
     }
 }
 
-/// What is wrong with selectors of devices, but for their expressions.
+/// What is wrong with selectors of devices.
 pub(super) fn check_selectors(selectors: Place<'_>) {
     if selectors.len() > SELECTORS_MAX {
         selectors.too_many(selectors.len(), SELECTORS_MAX);
@@ -168,6 +169,8 @@ pub(super) fn check_selectors(selectors: Place<'_>) {
             expression.required("");
         } else if expression.text().len() > EXPRESSION_MAX {
             expression.too_long(EXPRESSION_MAX);
+        } else if let Err(why) = selectors::compile(expression.text()) {
+            expression.invalid(why);
         }
     }
 }

@@ -29,11 +29,11 @@ pub(crate) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Stri
     out
 }
 
-/// The same, but a name that is not known is an error, with the names.
+/// The same, but a name that is not known, or stands for nothing, is an error, with the names.
 pub(crate) fn expand_all(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, Vec<String>> {
     let missing = std::cell::RefCell::new(Vec::new());
     let expanded = expand(text, &|name| {
-        let known = value(name);
+        let known = value(name).filter(|value| !value.is_empty());
         if known.is_none() {
             missing.borrow_mut().push(name.to_owned());
         }
@@ -77,5 +77,17 @@ mod tests {
         }
         assert_eq!(expand_all("$(A)/$(X)/$(Y)", &value), Err(vec!["X".to_owned(), "Y".to_owned()]));
         assert_eq!(expand_all("$(A)/x", &value), Ok("a/x".to_owned()));
+    }
+
+    #[test]
+    fn a_path_needs_all_its_parts() {
+        let value = |name: &str| match name {
+            "A" => Some("a".to_owned()),
+            "NOTHING" => Some(String::new()),
+            _ => None,
+        };
+        assert_eq!(expand_all("x/$(A)", &value), Ok("x/a".to_owned()));
+        let missing = vec!["NOTHING".to_owned(), "B".to_owned()];
+        assert_eq!(expand_all("$(NOTHING)/$(A)/$(B)", &value), Err(missing));
     }
 }

@@ -37,6 +37,17 @@ pub(super) enum Verdict {
     Error(String),
 }
 
+impl Verdict {
+    /// Whether the container is well; `None` if that is not known, which counts for nothing.
+    pub fn says(&self) -> Option<bool> {
+        match self {
+            Verdict::Yes | Verdict::Warning(_) => Some(true),
+            Verdict::No(_) => Some(false),
+            Verdict::Error(_) => None,
+        }
+    }
+}
+
 /// Asks once.
 pub(super) async fn ask(kit: &Kit, probe: &Probe, subject: &Subject, limit: Duration) -> Verdict {
     if let Some(exec) = &probe.exec {

@@ -66,7 +66,7 @@ pub(super) async fn exec(
     let clock = server.kit.env.clock.clone();
     server.kit.env.tasks.spawn("exec", async move {
         let shown = wanted.command.clone();
-        connect(pending, clock, async move { runtime.exec(container.id, wanted).await }, &shown).await;
+        connect(pending, clock, async move { runtime.exec(container.id, wanted).await }, Some(&shown)).await;
     });
     Ok(answer)
 }
@@ -90,7 +90,7 @@ pub(super) async fn attach(
     let runtime = server.kit.runtime.clone();
     let clock = server.kit.env.clock.clone();
     server.kit.env.tasks.spawn("attach", async move {
-        connect(pending, clock, async move { runtime.attach(container.id, wanted).await }, &[]).await;
+        connect(pending, clock, async move { runtime.attach(container.id, wanted).await }, None).await;
     });
     Ok(answer)
 }
@@ -105,11 +105,13 @@ pub(super) async fn run(server: &Server, path: Path<'_>, query: &Query) -> Resul
     Ok(super::plain(200, said))
 }
 
+/// Connects a client and tells it how a command ended. How a container ends that was only connected to (there is no
+/// `command` then) is not the connection's affair: the pod's status tells.
 async fn connect(
     pending: Pending,
     clock: env::Clock,
     begin: impl Future<Output = cri::Result<Session>>,
-    command: &[String],
+    command: Option<&[String]>,
 ) {
     let with_status = pending.with_status();
     let mut streams = match pending.open().await {
@@ -121,6 +123,8 @@ async fn connect(
         Err(error) => Some(Err(error.to_string())),
     };
     let Some(outcome) = outcome else { return };
+    let outcome = outcome.map(|code| if command.is_some() { code } else { 0 });
+    let command = command.unwrap_or_default();
     let told =
         if with_status { status(&outcome, command).to_string() } else { plain_error(&outcome, command) };
     if !told.is_empty() {

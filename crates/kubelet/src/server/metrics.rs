@@ -1,12 +1,15 @@
 //! What containers, pods and the node use, in the form that metrics-server scrapes.
 
-use std::fmt::Write;
+pub(super) mod cadvisor;
+pub(super) mod own;
+mod page;
+
 use std::fs;
 
 use cri::{Container, ContainerStats};
-use machinery::field::go_quote;
 
 use crate::kit::Kit;
+use page::Page;
 
 /// A container and what it uses.
 pub(super) struct Measured {
@@ -60,44 +63,34 @@ fn used_bytes(meminfo: &str) -> u64 {
     kibibytes("MemTotal").saturating_sub(kibibytes("MemAvailable")) * 1_024
 }
 
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64, at_millis: Option<i64>) {
-        let labels: Vec<String> =
-            labels.iter().map(|(label, value)| format!("{label}={}", go_quote(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let at = at_millis.map(|at| format!(" {at}")).unwrap_or_default();
-        let _ = writeln!(self.text, "{name}{labels} {value}{at}");
-    }
-}
-
 /// The page `/metrics/resource`.
 pub(super) async fn resource(kit: &Kit) -> String {
     let (measured, complete) = measure(kit).await;
-    let mut page = Page { text: String::new() };
+    let mut page = Page::default();
     of_containers(&mut page, &measured);
     let now = kit.env.clock.now().0 / 1_000_000;
     let (cpu, memory) = node();
     page.metric(
         "node_cpu_usage_seconds_total",
         "counter",
-        "Cumulative cpu time consumed by the node in core-seconds",
+        "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
     );
     page.sample("node_cpu_usage_seconds_total", &[], cpu, Some(now));
-    page.metric("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes");
+    page.metric(
+        "node_memory_working_set_bytes",
+        "gauge",
+        "[STABLE] Current working set of the node in bytes",
+    );
     page.sample("node_memory_working_set_bytes", &[], memory as f64, Some(now));
     of_pods(&mut page, &measured);
     let name = "resource_scrape_error";
-    page.metric(name, "gauge", "1 if there was an error while getting container metrics, 0 otherwise");
+    page.metric(
+        name,
+        "gauge",
+        "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
+    );
     page.sample(name, &[], f64::from(u8::from(!complete)), None);
-    page.text
+    page.text()
 }
 
 fn of_containers(page: &mut Page, measured: &[Measured]) {
@@ -106,19 +99,19 @@ fn of_containers(page: &mut Page, measured: &[Measured]) {
         (
             "container_cpu_usage_seconds_total",
             "counter",
-            "Cumulative cpu time consumed by the container in core-seconds",
+            "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
             |measured| measured.stats.cpu_usage_nanos as f64 / 1e9,
         ),
         (
             "container_memory_working_set_bytes",
             "gauge",
-            "Current working set of the container in bytes",
+            "[STABLE] Current working set of the container in bytes",
             |measured| measured.stats.memory_working_set as f64,
         ),
         (
             "container_start_time_seconds",
             "gauge",
-            "Start time of the container since unix epoch in seconds",
+            "[STABLE] Start time of the container since unix epoch in seconds",
             |measured| measured.container.started_at as f64 / 1e9,
         ),
     ];
@@ -140,12 +133,12 @@ fn of_pods(page: &mut Page, measured: &[Measured]) {
     let cpu = "pod_cpu_usage_seconds_total";
     let memory = "pod_memory_working_set_bytes";
     let pods: Vec<&[Measured]> = measured.chunk_by(|a, b| a.container.pod == b.container.pod).collect();
-    page.metric(cpu, "counter", "Cumulative cpu time consumed by the pod in core-seconds");
+    page.metric(cpu, "counter", "[STABLE] Cumulative cpu time consumed by the pod in core-seconds");
     for pod in &pods {
         let sum: u64 = pod.iter().map(|one| one.stats.cpu_usage_nanos).sum();
         sample_of_pod(page, cpu, pod, sum as f64 / 1e9);
     }
-    page.metric(memory, "gauge", "Current working set of the pod in bytes");
+    page.metric(memory, "gauge", "[STABLE] Current working set of the pod in bytes");
     for pod in &pods {
         let sum: u64 = pod.iter().map(|one| one.stats.memory_working_set).sum();
         sample_of_pod(page, memory, pod, sum as f64);

@@ -174,6 +174,25 @@ async fn pods_and_figures_are_listed() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+    let (_, cadvisor) = get(&world, Some(&master), "/metrics/cadvisor").await;
+    for line in [
+        "container_cpu_usage_seconds_total{container=\"app\",cpu=\"total\",id=\"/test/kubepods/besteffort/pod",
+        "# TYPE container_memory_working_set_bytes gauge",
+        "namespace=\"default\",pod=\"web\"} 4096 ",
+        "machine_memory_bytes ",
+    ] {
+        assert!(cadvisor.contains(line), "{line}\n{cadvisor}");
+    }
+    let (_, own) = get(&world, Some(&master), "/metrics").await;
+    for line in [
+        "kubelet_node_name{node=\"node-1\"} 1\n",
+        "kubelet_running_pods 1\n",
+        "kubelet_running_containers{container_state=\"running\"} 1\n",
+        "kubelet_desired_pods{static=\"\"} 1\n",
+    ] {
+        assert!(own.contains(line), "{line}\n{own}");
+    }
+    assert!(get(&world, Some(&master), "/metrics/probes").await.1.starts_with("# HELP prober_probe_total "));
     let (_, summary) = get(&world, Some(&master), "/stats/summary").await;
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["pods"][0]["podRef"]["name"], "web");
@@ -270,6 +289,12 @@ async fn what_is_typed_reaches_the_command_and_its_end_is_told() {
             _ => {}
         }
     }
+    let (mut socket, _) =
+        open(&world, "/attach/default/web/app?input=1&output=1", "v5.channel.k8s.io").await.unwrap();
+    socket.send(Message::binary(&b"\xff\x00"[..])).await.unwrap();
+    let all = drain(socket).await;
+    let status = (3, "{\"metadata\":{},\"status\":\"Success\"}".to_owned());
+    assert_eq!(all, [status], "how the container ended is told by its pod");
     let path = "/exec/default/web/app?command=size&tty=1&input=1&output=1";
     let (mut socket, _) = open(&world, path, "v4.channel.k8s.io").await.unwrap();
     socket.send(Message::binary(&b"\x04{\"Width\":80,\"Height\":24}"[..])).await.unwrap();

@@ -340,6 +340,9 @@ impl Runtime for FakeRuntime {
         state.log.push(format!("exec {name} {command}"));
         let failing = state.failing.contains(&command);
         drop(state);
+        if command == "unreachable" {
+            return later(Err(RuntimeError::Failed("it cannot be run".to_owned())));
+        }
         let pause = command.strip_prefix("sleep ").and_then(|secs| secs.parse().ok()).unwrap_or(0);
         Box::pin(async move {
             self.env.clock.sleep(Duration::from_secs(pause)).await;
@@ -384,7 +387,8 @@ impl Runtime for FakeRuntime {
 
     fn attach(&self, id: String, request: AttachRequest) -> BoxFuture<'_, Result<Session>> {
         let request = ExecRequest {
-            command: vec!["cat".to_owned()],
+            // The container ends, badly, when it is told nothing more.
+            command: vec!["cat".to_owned(), "7".to_owned()],
             tty: request.tty,
             stdin: request.stdin,
             stdout: request.stdout,

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    DownwardAPIVolumeFile, KeyToPath, ResourceRequirements, ServiceAccountTokenProjection, Volume,
+    VolumeProjection,
 };
 
 use super::atomic::{File, Payload};
 use crate::downward::{self, Myself};
 use crate::environment::{Data, SourceKind};
+use crate::pod::PodView;
 
 /// Objects by kind and name; `None` for those that do not exist.
 pub(crate) type Objects = BTreeMap<(SourceKind, String), Option<Data>>;
@@ -70,6 +72,32 @@ pub(crate) fn tokens(volume: &Volume) -> BTreeSet<TokenWish> {
         .filter_map(|source| source.service_account_token.as_ref())
         .map(TokenWish::of)
         .collect()
+}
+
+/// What a pod's volumes tell of the pod itself, which may change while it runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Told {
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    resources: Vec<Option<ResourceRequirements>>,
+}
+
+/// What the pod's volumes tell of it now; `None` if they tell nothing.
+pub(crate) fn told(pod: &PodView) -> Option<Told> {
+    let tells = |volume: &Volume| {
+        volume.downward_api.is_some() || projections(volume).any(|source| source.downward_api.is_some())
+    };
+    let spec = pod.spec();
+    if !spec.volumes.iter().flatten().any(tells) {
+        return None;
+    }
+    let metadata = &pod.pod().metadata;
+    let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    Some(Told {
+        labels: metadata.labels.clone(),
+        annotations: metadata.annotations.clone(),
+        resources: all.map(|container| container.resources.clone()).collect(),
+    })
 }
 
 fn projections(volume: &Volume) -> impl Iterator<Item = &VolumeProjection> {

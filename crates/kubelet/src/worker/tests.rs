@@ -351,6 +351,12 @@ async fn probes_decide_on_traffic_and_on_life() {
     world.until("web", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
     world.runtime.set_failing("alive", false);
     world.until("web", ready).await;
+    let results: Vec<_> =
+        world.kubelet.kit.probed.all().into_iter().map(|(one, _)| (one.kind, one.result)).collect();
+    assert!(
+        results.contains(&("Liveness", "failed")) && results.contains(&("Readiness", "successful")),
+        "{results:?}"
+    );
     let events = world.api.events();
     for wanted in [
         "Warning Unhealthy: Liveness probe failed: said",
@@ -681,4 +687,51 @@ async fn nobody_but_the_kubelet_writes_what_it_keeps_writing() {
     let config = world.runtime.config("app");
     let readonly = |path: &str| config.mounts.iter().find(|m| m.container_path == path).unwrap().readonly;
     assert_eq!(["/config", "/self", "/scratch"].map(readonly), [true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_could_not_be_asked_counts_for_nothing() {
+    let world = World::start("unasked").await;
+    let mut spec = one(&["run"], "Always");
+    spec["containers"][0]["livenessProbe"] =
+        json!({"exec": {"command": ["unreachable"]}, "periodSeconds": 1});
+    world.create("web", spec);
+    world.until("web", phase("Running")).await;
+    world.pass(30).await;
+    assert_eq!(world.pod("web")["status"]["containerStatuses"][0]["restartCount"], 0);
+    let told = world.api.events();
+    let wanted = "Warning Unhealthy: Liveness probe errored and resulted in unknown state: rpc error: ";
+    assert!(told.iter().any(|event| event.starts_with(wanted)), "{told:?}");
+    let tally = world.kubelet.kit.probed.all();
+    assert!(tally.iter().all(|(one, count)| one.result == "unknown" && *count > 20), "{tally:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_follow_what_they_tell_of_their_pod() {
+    let world = World::start("told").await;
+    let mut spec = one(&["run"], "Always");
+    let fields = json!({"items": [
+        {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+        {"path": "notes", "fieldRef": {"fieldPath": "metadata.annotations['note']"}}]});
+    spec["volumes"] = json!([
+        {"name": "plain", "downwardAPI": fields},
+        {"name": "mixed", "projected": {"sources": [{"downwardAPI": fields}]}},
+    ]);
+    world.create("web", spec);
+    world.until("web", phase("Running")).await;
+    let uid = world.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    let volumes = world.root.0.join("kubelet/pods").join(uid).join("volumes");
+    let read = |file: &str| std::fs::read_to_string(volumes.join(file)).unwrap();
+    world.api.change("pods", "web", |pod| {
+        pod["metadata"]["labels"] = json!({"a": "b"});
+        pod["metadata"]["annotations"] = json!({"note": "first"});
+    });
+    world.pass(2).await;
+    for volume in ["kubernetes.io~downward-api/plain", "kubernetes.io~projected/mixed"] {
+        assert_eq!(read(&format!("{volume}/labels")), "a=\"b\"");
+        assert_eq!(read(&format!("{volume}/notes")), "first");
+    }
+    world.api.change("pods", "web", |pod| pod["metadata"]["annotations"]["note"] = json!("second"));
+    world.pass(2).await;
+    assert_eq!(read("kubernetes.io~projected/mixed/notes"), "second");
 }

@@ -79,7 +79,15 @@ impl Declaration {
         Declaration { form: Form::Map(Arc::new(value)), max: None }
     }
 
-    /// A structure with these fields, under the names that documents use.
+    /// A structure with these fields, which expressions select by the names that documents use, whatever they are.
+    pub fn plain_object(name: impl Into<SmolStr>, fields: Vec<(SmolStr, Declaration)>) -> Declaration {
+        let fields =
+            fields.into_iter().map(|(name, declaration)| (name.clone(), ObjectField { name, declaration }));
+        let object = ObjectType { name: name.into(), fields: fields.collect(), is_open: false };
+        Declaration { form: Form::Object(Arc::new(object)), max: None }
+    }
+
+    /// A structure with these fields, under the names that documents use. Expressions select them by escaped names.
     pub fn object(name: impl Into<SmolStr>, fields: Vec<(SmolStr, Declaration)>) -> Declaration {
         let fields = fields.into_iter().map(|(name, declaration)| {
             let escaped = escape(&name).unwrap_or_else(|| name.clone());

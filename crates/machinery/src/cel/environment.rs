@@ -119,6 +119,11 @@ impl Environment {
         }
     }
 
+    /// The type of `Object{…}`.
+    pub fn object_type() -> Type {
+        Type::Object(Arc::new(ObjectType::open("Object")))
+    }
+
     /// The type of a list of operations of a JSON patch.
     pub fn json_patch_type() -> Type {
         Declaration::list(Declaration::of(JSON_PATCH.clone()), Sameness::Ordered).ty()

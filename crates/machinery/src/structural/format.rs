@@ -261,7 +261,7 @@ fn is_isbn13(text: &str) -> bool {
         .enumerate()
         .map(|(position, digit)| digit * if position % 2 == 0 { 1 } else { 3 })
         .sum();
-    digits.len() == 13 && sum % 10 == 0
+    digits.len() == 13 && sum.is_multiple_of(10)
 }
 
 /// The numbers of the large issuers, with a right check digit.
@@ -286,7 +286,7 @@ fn is_credit_card(text: &str) -> bool {
             (_, twice) => twice,
         })
         .sum();
-    known && sum % 10 == 0
+    known && sum.is_multiple_of(10)
 }
 
 /// Three, two and four digits, with dashes or blanks between them or not.

@@ -3,7 +3,7 @@
 use regex::Regex;
 use smol_str::SmolStr;
 
-use super::{Additional, Format, Kind, List, Rules, Structural};
+use super::{Additional, Format, Kind, List, Rule, Rules, Structural};
 use crate::Value;
 
 /// A pattern may not compile to more than this; upstream's engine has a limit of the same kind.
@@ -31,6 +31,7 @@ pub(super) fn compile(schema: &Value) -> Structural {
         additional: additional(schema.get("additionalProperties")),
         items,
         rules: rules(schema),
+        validations: schema.get("x-kubernetes-validations").items().iter().map(Rule::of).collect(),
         fills: false,
     };
     compiled.fills = fills(&compiled);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use machinery::Value;
 use machinery::quantity::Quantity;
 
-use crate::admission::amounts::{self, Amounts};
+use kinds::pod_spec::amounts::{self, Amounts};
 
 /// Beyond it thousandths no longer fit into 64 bits.
 const MAX_MILLI_VALUE: i64 = i64::MAX / 1_000;

@@ -284,3 +284,21 @@ fn who_is_exempt_is_said() {
         assert_eq!(plugin.exempts(identity, namespace), exempt);
     }
 }
+
+#[test]
+fn defaults_and_exemptions_come_from_a_file() {
+    let head = "kind: PodSecurityConfiguration\napiVersion: pod-security.admission.config.k8s.io/v1\n";
+    let settings = Settings::parse(&format!(
+        "{head}defaults: {{enforce: baseline, enforce-version: v1.30, warn: restricted}}\nexemptions: {{namespaces: \
+         [kube-system], usernames: [], runtimeClasses: [vm]}}\n"
+    ))
+    .unwrap();
+    assert_eq!(settings.defaults.enforce.to_string(), "baseline:v1.30");
+    assert_eq!(settings.defaults.warn.to_string(), "restricted:latest");
+    assert_eq!(
+        (settings.namespaces.as_slice(), settings.runtime_classes.as_slice()),
+        (&["kube-system".to_owned()][..], &["vm".to_owned()][..])
+    );
+    assert!(Settings::parse("kind: X").is_err());
+    assert!(Settings::parse(&format!("{head}defaults: {{enforce: x}}")).is_err());
+}

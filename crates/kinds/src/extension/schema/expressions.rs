@@ -1,14 +1,18 @@
 //! `x-kubernetes-validations`: rules as they are written down.
 
+mod costs;
+
 use machinery::structural::{FieldPath, Structural};
+
+pub use costs::{Around, Costs};
 
 use crate::place::Place;
 
 const REASONS: [&str; 4] =
     ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
-/// What is wrong with the rules of a schema, before anybody reads their expressions.
-pub(super) fn check(schema: Place<'_>) {
+/// What is wrong with the rules of a schema. `whole` values have a kind and metadata.
+pub(super) fn check(schema: Place<'_>, whole: bool, around: Around<'_>) {
     for rule in schema.get("x-kubernetes-validations").items() {
         check_texts(rule);
         let reason = rule.get("reason");
@@ -29,6 +33,7 @@ pub(super) fn check(schema: Place<'_>) {
             path.invalid("fieldPath must be a valid path");
         }
     }
+    costs::check(schema, whole, around);
 }
 
 fn check_texts(rule: Place<'_>) {

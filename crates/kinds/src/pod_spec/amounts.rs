@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kinds::pod_spec::resources::amount;
+use super::resources::amount;
 use machinery::Value;
 use machinery::quantity::Quantity;
 
@@ -11,7 +11,7 @@ pub type Amounts = BTreeMap<String, Quantity>;
 
 /// Resources that a pod as a whole may name.
 fn is_of_pods(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || kinds::pod_spec::resources::is_huge_page(name)
+    matches!(name, "cpu" | "memory") || super::resources::is_huge_page(name)
 }
 
 /// The amounts of a document's list.

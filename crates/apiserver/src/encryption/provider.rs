@@ -1,0 +1,182 @@
+//! Ciphers: each seals a value with the first of its keys and opens what any of them sealed.
+
+use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{
+    AES_128, AES_192, AES_256, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey,
+    PaddedBlockEncryptingKey, UnboundCipherKey,
+};
+use aws_lc_rs::iv::FixedLength;
+use crypto_secretbox::aead::{Aead, KeyInit};
+use crypto_secretbox::{Nonce as BoxNonce, XSalsa20Poly1305};
+
+const GCM_NONCE: usize = 12;
+const CBC_IV: usize = 16;
+const BOX_NONCE: usize = 24;
+
+/// Which cipher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    /// AES in Galois/counter mode.
+    AesGcm,
+    /// AES in cipher block chaining mode, padded.
+    AesCbc,
+    /// XSalsa20 and Poly1305.
+    Secretbox,
+}
+
+/// A cipher and its keys, or none at all.
+pub enum Provider {
+    /// Values stay as they are.
+    Identity,
+    /// The first key seals.
+    Keys(Cipher, Vec<Key>),
+}
+
+/// A key, and what the values it sealed begin with.
+pub struct Key {
+    prefix: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Provider::Identity => out.write_str("Identity"),
+            Provider::Keys(cipher, keys) => write!(out, "{cipher:?}({} keys)", keys.len()),
+        }
+    }
+}
+
+impl Cipher {
+    /// Its name in configurations and in front of sealed values.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cipher::AesGcm => "aesgcm",
+            Cipher::AesCbc => "aescbc",
+            Cipher::Secretbox => "secretbox",
+        }
+    }
+
+    /// How many bytes its keys have.
+    pub fn key_sizes(self) -> &'static [usize] {
+        match self {
+            Cipher::AesGcm | Cipher::AesCbc => &[16, 24, 32],
+            Cipher::Secretbox => &[32],
+        }
+    }
+
+    fn seal(self, key: &[u8], context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Cipher::AesGcm => {
+                let nonce = random::<GCM_NONCE>()?;
+                let mut text = plain.to_vec();
+                let aad = Aad::from(context);
+                gcm(key)?
+                    .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
+                    .ok()?;
+                Some([&nonce[..], &text].concat())
+            }
+            Cipher::AesCbc => {
+                let iv = random::<CBC_IV>()?;
+                let sealing = PaddedBlockEncryptingKey::cbc_pkcs7(cbc(key)?).ok()?;
+                let mut text = plain.to_vec();
+                let context = EncryptionContext::Iv128(FixedLength::from(iv));
+                sealing.less_safe_encrypt(&mut text, context).ok()?;
+                Some([&iv[..], &text].concat())
+            }
+            Cipher::Secretbox => {
+                let nonce = random::<BOX_NONCE>()?;
+                let cipher = XSalsa20Poly1305::new_from_slice(key).ok()?;
+                let text = cipher.encrypt(BoxNonce::from_slice(&nonce), plain).ok()?;
+                Some([&nonce[..], &text].concat())
+            }
+        }
+    }
+
+    fn open(self, key: &[u8], context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Cipher::AesGcm => {
+                let (nonce, text) = sealed.split_at_checked(GCM_NONCE)?;
+                let mut text = text.to_vec();
+                let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+                let plain = gcm(key)?.open_in_place(nonce, Aad::from(context), &mut text).ok()?;
+                Some(plain.to_vec())
+            }
+            Cipher::AesCbc => {
+                let (iv, text) = sealed.split_at_checked(CBC_IV)?;
+                let opening = PaddedBlockDecryptingKey::cbc_pkcs7(cbc(key)?).ok()?;
+                let mut text = text.to_vec();
+                let iv: [u8; CBC_IV] = iv.try_into().ok()?;
+                let plain =
+                    opening.decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from(iv))).ok()?;
+                Some(plain.to_vec())
+            }
+            Cipher::Secretbox => {
+                let (nonce, text) = sealed.split_at_checked(BOX_NONCE)?;
+                let cipher = XSalsa20Poly1305::new_from_slice(key).ok()?;
+                cipher.decrypt(BoxNonce::from_slice(nonce), text).ok()
+            }
+        }
+    }
+}
+
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn gcm(key: &[u8]) -> Option<LessSafeKey> {
+    let algorithm = match key.len() {
+        16 => &AES_128_GCM,
+        24 => &AES_192_GCM,
+        _ => &AES_256_GCM,
+    };
+    UnboundKey::new(algorithm, key).ok().map(LessSafeKey::new)
+}
+
+fn cbc(key: &[u8]) -> Option<UnboundCipherKey> {
+    let algorithm = match key.len() {
+        16 => &AES_128,
+        24 => &AES_192,
+        _ => &AES_256,
+    };
+    UnboundCipherKey::new(algorithm, key).ok()
+}
+
+impl Key {
+    /// A key by its name.
+    pub fn new(cipher: Cipher, name: &str, secret: Vec<u8>) -> Key {
+        Key { prefix: format!("k8s:enc:{}:v1:{name}:", cipher.name()).into_bytes(), secret }
+    }
+}
+
+impl Provider {
+    /// What the values that it seals begin with; empty if it seals nothing.
+    pub fn prefix(&self) -> &[u8] {
+        match self {
+            Provider::Identity => &[],
+            Provider::Keys(_, keys) => keys.first().map_or(&[], |key| &key.prefix),
+        }
+    }
+
+    /// The prefix of a value that one of its keys sealed.
+    pub fn prefix_of(&self, value: &[u8]) -> Option<&[u8]> {
+        let Provider::Keys(_, keys) = self else { return None };
+        keys.iter().map(|key| key.prefix.as_slice()).find(|prefix| value.starts_with(prefix))
+    }
+
+    /// The value as it is stored at a key of the store; `None` if the cipher refuses.
+    pub fn seal(&self, at: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let Provider::Keys(cipher, keys) = self else { return Some(plain.to_vec()) };
+        let key = keys.first()?;
+        let sealed = cipher.seal(&key.secret, at, plain)?;
+        Some([&key.prefix[..], &sealed].concat())
+    }
+
+    /// What was sealed at a key of the store; `None` if none of its keys did, or if it was tampered with.
+    pub fn open(&self, at: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        let Provider::Keys(cipher, keys) = self else { return None };
+        keys.iter().find_map(|key| cipher.open(&key.secret, at, value.strip_prefix(key.prefix.as_slice())?))
+    }
+}
