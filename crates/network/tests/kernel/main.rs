@@ -8,4 +8,5 @@ mod machine;
 mod overlay;
 mod podnet;
 mod policy;
+mod policy_matrix;
 mod proxy;
