@@ -27,6 +27,7 @@ mod endpointslice;
 mod finished;
 mod garbage;
 mod job;
+mod loadbalancer;
 mod mirroring;
 mod namespace;
 mod nodeipam;
@@ -92,6 +93,7 @@ const CONTROLLERS: &[Entry] = &[
     ("endpointslice-mirroring", mirroring::start),
     ("garbage-collector", garbage::start),
     ("job", job::start),
+    ("load-balancer", loadbalancer::start),
     ("namespace", namespace::start),
     ("node-ipam", nodeipam::start),
     ("node-lifecycle", nodelifecycle::start),

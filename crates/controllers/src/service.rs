@@ -13,6 +13,8 @@ use crate::pod::PodFacts;
 pub struct ServiceFacts {
     /// Which pods it is about; `None` if it does not say.
     pub selector: Option<LabelSelector>,
+    /// Whether it wants a load balancer, and names no other kind of them.
+    pub balanced: bool,
 }
 
 impl Facts for ServiceFacts {
@@ -23,7 +25,10 @@ impl Facts for ServiceFacts {
         let labels =
             spec.and_then(|spec| spec.selector.as_ref()).filter(|labels| !is_external && !labels.is_empty());
         let selector = labels.map(client::selector::of_labels).transpose().map_err(Status::bad_request)?;
-        Ok(ServiceFacts { selector })
+        let balanced = spec.is_some_and(|spec| {
+            spec.type_.as_deref() == Some("LoadBalancer") && spec.load_balancer_class.is_none()
+        });
+        Ok(ServiceFacts { selector, balanced })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use client::{Cache, Key, SharedTransport, resources};
 use env::Env;
 use ipnet::IpNet;
+use tokio::sync::Notify;
 
 use crate::dns;
 use crate::feed::Feed;
@@ -121,28 +122,21 @@ pub fn start(
     let feed = Feed::start(transport.clone(), env);
     let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport.clone(), env);
     follow_own_node(&config, &nodes, &pod_net);
-    let own_v4 = config.node_addresses.iter().find_map(|address| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    });
-    if let Some(node_address) = own_v4 {
-        let tunnel = overlay::Config {
-            instance: config.instance.clone(),
-            namespace: config.namespace.clone(),
-            node_name: config.node_name.clone(),
-            node_address,
-            pod_blocks: config.pod_blocks.clone(),
-            vni: overlay::vni(&[&config.cluster_blocks[..], &config.service_blocks].concat()),
-            mtu: config.mtu,
-        };
-        env.tasks.spawn("ways to other nodes", overlay::run(tunnel, nodes.clone(), env.child("overlay")));
-    }
+    start_tunnel(&config, &nodes, env);
     let (key, name) = (Key::new("", &config.node_name), config.node_name.clone());
+    let node_changed = Arc::new(Notify::new());
+    let (changed, own) = (node_changed.clone(), key.clone());
+    nodes.subscribe(move |change| {
+        if *change.key == own {
+            changed.notify_one();
+        }
+    });
     let this_node = move || match nodes.get(&key) {
         Some(entry) => entry.facts.clone(),
         None => view::Node { name: name.as_str().into(), ..view::Node::default() },
     };
-    env.tasks.spawn("service proxy", proxy::run(proxy, feed.clone(), this_node, env.child("proxy")));
+    let serve = proxy::run(proxy, feed.clone(), this_node, node_changed, env.child("proxy"));
+    env.tasks.spawn("service proxy", serve);
     let policies = policy::Config {
         instance: config.instance.clone(),
         namespace: config.namespace.clone(),
@@ -166,6 +160,26 @@ pub fn start(
         }
     }
     Ok(Arc::new(Network { pod_net, feed }))
+}
+
+/// Keeps the ways to other nodes, if this one has an address that tunnels can use.
+fn start_tunnel(config: &Config, nodes: &Cache<view::Node>, env: &Env) {
+    let own_v4 = config.node_addresses.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    });
+    if let Some(node_address) = own_v4 {
+        let tunnel = overlay::Config {
+            instance: config.instance.clone(),
+            namespace: config.namespace.clone(),
+            node_name: config.node_name.clone(),
+            node_address,
+            pod_blocks: config.pod_blocks.clone(),
+            vni: overlay::vni(&[&config.cluster_blocks[..], &config.service_blocks].concat()),
+            mtu: config.mtu,
+        };
+        env.tasks.spawn("ways to other nodes", overlay::run(tunnel, nodes.clone(), env.child("overlay")));
+    }
 }
 
 /// Tells the pod network the node's blocks as soon as they are assigned, unless they were configured.

@@ -3,6 +3,7 @@
 //! The kernel forwards; this only tells it where to. When this process ends, everything goes on as it was told last.
 
 pub mod compile;
+pub mod health;
 pub mod install;
 pub mod ruleset;
 pub mod table;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use client::Key;
 use env::Env;
+use tokio::sync::Notify;
 
 use crate::feed::Feed;
 use crate::names;
@@ -196,23 +198,47 @@ fn has_local_list(target: &Option<Target>) -> bool {
     matches!(target, Some(Target::Balance(balance)) if balance.local.is_some())
 }
 
+/// The port at which load balancers ask for a Service, and how many endpoints of it are here.
+fn health_of(feed: &Feed, node: &Node, key: &Key) -> Option<(u16, usize)> {
+    let service = feed.service(key)?;
+    let port = service.facts.health_check_port.filter(|_| service.facts.external_local)?;
+    let slices = feed.slices(key);
+    let slices: Vec<&Slice> = slices.iter().map(|entry| &entry.facts).collect();
+    Some((port, compile::local_endpoints(&slices, node)))
+}
+
 /// Follows Services until the tasks of `env` stop. `node` is asked for this node as it is now.
-pub async fn run(proxy: Proxy, feed: Feed, node: impl Fn() -> Node + Send + 'static, env: Env) {
+/// `node_changed` is told when it may be another one.
+pub async fn run(
+    proxy: Proxy,
+    feed: Feed,
+    node: impl Fn() -> Node + Send + 'static,
+    node_changed: Arc<Notify>,
+    env: Env,
+) {
     let mut changes = feed.changes();
     feed.synced().await;
+    let mut checks = health::Checks::new(proxy.config.namespace.clone(), env.child("health"));
     let proxy = Arc::new(Mutex::new(proxy));
     let mut keys = BTreeSet::new();
     let mut known_node = node();
     let mut wait = RETRY.0;
     loop {
         if keys.is_empty() {
-            keys = changes.next_all().await;
+            tokio::select! {
+                biased;
+                changed = changes.next_all() => keys = changed,
+                () = node_changed.notified() => {}
+            }
         }
         let now = node();
         if now != known_node {
             // A change of the node (its zone, say) concerns every Service.
             keys.extend(feed.all_services());
             known_node = now;
+        }
+        if keys.is_empty() {
+            continue;
         }
         let work = (proxy.clone(), feed.clone(), known_node.clone(), keys.clone());
         let synced = env.tasks.blocking(move || {
@@ -222,7 +248,9 @@ pub async fn run(proxy: Proxy, feed: Feed, node: impl Fn() -> Node + Send + 'sta
         match synced.await {
             Some(Ok(())) => {
                 wait = RETRY.0;
-                keys.clear();
+                for key in std::mem::take(&mut keys) {
+                    checks.set(&key, health_of(&feed, &known_node, &key));
+                }
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, again_in = ?wait, "the Service rules could not be changed");

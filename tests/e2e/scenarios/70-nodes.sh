@@ -6,6 +6,8 @@ three() {
   "$IRONCLAD" up --data-dir "$THREE" --kubeconfig "$KUBECONFIG" --node-name n --node-ip "$NODE_IP" --port 7443 \
     --service-cidr 10.97.0.0/16 --pod-cidr 10.245.0.0/16 "$@"
 }
+# Whatever goes wrong, the first cluster's end finds only what is its own.
+trap '"$IRONCLAD" down --purge --data-dir "$THREE" >/dev/null 2>&1' EXIT
 three --nodes 3
 contains "status" "n-3: process" "$("$IRONCLAD" status --data-dir "$THREE")"
 equal "ready nodes" 3 "$(k get nodes --no-headers | grep -c ' Ready ')"
@@ -18,7 +20,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: $1, labels: {app: $1}}
 spec:
-  nodeName: $2
+  nodeName: "$2"
   hostNetwork: $3
   terminationGracePeriodSeconds: 0
   containers:
@@ -87,4 +89,5 @@ three --nodes 2
 only_two() { [ "$(k get nodes --no-headers | wc -l)" = 2 ]; }
 eventually 15 only_two
 "$IRONCLAD" down --purge --data-dir "$THREE"
+trap - EXIT
 [ ! -e "$THREE" ] || fail "the data is still there"

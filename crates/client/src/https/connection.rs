@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, Write};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -23,6 +23,11 @@ use super::{Config, Credentials, Error, tls};
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How often a server that says nothing is asked whether it is there, and how long it may take to answer. A way that was
+/// cut is given up then, together with everything that waits for it; the kernel alone would take minutes to notice that
+/// it was mended.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_LIMIT: Duration = Duration::from_secs(5);
 /// Room for a burst of watch events and large lists without a round trip per piece.
 const STREAM_WINDOW: u32 = 4 << 20;
 
@@ -234,6 +239,9 @@ impl Connection {
             return Ok(None);
         }
         let handshake = http2::Builder::new(Executor(self.shared.env.clone()))
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_LIMIT)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(STREAM_WINDOW * 4)
             .handshake(TokioIo::new(stream));

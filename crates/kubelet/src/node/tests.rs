@@ -63,6 +63,19 @@ async fn what_others_say_of_the_node_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_was_given_up_says_soon_that_it_is_there() {
+    let world = World::start("given-up").await;
+    world.pass(2).await;
+    let mut changed = node(&world);
+    for condition in changed["status"]["conditions"].as_array_mut().unwrap() {
+        condition["status"] = json!("Unknown");
+    }
+    world.api.put("nodes", changed);
+    world.pass(12).await;
+    assert_eq!(node(&world)["status"]["conditions"][3]["status"], "True");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_was_deleted_registers_again() {
     let world = World::start("again").await;
     world.pass(2).await;

@@ -32,6 +32,10 @@ const VXLAN_PORT: u16 = 15;
 const ADDRESS_ADDRESS: u16 = 1;
 const ADDRESS_LOCAL: u16 = 2;
 const ADDRESS_FLAGS: u16 = 8;
+const ADDRESS_LIFETIMES: u16 = 6;
+/// IPv6 knows no scope of a machine. An address that is preferred for no time and valid for ever (a `struct
+/// ifa_cacheinfo`) is not chosen as a source towards others either.
+const DEPRECATED: [u8; 16] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 /// No duplicate address detection: the address is usable at once.
 const ADDRESS_NO_DAD: u32 = 0x02;
 
@@ -225,6 +229,9 @@ impl Links {
         request.address(ADDRESS_LOCAL, address.addr()).address(ADDRESS_ADDRESS, address.addr());
         if address.addr().is_ipv6() {
             request.number(ADDRESS_FLAGS, ADDRESS_NO_DAD);
+            if scope == Scope::Host {
+                request.attribute(ADDRESS_LIFETIMES, &DEPRECATED);
+            }
         }
         self.socket.request(&format!("adding the address {address}"), request)
     }

@@ -125,7 +125,7 @@ fn gather(
         // Whom everybody is includes pods, and each may call another port so.
         if named && direction == Direction::Out {
             for peer in view.pods {
-                add_pod(peer, rule, v6, gathered);
+                add_pod(peer, rule, |to| to.is_ipv6() == v6, gathered);
             }
         }
         return;
@@ -137,6 +137,11 @@ fn gather(
                     for gate in gates(rule, (direction == Direction::In).then_some(pod)) {
                         gathered.add(Side::Range(first, last), gate);
                     }
+                }
+                // Pods in the block may call their ports so.
+                let within = |to: &IpAddr| block.contains(to) && !except.iter().any(|hole| hole.contains(to));
+                for peer in view.pods.iter().filter(|_| named && direction == Direction::Out) {
+                    add_pod(peer, rule, within, gathered);
                 }
             }
             Peer::Block(..) => {}
@@ -154,7 +159,7 @@ fn gather(
                         continue;
                     }
                     match direction {
-                        Direction::Out => add_pod(other, rule, v6, gathered),
+                        Direction::Out => add_pod(other, rule, |to| to.is_ipv6() == v6, gathered),
                         Direction::In => {
                             for from in other.addresses.iter().filter(|one| one.is_ipv6() == v6) {
                                 for gate in gates(rule, Some(pod)) {
@@ -169,9 +174,9 @@ fn gather(
     }
 }
 
-/// Allows traffic to another pod, whose names of ports count.
-fn add_pod(other: &Pod, rule: &Rule, v6: bool, gathered: &mut Gathered) {
-    for to in other.addresses.iter().filter(|one| one.is_ipv6() == v6) {
+/// Allows traffic to those addresses of another pod that count; so do its names of ports.
+fn add_pod(other: &Pod, rule: &Rule, counts: impl Fn(&IpAddr) -> bool, gathered: &mut Gathered) {
+    for to in other.addresses.iter().filter(|to| counts(to)) {
         for gate in gates(rule, Some(other)) {
             gathered.add(Side::Address(*to), gate);
         }

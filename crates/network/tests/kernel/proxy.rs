@@ -1,6 +1,7 @@
 //! Services with real packets: from pods, from the node, from outside.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -282,4 +283,41 @@ async fn teardown_leaves_nothing() {
     let addresses: Vec<_> =
         links.addresses().unwrap().into_iter().map(|(_, address)| address.addr()).collect();
     assert!(!addresses.contains(&ip("10.96.0.10")), "{addresses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_balancers_are_told_which_node_has_endpoints() {
+    let cluster = Cluster::new().await;
+    let ports = json!([{"name": "web", "port": 80, "nodePort": 30080}]);
+    let spec = |port: u16| {
+        json!({
+            "clusterIP": "10.96.3.3", "type": "LoadBalancer", "ports": ports,
+            "externalTrafficPolicy": "Local", "healthCheckNodePort": port,
+        })
+    };
+    let ask = |port: u16| {
+        let at = SocketAddr::new(ip(NODE), port);
+        let answer = cluster.machine.world.run(|| -> std::io::Result<String> {
+            let mut stream = std::net::TcpStream::connect_timeout(&at, IMPATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text.lines().next().unwrap_or_default().to_owned())
+        });
+        answer.unwrap().map_err(|error| format!("{:?}", error.kind()))
+    };
+    cluster.api.service("web", spec(32000));
+    let unwell = "HTTP/1.1 503 Service Unavailable";
+    until(|| ask(32000), |answer| *answer == Ok(unwell.to_owned())).await;
+    let here = ip("10.99.1.77");
+    cluster.api.endpoints("web", &[(here, "n1")], ("web", "TCP", 8080));
+    until(|| ask(32000), |answer| *answer == Ok("HTTP/1.1 200 OK".to_owned())).await;
+    cluster.api.endpoints("web", &[(here, "n2")], ("web", "TCP", 8080));
+    until(|| ask(32000), |answer| *answer == Ok(unwell.to_owned())).await;
+    cluster.api.service("web", spec(32001));
+    until(|| ask(32001), |answer| *answer == Ok(unwell.to_owned())).await;
+    until(|| ask(32000), Result::is_err).await;
+    cluster.api.remove("services", "default", "web");
+    until(|| ask(32001), Result::is_err).await;
 }

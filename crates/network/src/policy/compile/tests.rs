@@ -130,9 +130,6 @@ fn evaluate(
             let fits = match &rule.peers {
                 None => port_fits(rule, receiver, (protocol, port)),
                 Some(peers) => peers.iter().any(|peer| {
-                    // To a block, a name of a port means nothing: it is a pod that calls a port so.
-                    let to_block = direction == Direction::Out && matches!(peer, Peer::Block(..));
-                    let receiver = receiver.filter(|_| !to_block);
                     peer_fits(peer, home, other, namespaces) && port_fits(rule, receiver, (protocol, port))
                 }),
             };
