@@ -134,7 +134,7 @@ pub enum Member {
     /// It knows by itself.
     Here(Box<dyn Authorizer>),
     /// Somebody else is asked.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// Says yes or no to everything.
@@ -167,7 +167,7 @@ impl Union {
                 config::Kind::AlwaysDeny => Member::Here(Box::new(Always(false))),
                 config::Kind::Webhook(settings) => {
                     let remote = Remote::new(env, settings.target.server.clone(), settings.timeout)?;
-                    Member::Webhook(Webhook::new(remote, settings.clone(), env.clock.clone()))
+                    Member::Webhook(Box::new(Webhook::new(remote, (**settings).clone(), env.clock.clone())))
                 }
             });
         }

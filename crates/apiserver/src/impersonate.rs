@@ -290,7 +290,8 @@ mod tests {
         let pods =
             Route { verb: "list".into(), is_resource: true, resource: "pods".into(), ..Route::default() };
         let secrets = Route { resource: "secrets".into(), ..pods.clone() };
-        let cases: [(&'static [(&str, &str)], &str, &Route, bool); 8] = [
+        type Case<'a> = (&'static [(&'static str, &'static str)], &'a str, &'a Route, bool);
+        let cases: [Case<'_>; 8] = [
             (
                 &[("impersonate:user-info", "users"), ("impersonate-on:user-info:list", "pods")],
                 "ann",

@@ -20,7 +20,7 @@ pub enum Kind {
     /// Says no to everything.
     AlwaysDeny,
     /// Somebody else.
-    Webhook(webhook::Settings),
+    Webhook(Box<webhook::Settings>),
 }
 
 /// Who is asked where no file says otherwise.
@@ -51,9 +51,9 @@ fn read(entry: &Value, find: Find<'_>) -> Result<Kind, String> {
         "RBAC" => Ok(Kind::Rbac),
         "AlwaysAllow" => Ok(Kind::AlwaysAllow),
         "AlwaysDeny" => Ok(Kind::AlwaysDeny),
-        "Webhook" => {
-            webhook(entry.get("webhook"), find).map(Kind::Webhook).map_err(|why| format!("webhook.{why}"))
-        }
+        "Webhook" => webhook(entry.get("webhook"), find)
+            .map(|settings| Kind::Webhook(Box::new(settings)))
+            .map_err(|why| format!("webhook.{why}")),
         other => Err(format!("type: {other:?} must be one of Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny")),
     }
 }

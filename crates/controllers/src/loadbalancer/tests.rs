@@ -123,7 +123,7 @@ fn traffic_that_must_stay_goes_to_nodes_with_endpoints() {
         (vec![(own, slice(false, "b"))], &[]),
         (vec![(other, slice(true, "b"))], &[]),
     ] {
-        assert_eq!(given(&[local.clone()], &nodes, &slices), expected);
+        assert_eq!(given(std::slice::from_ref(&local), &nodes, &slices), expected);
     }
 }
 
@@ -143,6 +143,6 @@ fn a_port_of_the_nodes_is_one_services_only() {
         (young(port(10351, "TCP")), &["zold: 192.0.2.1"]),
         (young(port(7443, "TCP")), &["zold: 192.0.2.1"]),
     ] {
-        assert_eq!(given(&[other, old()], &nodes, &[api.clone()]), expected);
+        assert_eq!(given(&[other, old()], &nodes, std::slice::from_ref(&api)), expected);
     }
 }
