@@ -104,7 +104,7 @@ async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {
     document.set("kind", served.kind.as_str());
     document.set("apiVersion", served.api_version.as_str());
     request.canonical(&mut document);
-    if let Ok(current) = request.current() {
+    if let Ok(current) = request.current().await {
         if !wanted.keep {
             return Ok(());
         }

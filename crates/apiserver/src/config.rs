@@ -128,6 +128,8 @@ pub struct Config {
     pub kubelet_client: KeyPair,
     /// The CA of the kubelets' serving certificates, as PEM.
     pub kubelet_ca: Vec<u8>,
+    /// Who vouches for webhooks that name no CA of their own, as PEM; empty for nobody.
+    pub system_roots: Vec<u8>,
     /// Which pod security standards hold where namespaces say nothing.
     pub pod_security: pod_security::Settings,
     /// Which issuers of tokens are trusted, and what is heard without credentials.
@@ -164,6 +166,7 @@ impl Config {
             advertise: listen.ip(),
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
+            system_roots: Vec::new(),
             pod_security: pod_security::Settings::default(),
             authentication: authn::config::Settings::default(),
             token_webhook: None,

@@ -84,6 +84,7 @@ impl Core {
             registry: &self.registry,
             entropy: &self.env.entropy,
             env: &self.env,
+            system_roots: &self.config.system_roots,
         }
     }
 }
