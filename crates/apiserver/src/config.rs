@@ -138,6 +138,8 @@ pub struct Config {
     pub token_webhook: Option<Target>,
     /// Who may speak for others.
     pub front_proxy: authn::front_proxy::Settings,
+    /// The certificate by which other servers know that they may believe for whom we ask.
+    pub proxy_client: KeyPair,
     /// Who is asked whether something may be done.
     pub authorization: Vec<authz::config::Kind>,
     /// How requests are written down; none are without it.
@@ -171,6 +173,7 @@ impl Config {
             authentication: authn::config::Settings::default(),
             token_webhook: None,
             front_proxy: authn::front_proxy::Settings::default(),
+            proxy_client: KeyPair::default(),
             authorization: authz::config::DEFAULT.to_vec(),
             audit: None,
             encryption: None,

@@ -124,7 +124,8 @@ enum Broken {
     Answer(String),
 }
 
-fn join(host: &str, port: u16) -> String {
+/// An address as it stands in URLs.
+pub fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

@@ -126,10 +126,13 @@ impl Flags {
             config.token_webhook = Some(kubeconfig::read(file).map_err(anyhow::Error::msg)?);
         }
         if let Some(file) = &self.requestheader_client_ca_file {
-            config.front_proxy = authn::front_proxy::Settings {
-                ca: text(file)?.into_bytes(),
-                names: self.requestheader_allowed_names.clone(),
-            };
+            // Those of the user, beside the cluster's own. If theirs may have any name, so may ours.
+            let own = &mut config.front_proxy;
+            own.ca.extend_from_slice(text(file)?.as_bytes());
+            match self.requestheader_allowed_names.as_slice() {
+                [] => own.names.clear(),
+                names => own.names.extend_from_slice(names),
+            }
         }
         if let Some(file) = &self.authorization_config {
             let folder = file.parent().unwrap_or(Path::new("."));

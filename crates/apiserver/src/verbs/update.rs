@@ -49,6 +49,20 @@ impl Change for Replace {
     }
 }
 
+/// A new status, made of the object as it is.
+pub struct NewStatus<'a> {
+    /// Makes it.
+    pub make: &'a (dyn Fn(&Value) -> Value + Sync),
+}
+
+impl Change for NewStatus<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        let mut object = current.clone();
+        object.set("status", (self.make)(current));
+        Ok(object)
+    }
+}
+
 /// Replaces an object; makes it where its kind allows that.
 pub async fn update(request: Request<'_>, mut object: Value) -> Result<Outcome, Status> {
     check_name(request, &object)?;
