@@ -53,10 +53,7 @@ pub(super) async fn answer(
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
-    let outcome = match served.check_version() {
-        Ok(()) => call.answer(request).await,
-        Err(status) => Err(status),
-    };
+    let outcome = call.answer(request).await;
     let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
     answer::warn(&mut response, &call.warnings());
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);

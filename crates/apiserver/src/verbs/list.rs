@@ -17,6 +17,8 @@ use crate::query::{self, Query};
 use crate::registry::Served;
 use crate::selection::Selection;
 
+/// Objects that a webhook is asked about at a time.
+const BATCH: usize = 500;
 /// How long a read waits for a revision that has not happened yet.
 const FUTURE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -165,6 +167,32 @@ pub enum Items {
     Walk(Box<SnapshotWalk>, Selection),
 }
 
+impl Items {
+    /// Those of a walk that match. Where a webhook has to say how they look, it is asked right away, until `most` match.
+    pub async fn of(
+        core: &Core,
+        mut walk: SnapshotWalk,
+        selection: &Selection,
+        most: usize,
+    ) -> Result<Items, Status> {
+        if !selection.served().is_shown_by_webhook() {
+            return Ok(Items::Walk(Box::new(walk), selection.clone()));
+        }
+        let mut found = Vec::new();
+        while found.len() < most {
+            let own =
+                walk.by_ref().take(BATCH).take_while(|entry| entry.key().starts_with(selection.prefix()));
+            let batch: Vec<Arc<Entry>> = own.collect();
+            if batch.is_empty() {
+                break;
+            }
+            let shown = selection.served().all_shown(&batch, core.surroundings()).await?;
+            found.extend(shown.into_iter().filter(|entry| selection.matches(entry)));
+        }
+        Ok(Items::Page(found.into_iter()))
+    }
+}
+
 impl Iterator for Items {
     type Item = Arc<Entry>;
 
@@ -242,7 +270,7 @@ pub async fn list(
         wait_until(core, revision).await?;
         let too_old = || Status::expired("The resourceVersion for the provided list is too old.");
         let snapshot = state_at(core, served, revision).await?.ok_or_else(too_old)?;
-        return Ok(page(&snapshot, selection, options.limit, (revision, "")));
+        return page(core, &snapshot, selection, (options.limit, revision, "")).await;
     }
     match asked {
         None => core.catch_up().await?,
@@ -252,7 +280,7 @@ pub async fn list(
     let collection = served.collection()?;
     let revision = core.caches.applied();
     let snapshot = collection.snapshot_at(revision).unwrap_or_else(|| collection.snapshot());
-    Ok(page(&snapshot, selection, options.limit, (revision, "")))
+    page(core, &snapshot, selection, (options.limit, revision, "")).await
 }
 
 async fn next_page(
@@ -270,10 +298,10 @@ async fn next_page(
         core.catch_up().await?;
         let revision = core.caches.applied();
         let snapshot = served.collection()?.snapshot();
-        return Ok(page(&snapshot, selection, options.limit, (revision, &start)));
+        return page(core, &snapshot, selection, (options.limit, revision, &start)).await;
     };
     match state_at(core, served, revision).await? {
-        Some(snapshot) => Ok(page(&snapshot, selection, options.limit, (revision, &start))),
+        Some(snapshot) => page(core, &snapshot, selection, (options.limit, revision, &start)).await,
         None => {
             let mut status = Status::expired(TOKEN_TOO_OLD);
             status.continue_token = Token::encode(-1, &token.start);
@@ -296,20 +324,27 @@ async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<
     }
 }
 
-fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &str)) -> Listing {
-    let (revision, start) = from;
+/// So many objects of a snapshot that match, at most, from a key on; zero means all.
+async fn page(
+    core: &Core,
+    snapshot: &Snapshot,
+    selection: Selection,
+    (limit, revision, start): (usize, u64, &str),
+) -> Result<Listing, Status> {
     if let Some(key) = selection.only_key() {
         let found = snapshot.starting_at(&key).next().filter(|entry| entry.key() == key);
-        let found = found.map(|entry| selection.view(&entry));
-        let items: Vec<_> = found.into_iter().filter(|entry| selection.matches(entry)).collect();
+        let found: Vec<_> = found.into_iter().collect();
+        let mut items = selection.served().all_shown(&found, core.surroundings()).await?;
+        items.retain(|entry| selection.matches(entry));
         let items = Items::Page(items.into_iter());
-        return Listing { items, revision, token: String::new(), remaining: None };
+        return Ok(Listing { items, revision, token: String::new(), remaining: None });
     }
     let start = if start.is_empty() { selection.prefix().to_owned() } else { start.to_owned() };
     let walk = snapshot.starting_at(&start);
-    let mut all = Items::Walk(Box::new(walk), selection.clone());
+    let most = if limit == 0 { usize::MAX } else { limit + 1 };
+    let mut all = Items::of(core, walk, &selection, most).await?;
     if limit == 0 {
-        return Listing { items: all, revision, token: String::new(), remaining: None };
+        return Ok(Listing { items: all, revision, token: String::new(), remaining: None });
     }
     let items: Vec<Arc<Entry>> = all.by_ref().take(limit).collect();
     let mut token = String::new();
@@ -321,7 +356,7 @@ fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &st
         token = Token::encode(i64::try_from(revision).unwrap_or(i64::MAX), start);
         remaining = selection.is_everything().then(|| snapshot.count(next.key(), &selection.prefix_end()));
     }
-    Listing { items: Items::Page(items.into_iter()), revision, token, remaining }
+    Ok(Listing { items: Items::Page(items.into_iter()), revision, token, remaining })
 }
 
 /// Waits until the cache has reached `revision`; not for ever, for it may never happen.
