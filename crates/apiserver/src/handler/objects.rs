@@ -157,7 +157,8 @@ impl Call<'_> {
 
     /// Whether what is created here is an answer that nobody keeps: of such there are no tables.
     fn answers_only(&self, route: &Route) -> bool {
-        reviews::is_review(self.served) || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
+        reviews::is_review(self.served)
+            || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {
