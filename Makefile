@@ -54,6 +54,5 @@ test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=fold
 	@E2E="$(E2E)" OUT="$(OUT)" PROGRAMS="$(PROGRAMS)" tests/images/suite
 
 .PHONY: bench
-bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
-	@set -e; for what in startup idle store network objects; do \
-	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names)
+	@scripts/bench $(WHAT)
