@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use env::Env;
-use machinery::{Object, Status};
+use machinery::Object;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
