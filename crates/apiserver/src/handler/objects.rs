@@ -176,7 +176,7 @@ impl Call<'_> {
             options.fields = format!("metadata.name={}", request.route.name);
         }
         let watcher = watch::watch(self.core, self.served, &request.route.namespace, &options).await?;
-        Ok(watches::watch(self.served, watcher, look))
+        Ok(watches::watch(self.served, watcher.through_doors(), look))
     }
 
     fn watch_form(&self, request: &Arrived) -> Result<Form, Status> {
