@@ -14,7 +14,7 @@ use crate::audit::Record;
 use crate::core::Core;
 use crate::document::{self, Expected};
 use crate::http::Response;
-use crate::http::accept::{self, Form, Media, OBJECTS, Shape};
+use crate::http::accept::{self, DOCUMENTS, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
 use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::reviews;
@@ -151,7 +151,11 @@ impl Call<'_> {
             return accept::negotiate_custom(&request.headers, &request.query, streams);
         }
         accept::check_route(&request.headers, streams)?;
-        accept::negotiate(&request.headers, &request.query, OBJECTS)
+        // Upstream has no tables of this status.
+        let is_plain =
+            request.route.subresource == "status" && self.served.is("resource.k8s.io", "resourceclaims");
+        let forms = if is_plain { DOCUMENTS } else { OBJECTS };
+        accept::negotiate(&request.headers, &request.query, forms)
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {
