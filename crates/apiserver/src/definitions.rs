@@ -71,17 +71,13 @@ impl Definitions {
     pub async fn run(mut self) {
         loop {
             // Only the newest state counts, so that nobody needs to look at the changes one by one.
-            let (snapshot, mut cursor) = self.collection.follow();
+            let (snapshot, cursor) = self.collection.follow();
             self.settle(&snapshot).await;
             let stopping = self.core.env.tasks.stopping();
             tokio::select! {
                 biased;
                 () = stopping => return,
-                more = cursor.ready() => {
-                    if !more {
-                        return;
-                    }
-                }
+                () = cursor.ready() => {}
             }
         }
     }

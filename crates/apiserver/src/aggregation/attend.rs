@@ -59,17 +59,14 @@ async fn wait(core: &Core, foreign: &Foreign, before: &[Value], limit: Duration)
             return std::future::pending().await;
         };
         loop {
-            let ((_, mut services), (_, mut slices)) = (services.follow(), slices.follow());
+            let ((_, services), (_, slices)) = (services.follow(), slices.follow());
             if footprint(core, foreign) != before {
                 return;
             }
-            let more = tokio::select! {
+            tokio::select! {
                 biased;
-                more = services.ready() => more,
-                more = slices.ready() => more,
-            };
-            if !more {
-                return std::future::pending().await;
+                () = services.ready() => {}
+                () = slices.ready() => {}
             }
         }
     };

@@ -26,8 +26,8 @@ pub async fn run(core: Arc<Core>) {
     };
     let mut attended = BTreeMap::new();
     loop {
-        let (seen, mut services_cursor) = services.follow();
-        let (defined, mut definitions_cursor) = definitions.follow();
+        let (seen, services_cursor) = services.follow();
+        let (defined, definitions_cursor) = definitions.follow();
         let documents = documents(&seen);
         settle(&core, &documents, &mut attended);
         if let Err(error) = register(&core, &documents, &defined).await {
@@ -37,8 +37,8 @@ pub async fn run(core: Arc<Core>) {
         tokio::select! {
             biased;
             () = stopping => return,
-            more = services_cursor.ready() => if !more { return },
-            more = definitions_cursor.ready() => if !more { return },
+            () = services_cursor.ready() => {}
+            () = definitions_cursor.ready() => {}
         }
     }
 }

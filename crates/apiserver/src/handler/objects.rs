@@ -151,11 +151,16 @@ impl Call<'_> {
             return accept::negotiate_custom(&request.headers, &request.query, streams);
         }
         accept::check_route(&request.headers, streams)?;
-        // Upstream has no tables of this status.
-        let is_plain =
-            request.route.subresource == "status" && self.served.is("resource.k8s.io", "resourceclaims");
-        let forms = if is_plain { DOCUMENTS } else { OBJECTS };
-        accept::negotiate(&request.headers, &request.query, forms)
+        let offer = if self.has_no_table(&request.route) { DOCUMENTS } else { OBJECTS };
+        accept::negotiate(&request.headers, &request.query, offer)
+    }
+
+    /// Whether there are no tables of what is asked for: what is created here is an answer that nobody keeps, or upstream
+    /// has none.
+    fn has_no_table(&self, route: &Route) -> bool {
+        reviews::is_review(self.served)
+            || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
+            || (route.subresource == "status" && self.served.is("resource.k8s.io", "resourceclaims"))
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {

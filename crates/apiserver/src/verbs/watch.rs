@@ -231,15 +231,11 @@ impl Watcher {
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
         let stopping = self.closing.stopping();
-        let Some(cursor) = self.cursor.as_mut() else { return };
+        let Some(cursor) = &self.cursor else { return };
         tokio::select! {
             biased;
             () = stopping => self.ends_at = now,
-            more = cursor.ready() => {
-                if !more {
-                    self.ends_at = now;
-                }
-            }
+            () = cursor.ready() => {}
             () = self.core.env.clock.sleep(until.saturating_sub(now)) => {}
         }
     }
