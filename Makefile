@@ -34,6 +34,10 @@ lint: ## Formatting, clippy without mercy, and the house rules
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask tidy
 
+.PHONY: clients
+clients: build ## Programs of client libraries (Go, Rust, Python) against an API server of this product
+	@tests/clients/run
+
 .PHONY: e2e
 e2e: build ## Only the end-to-end run: a real cluster, real containers, the real kubectl
 	@scripts/setup test

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use env::Env;
+use env::{Env, Tasks};
 use machinery::Status;
 use store::StoreError;
 
@@ -35,6 +35,8 @@ pub struct Core {
     pub address: SocketAddr,
     /// Time, randomness, tasks.
     pub env: Env,
+    /// The connections of clients: they end before everything that answers them does.
+    pub doors: Tasks,
     /// All objects.
     pub caches: Arc<Caches>,
     /// All resources.

@@ -216,10 +216,10 @@ impl Requests {
             return self.failure(&status, form);
         }
         if let Some(foreign) = self.core.aggregation.serving(&request.route.path) {
-            return proxy::foreign::answer(&self.core, &identity, &foreign, request).await;
+            return Box::pin(proxy::foreign::answer(&self.core, &identity, &foreign, request)).await;
         }
         if request.route.is_resource {
-            objects::answer(&self.core, &identity, request, form).await
+            Box::pin(objects::answer(&self.core, &identity, request, form)).await
         } else {
             let response = paths::answer(&self.core, &request);
             let response = response.unwrap_or_else(|status| self.failure(&status, form));

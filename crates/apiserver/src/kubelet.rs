@@ -82,8 +82,7 @@ impl Kubelets {
         let Some(connector) = &self.connector else {
             return Err(Status::internal("no CA for kubelets is configured, so none can be trusted"));
         };
-        let (host, port) = address_of(node)
-            .ok_or_else(|| Status::internal(format!("no preferred addresses found for node {name}")))?;
+        let (host, port) = address_of(node).ok_or_else(|| nowhere(node))?;
         let failed = |error: &dyn std::fmt::Display| {
             Status::internal(format!(
                 "error dialing backend: the kubelet of {name} at {host}:{port}: {error}"
@@ -99,6 +98,17 @@ impl Kubelets {
         let server = ServerName::try_from(host.clone()).map_err(|error| failed(&error))?;
         connector.connect(server, stream).await.map_err(|error| failed(&error))
     }
+}
+
+/// 500, without a reason, as upstream answers for a node without an address.
+fn nowhere(node: &Value) -> Status {
+    let addresses = node.at(&["status", "addresses"]).items().iter();
+    let text = |address: &Value, name: &str| address.get(name).str_or_empty().to_owned();
+    let shown =
+        addresses.map(|address| format!("{{{} {}}}", text(address, "type"), text(address, "address")));
+    let shown: Vec<String> = shown.collect();
+    let message = format!("no preferred addresses found; known addresses: [{}]", shown.join(" "));
+    Status::new(500, Reason::Unknown, message)
 }
 
 /// Where a node's kubelet listens.

@@ -59,7 +59,7 @@ use std::time::Duration;
 
 use ::http as _;
 use arc_swap::ArcSwap;
-use env::{Env, TaskHandle};
+use env::{Env, TaskHandle, Tasks};
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -136,10 +136,12 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let policy = authz::rbac::Rbac::new(&caches);
     let authorizer = authz::Union::new(&caches, &policy, (&config.authorization, &env));
     let authorizer = Arc::new(authorizer.map_err(StartError::Authorization)?);
+    let doors = Env { tasks: Tasks::new(), ..env.child("listener") };
     let core = Arc::new(Core {
         address: addr,
         config,
         env: env.clone(),
+        doors: doors.tasks.clone(),
         caches: caches.clone(),
         registry: ArcSwap::from_pointee(registry),
         authenticator,
@@ -166,12 +168,19 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         env.tasks.spawn("encryption configuration", encryption::follow(env.clone(), source, seals));
     }
     let handler = Arc::new(handler::Requests::new(core.clone()));
-    let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
-    let serving = env.tasks.spawn_until_done("listener", serving);
+    let serving = http::listener::serve(listener, tls, limits, doors.clone(), handler);
+    let serving = doors.tasks.spawn_until_done("listener", serving);
+    env.tasks.spawn_until_done("doors", close(env.clone(), doors.tasks, limits.drain));
     env.tasks.spawn("foreign servers", aggregation::run(core.clone()));
     core.health.reached(Phase::Serving);
     env.tasks.spawn("bootstrap", prepare(core.clone()));
     Ok(Server { addr, core, serving })
+}
+
+/// Closes the doors when everything stops, if nobody did before.
+async fn close(env: Env, doors: Tasks, limit: Duration) {
+    env.tasks.stopping().await;
+    doors.stop(limit).await;
 }
 
 /// Makes what every cluster has, however long the store takes to let us.
@@ -215,6 +224,13 @@ impl Server {
     /// Tells that the server is about to stop: `/readyz` fails from now on.
     pub fn shutdown(&self) {
         self.core.health.stop();
+    }
+
+    /// Takes no more connections, ends watches in good order, and lets open requests end, for as long as the limits say.
+    /// Everything that answers them still runs. How many connections were left.
+    pub async fn drain(&self) -> usize {
+        self.shutdown();
+        self.core.doors.stop(self.core.config.limits.drain).await
     }
 
     /// Waits until the listener has ended, which it does when the environment's tasks are stopped.

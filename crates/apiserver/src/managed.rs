@@ -32,10 +32,27 @@ fn ignored(served: &Served, subresource: &str) -> &'static [&'static str] {
             &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
         }
         "status" if served.is("apps", "deployments") => &["spec", "metadata.labels"],
-        "status" if served.custom.is_some() => &["metadata", "spec"],
+        "status" if served.custom.is_some() || keeps_metadata(served) => &["metadata", "spec"],
+        "status" if served.is("certificates.k8s.io", "certificatesigningrequests") => {
+            &["spec", "status.conditions"]
+        }
+        "approval" => &["spec", "status.certificate"],
         "status" => &["spec"],
         _ => &[],
     }
+}
+
+/// Whether the status of a resource is written without its metadata.
+fn keeps_metadata(served: &Served) -> bool {
+    const KINDS: [(&str, &str); 6] = [
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas"),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+        ("networking.k8s.io", "servicecidrs"),
+        ("resource.k8s.io", "resourceclaims"),
+        ("storage.k8s.io", "volumeattachments"),
+    ];
+    KINDS.iter().any(|(group, plural)| served.is(group, plural))
 }
 
 /// Records what an update (or a create, whose `old` is null) changed. The object must be in canonical order.

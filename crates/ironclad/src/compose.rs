@@ -74,7 +74,10 @@ impl Running {
         if let Some(leadership) = self.leadership {
             leadership.stop().await;
         }
-        self.server.shutdown();
+        let open = self.server.drain().await;
+        if open > 0 {
+            tracing::warn!(open, "some connections did not end in time");
+        }
         let left = self.env.tasks.stop(limit).await;
         if left > 0 {
             tracing::warn!(left, "some tasks did not end in time");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Table;
 use bytes::Bytes;
-use machinery::{Reason, Status};
+use machinery::{Reason, Status, Value};
 
 use super::table::{self, Rows};
 use super::{document, json_text, respond, sealed};
@@ -96,6 +96,14 @@ pub fn write_metadata(entry: &Entry, version: MetaVersion, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
+    if entry.object().header().kind == "DaemonSet"
+        && let Ok(mut object) = entry.object().to_whole_value()
+    {
+        hide_generation(&mut object);
+        machinery::json::encode(object.get("metadata"), out);
+        out.push(b'}');
+        return;
+    }
     let body = entry.object().body();
     let (start, end) = metadata_span(body).unwrap_or((0, 0));
     match entry.object().managed_fields() {
@@ -110,6 +118,16 @@ pub fn write_metadata(entry: &Entry, version: MetaVersion, out: &mut Vec<u8>) {
         _ => out.extend_from_slice(b"{}"),
     }
     out.push(b'}');
+}
+
+/// Upstream keeps this annotation elsewhere, and puts it back only where it shows the whole object.
+fn hide_generation(object: &mut Value) {
+    let metadata = object.entry("metadata");
+    let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) else { return };
+    annotations.remove("deprecated.daemonset.template.generation");
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
 }
 
 /// Where the metadata stand in the canonical JSON of an object: only its kind and version come before them.
@@ -139,6 +157,24 @@ fn metadata_span(body: &[u8]) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_generation_of_a_template_is_no_metadata() {
+        for (annotations, expected) in [
+            (r#"{"deprecated.daemonset.template.generation":"1"}"#, "null"),
+            (r#"{"a":"b","deprecated.daemonset.template.generation":"1"}"#, r#"{"a":"b"}"#),
+        ] {
+            let stored = format!(
+                r#"{{"kind":"DaemonSet","apiVersion":"apps/v1","metadata":{{"name":"d","annotations":{annotations}}}}}"#
+            );
+            let entry = crate::stored::read(stored.as_bytes(), 7).unwrap();
+            let mut out = Vec::new();
+            write_metadata(&entry, MetaVersion::V1, &mut out);
+            let shown = machinery::json::parse(&out).unwrap();
+            let shown = shown.at(&["metadata", "annotations"]);
+            assert_eq!(machinery::json::to_string(shown), expected);
+        }
+    }
 
     #[test]
     fn metadata_are_cut_out_whole() {

@@ -151,14 +151,16 @@ impl Call<'_> {
             return accept::negotiate_custom(&request.headers, &request.query, streams);
         }
         accept::check_route(&request.headers, streams)?;
-        let offer = if self.answers_only(&request.route) { DOCUMENTS } else { OBJECTS };
+        let offer = if self.has_no_table(&request.route) { DOCUMENTS } else { OBJECTS };
         accept::negotiate(&request.headers, &request.query, offer)
     }
 
-    /// Whether what is created here is an answer that nobody keeps: of such there are no tables.
-    fn answers_only(&self, route: &Route) -> bool {
+    /// Whether there are no tables of what is asked for: what is created here is an answer that nobody keeps, or upstream
+    /// has none.
+    fn has_no_table(&self, route: &Route) -> bool {
         reviews::is_review(self.served)
             || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
+            || (route.subresource == "status" && self.served.is("resource.k8s.io", "resourceclaims"))
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {
@@ -183,7 +185,7 @@ impl Call<'_> {
             options.fields = format!("metadata.name={}", request.route.name);
         }
         let watcher = watch::watch(self.core, self.served, &request.route.namespace, &options).await?;
-        Ok(watches::watch(self.served, watcher, look))
+        Ok(watches::watch(self.served, watcher.through_doors(), look))
     }
 
     fn watch_form(&self, request: &Arrived) -> Result<Form, Status> {

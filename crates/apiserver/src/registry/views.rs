@@ -58,7 +58,7 @@ impl Served {
         if let Some(known) = entry.known_in_other_version(self.number) {
             return Ok(known);
         }
-        let shown = self.converted(&[other], Subject::Object(&self.kind), around).await?;
+        let shown = Box::pin(self.converted(&[other], Subject::Object(&self.kind), around)).await?;
         Ok(shown.into_iter().next().unwrap_or_else(|| entry.clone()))
     }
 
@@ -76,7 +76,7 @@ impl Served {
         let others = entries.iter().zip(&shown).filter(|(_, shown)| shown.is_none());
         let others: Vec<&Arc<Entry>> = others.map(|(entry, _)| entry).collect();
         let subject = Subject::List(&self.api_version, &self.list_kind);
-        let mut converted = self.converted(&others, subject, around).await?.into_iter();
+        let mut converted = Box::pin(self.converted(&others, subject, around)).await?.into_iter();
         Ok(shown.into_iter().filter_map(|known| known.or_else(|| converted.next())).collect())
     }
 
@@ -133,7 +133,7 @@ impl Served {
             return Ok(stored::write(document));
         }
         let subject = Subject::Object(&self.kind);
-        let converted = webhook.convert(vec![document.clone()], &wanted, subject, around).await?;
+        let converted = Box::pin(webhook.convert(vec![document.clone()], &wanted, subject, around)).await?;
         let mut document = converted.into_iter().next().unwrap_or_default();
         versions.settle(&mut document, &wanted);
         Ok(stored::write(&document))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use env::Tasks;
 use machinery::Status;
 
 use super::list::{self, Items, Options};
@@ -59,6 +60,8 @@ pub struct Watcher {
     /// On the monotonic clock.
     ends_at: Duration,
     bookmark_at: Duration,
+    /// It ends in good order when these stop.
+    closing: Tasks,
 }
 
 /// Starts a watch.
@@ -87,6 +90,7 @@ pub async fn watch(
         failed: None,
         ends_at: now + lasts,
         bookmark_at: now + BOOKMARK_EVERY,
+        closing: core.env.tasks.clone(),
     };
     let initial = options.initial_events.unwrap_or(asked.is_none_or(|revision| revision == 0));
     match asked {
@@ -123,6 +127,11 @@ fn too_old(asked: u64, oldest: u64) -> Status {
 }
 
 impl Watcher {
+    /// The same, for somebody who comes through the doors: it ends when those close.
+    pub fn through_doors(self) -> Watcher {
+        Watcher { closing: self.core.doors.clone(), ..self }
+    }
+
     /// Waits for what the watcher is to be told next. `None` ends the watch in good order.
     pub async fn next(&mut self) -> Option<Vec<Item>> {
         if let Some(status) = self.failed.take() {
@@ -203,7 +212,8 @@ impl Watcher {
             }
             looked_at += events.len();
             if self.selection.served().is_shown_by_webhook() {
-                news.extend(shown::changes(&self.core, &self.selection, (events, self.after)).await?);
+                let told = shown::changes(&self.core, &self.selection, (events, self.after));
+                news.extend(Box::pin(told).await?);
                 continue;
             }
             for event in events {
@@ -220,7 +230,7 @@ impl Watcher {
 
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
-        let stopping = self.core.env.tasks.stopping();
+        let stopping = self.closing.stopping();
         let Some(cursor) = &self.cursor else { return };
         tokio::select! {
             biased;
