@@ -53,6 +53,10 @@ test-images: ## Make those images of the conformance suite that Debian packages 
 	@scripts/setup test
 	@E2E="$(E2E)" OUT="$(OUT)" tests/images/suite
 
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in target/findings)
+	cargo run --quiet --profile fuzz --package fuzz -- run --seconds $(or $(T),60)
+
 .PHONY: bench
 bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
 	@set -e; for what in startup idle store network objects; do \

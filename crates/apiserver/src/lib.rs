@@ -32,6 +32,7 @@ mod memo;
 mod metrics;
 mod openapi;
 mod owners;
+pub mod parsers;
 mod proxy;
 mod query;
 mod quota;

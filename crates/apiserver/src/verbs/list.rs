@@ -221,6 +221,11 @@ impl Token {
     }
 }
 
+/// A token as it would be written after it was read.
+pub fn rewritten_token(text: &str) -> Result<String, Status> {
+    Token::decode(text).map(|token| Token::encode(token.rv, &token.start))
+}
+
 /// Lists what a request asks for.
 pub async fn list(
     core: &Core,
