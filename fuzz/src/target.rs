@@ -5,6 +5,9 @@ use std::fmt::Debug;
 /// How an input ended: a word for how it was taken, or the promise that it broke.
 pub type Verdict = Result<String, String>;
 
+/// Takes an input. It must not panic, whatever the input is.
+pub type Run = Box<dyn Fn(&[u8]) -> Verdict>;
+
 /// A decoder or an engine, with inputs to begin with.
 pub struct Target {
     /// Its name on the command line.
@@ -13,8 +16,8 @@ pub struct Target {
     pub seeds: Vec<Vec<u8>>,
     /// What means something to it and is put into inputs.
     pub words: &'static [&'static str],
-    /// Takes an input. It must not panic, whatever the input is.
-    pub run: Box<dyn Fn(&[u8]) -> Verdict>,
+    /// What takes inputs.
+    pub run: Run,
 }
 
 /// Parts the inputs of those that take two documents. It stands in no JSON.

