@@ -61,6 +61,10 @@ test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=fold
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
 	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in target/findings)
+	cargo run --quiet --profile fuzz --package fuzz -- run --seconds $(or $(T),60)
+
 .PHONY: bench
 bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names)
 	@scripts/bench $(WHAT)

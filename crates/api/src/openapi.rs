@@ -5,6 +5,7 @@ mod custom;
 mod descriptions;
 mod extras;
 mod message;
+mod parameters;
 mod paths;
 mod schemas;
 mod v2;

@@ -120,7 +120,13 @@ fn a_version_tells_clients_that_fields_are_validated() {
         .collect();
     assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
     assert_eq!(patch.at(&["x-kubernetes-group-version-kind", "kind"]).as_str(), Some("Deployment"));
+    let force = patch.get("parameters").items()[3].get("description").str_or_empty();
+    assert!(force.contains("apply"), "{force}");
     let schemas = document.at(&["components", "schemas"]);
+    let policy =
+        schemas.at(&["io.k8s.api.core.v1.Container", "properties", "imagePullPolicy", "description"]);
+    let choices = "\n\nPossible enum values:\n - `\"Always\"`\n - `\"IfNotPresent\"`\n - `\"Never\"`";
+    assert!(policy.str_or_empty().ends_with(choices), "{policy:?}");
     let container = schemas.at(&["io.k8s.api.core.v1.Container", "properties", "ports"]);
     assert_eq!(container.get("x-kubernetes-list-map-keys").items().len(), 2);
 }

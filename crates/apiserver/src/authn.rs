@@ -4,7 +4,7 @@ mod bootstrap_token;
 mod certificate;
 pub mod config;
 pub mod front_proxy;
-mod jwt;
+pub(crate) mod jwt;
 pub mod oidc;
 mod service_account;
 mod webhook;

@@ -36,6 +36,7 @@ mod memo;
 mod metrics;
 mod openapi;
 mod owners;
+pub mod parsers;
 mod proxy;
 mod query;
 mod quota;

@@ -196,7 +196,7 @@ fn bare(code: u16) -> Response {
 }
 
 /// The form in which a client takes a document: its media type and whether that is protobuf; `None` if it takes neither.
-fn form(path: &str, accept: &str) -> Option<(&'static str, bool)> {
+pub fn form(path: &str, accept: &str) -> Option<(&'static str, bool)> {
     const JSON: (&str, bool) = ("application/json", false);
     let (name, message) = match path {
         TWO => {

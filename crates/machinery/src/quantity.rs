@@ -42,8 +42,8 @@ const FRACTION_DIGITS: usize = 12;
 /// So many digits of a whole number are told apart; more stand for nothing there is.
 const WHOLE_DIGITS: usize = 38;
 
-/// Beyond this an exponent only says that an amount is as large, or as small, as any.
-const EXPONENT_MAX: i64 = 1_000;
+/// An exponent beyond this stands for nothing there is, and sums of exponents would not fit.
+const EXPONENT_MAX: i32 = 500_000_000;
 
 fn pow10(exponent: u32) -> Option<i128> {
     10i128.checked_pow(exponent)
@@ -103,9 +103,11 @@ fn unit(suffix: &str) -> Option<(u8, i32, Format)> {
         "Pi" => binary(50),
         "Ei" => binary(60),
         _ => {
-            let exponent = suffix.strip_prefix(['e', 'E'])?.parse::<i64>().ok()?;
-            let bounded = exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX);
-            Some((10, i32::try_from(bounded).ok()?, Format::DecimalExponent))
+            let exponent = suffix.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?;
+            if exponent.unsigned_abs() >= 2 * EXPONENT_MAX.unsigned_abs() {
+                return None;
+            }
+            Some((10, exponent, Format::DecimalExponent))
         }
     }
 }
@@ -153,6 +155,9 @@ impl Quantity {
             scale = scale.saturating_add(exponent);
         }
         let mut quantity = Quantity { digits: sign * digits, scale, format }.round_up(NANO);
+        if quantity.decimal_form().1.abs() > EXPONENT_MAX {
+            return Err(ParseError::Suffix);
+        }
         if format == Format::BinarySi && quantity.magnitude_exceeds_max() {
             quantity = capped;
         }

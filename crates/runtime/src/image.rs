@@ -4,6 +4,7 @@ mod archive;
 mod builtin;
 mod document;
 mod layer_file;
+pub(crate) mod parsers;
 mod pull;
 mod reference;
 mod registry;

@@ -11,6 +11,7 @@ mod capabilities;
 mod cgroup;
 mod engine;
 mod image;
+pub mod parsers;
 mod plan;
 mod protocol;
 mod seccomp;

@@ -18,6 +18,7 @@ mod import;
 mod lease;
 mod message;
 mod origin;
+pub mod parsers;
 mod tls;
 mod transaction;
 mod version;

@@ -45,7 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that exist for tests and tools only; nothing of the product may depend on them.
-const TEST_CRATES: [&str; 5] = ["testkit", "sim", "e2e", "bench", "xtask"];
+const TEST_CRATES: [&str; 6] = ["testkit", "sim", "e2e", "bench", "fuzz", "xtask"];
 
 /// Third-party crates that must not come in, with the reason.
 const BANNED: &[(&str, &str)] = &[

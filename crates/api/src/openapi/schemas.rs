@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use machinery::schema::{FieldRef, Free, ListKind, Shape, TypeRef};
 use machinery::{Map, Value, json};
+use smol_str::SmolStr;
 
 use super::descriptions::Descriptions;
+use super::parameters;
+use super::paths::{Operation, Parameter};
 use crate::table::{Kind, Table};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -105,6 +108,15 @@ impl<'t> Schemas<'t> {
     /// What is said of a field of a type of the table.
     pub(super) fn description(&self, name: &str, field: &str) -> Option<String> {
         self.descriptions.of_field(name, field)
+    }
+
+    /// What is said of a parameter of an operation.
+    pub(super) fn about_parameter(
+        &self,
+        parameter: &Parameter<'_>,
+        operation: &Operation<'_>,
+    ) -> Option<String> {
+        parameters::about(parameter, operation, &self.descriptions)
     }
 
     /// Adds the schema of a type that is not in the table.
@@ -217,6 +229,8 @@ impl<'t> Schemas<'t> {
 
     fn described_property(&mut self, ty: TypeRef<'t>, field: FieldRef<'t>) -> Value {
         let about = self.descriptions.of_field(ty.full_name(), &field.name);
+        let choices = choices(&field.ty().enumeration);
+        let about = if choices.is_empty() { about } else { Some(about.unwrap_or_default() + &choices) };
         let schema = self.property(field);
         described(about, schema)
     }
@@ -302,6 +316,17 @@ impl<'t> Schemas<'t> {
             known => self.reference(well_known(known)),
         }
     }
+}
+
+/// The values that a field may have, as its description ends with; nothing if it may have any.
+fn choices(enumeration: &[SmolStr]) -> String {
+    if enumeration.is_empty() {
+        return String::new();
+    }
+    let mut values: Vec<&str> = enumeration.iter().map(SmolStr::as_str).collect();
+    values.sort_unstable();
+    let lines: Vec<String> = values.iter().map(|value| format!(" - `\"{value}\"`")).collect();
+    format!("\n\nPossible enum values:\n{}", lines.join("\n"))
 }
 
 /// A schema with its description in front.

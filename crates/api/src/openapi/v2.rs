@@ -84,7 +84,8 @@ impl<'t> Writer<'t> {
             shown.set(operation.method, value);
         }
         if !common.is_empty() {
-            let parameters: Vec<Value> = common.iter().map(|parameter| self.parameter(parameter)).collect();
+            let parameters: Vec<Value> =
+                common.iter().map(|parameter| self.parameter(parameter, &item.operations[0])).collect();
             shown.set("parameters", parameters);
         }
         shown
@@ -101,7 +102,7 @@ impl<'t> Writer<'t> {
         ]);
         let mut parameters: Vec<Value> = self.body(&operation.body).into_iter().collect();
         let own = operation.parameters.iter().filter(|parameter| !common.contains(parameter));
-        parameters.extend(own.map(|parameter| self.parameter(parameter)));
+        parameters.extend(own.map(|parameter| self.parameter(parameter, operation)));
         if !parameters.is_empty() {
             shown.set("parameters", parameters);
         }
@@ -132,7 +133,7 @@ impl<'t> Writer<'t> {
         Some(if is_shared { self.share("body", shown) } else { shown })
     }
 
-    fn parameter(&mut self, parameter: &Parameter<'_>) -> Value {
+    fn parameter(&mut self, parameter: &Parameter<'_>, operation: &Operation<'_>) -> Value {
         let mut shown = Value::from([
             ("uniqueItems", true.into()),
             ("type", parameter.kind.into()),
@@ -141,6 +142,9 @@ impl<'t> Writer<'t> {
         ]);
         if parameter.place == "path" {
             shown.set("required", true);
+        }
+        if let Some(about) = self.schemas.about_parameter(parameter, operation) {
+            shown.set("description", about);
         }
         self.share(parameter.name, shown)
     }

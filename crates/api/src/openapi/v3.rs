@@ -88,17 +88,23 @@ fn document(items: Vec<PathItem<'_>>, tag: &str, schemas: &mut Schemas<'_>) -> U
             shown.set(operation.method, show(operation, tag, &shared, schemas));
         }
         if !shared.is_empty() {
-            shown.set("parameters", shared.iter().map(show_parameter).collect::<Vec<_>>());
+            let first = &item.operations[0];
+            let shared: Vec<Value> =
+                shared.iter().map(|parameter| show_parameter(parameter, first, schemas)).collect();
+            shown.set("parameters", shared);
         }
         paths.insert(item.path, shown);
     }
     Unfinished(Value::Object(paths))
 }
 
-fn show_parameter(parameter: &Parameter<'_>) -> Value {
+fn show_parameter(parameter: &Parameter<'_>, operation: &Operation<'_>, schemas: &Schemas<'_>) -> Value {
     let mut shown = Value::from([("name", parameter.name.into()), ("in", parameter.place.into())]);
     if parameter.place == "path" {
         shown.set("required", true);
+    }
+    if let Some(about) = schemas.about_parameter(parameter, operation) {
+        shown.set("description", about);
     }
     shown.set("schema", Value::from([("type", parameter.kind.into()), ("uniqueItems", true.into())]));
     shown
@@ -114,7 +120,7 @@ fn show(operation: &Operation<'_>, tag: &str, shared: &[Parameter<'_>], schemas:
         .parameters
         .iter()
         .filter(|parameter| !shared.contains(parameter))
-        .map(show_parameter)
+        .map(|parameter| show_parameter(parameter, operation, schemas))
         .collect();
     if !own.is_empty() {
         shown.set("parameters", own);

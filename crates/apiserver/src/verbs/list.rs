@@ -14,7 +14,7 @@ use crate::query::{self, Query};
 use crate::registry::Served;
 use crate::selection::Selection;
 
-mod token;
+pub mod token;
 
 use token::Token;
 

@@ -62,6 +62,7 @@ pub(super) fn check(environment: &Environment, source: &str, parsed: Parsed) -> 
         references: HashMap::new(),
         issues: Vec::new(),
         scopes: Vec::new(),
+        formats: 0,
         unifier: Unifier::default(),
     };
     checker.check(&parsed.root);
@@ -83,6 +84,8 @@ struct Checker<'e> {
     issues: Vec<Issue>,
     /// Variables of macros, the innermost last.
     scopes: Vec<(SmolStr, Type)>,
+    /// In how many calls of `format` what is checked stands.
+    formats: usize,
     unifier: Unifier,
 }
 
@@ -227,11 +230,14 @@ impl Checker<'_> {
         self.tell(id, message);
     }
 
-    /// The type that has both. All items of a list are of one type.
+    /// The type that has both. All items of a list are of one type, but for those that are put into a text.
     fn join(&mut self, id: Id, before: Option<Type>, next: Type) -> Type {
         let Some(before) = before else { return next };
         if self.unifier.assignable(&before, &next) {
             return self.unifier.most_general(before, next);
+        }
+        if self.formats > 0 {
+            return Type::Dyn;
         }
         self.mismatch(id, &before, &next);
         before

@@ -1,5 +1,6 @@
 //! Expressions, and what becomes of them: thousands of small cases, one a line.
 
+mod costs;
 mod documents;
 mod estimates;
 mod evaluation;

@@ -131,26 +131,25 @@ impl<'a> Scanner<'a> {
     /// A text, at its opening quote.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         let start = self.at + 1;
-        let mut end = start;
-        while let Some(byte) = self.bytes.get(end) {
-            match byte {
-                b'"' => {
-                    self.at = end + 1;
-                    return Ok(text(&self.bytes[start..end]));
-                }
-                b'\\' => return self.escaped_string(start, end),
-                0..=0x1f => break,
-                _ => end += 1,
+        let end = start + plain_length(&self.bytes[start..]);
+        match self.bytes.get(end) {
+            Some(b'"') => {
+                self.at = end + 1;
+                Ok(text(&self.bytes[start..end]))
+            }
+            Some(b'\\') => self.escaped_string(start, end),
+            _ => {
+                self.at = end;
+                Err(self.unexpected("in string literal"))
             }
         }
-        self.at = end;
-        Err(self.unexpected("in string literal"))
     }
 
     /// Passes over a text, at its opening quote.
     fn skip_string(&mut self) -> Result<(), Error> {
         self.at += 1;
         loop {
+            self.at += plain_length(&self.bytes[self.at..]);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -160,8 +159,7 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
-                Some(_) => self.at += 1,
+                _ => return Err(self.unexpected("in string literal")),
             }
         }
     }
@@ -180,22 +178,20 @@ impl<'a> Scanner<'a> {
     fn escaped_string(&mut self, start: usize, first_escape: usize) -> Result<Cow<'a, str>, Error> {
         let mut unescaped = text(&self.bytes[start..first_escape]).into_owned();
         self.at = first_escape;
-        let mut run = first_escape;
         loop {
+            let run = self.at;
+            self.at += plain_length(&self.bytes[run..]);
+            unescaped.push_str(&text(&self.bytes[run..self.at]));
             match self.bytes.get(self.at) {
                 Some(b'"') => {
-                    unescaped.push_str(&text(&self.bytes[run..self.at]));
                     self.at += 1;
                     return Ok(Cow::Owned(unescaped));
                 }
                 Some(b'\\') => {
-                    unescaped.push_str(&text(&self.bytes[run..self.at]));
                     self.at += 1;
                     unescaped.push(self.escape()?);
-                    run = self.at;
                 }
-                None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
-                Some(_) => self.at += 1,
+                _ => return Err(self.unexpected("in string literal")),
             }
         }
     }
@@ -341,6 +337,27 @@ pub(crate) fn check_depth(depth: usize) -> Result<(), Error> {
     Err(Error { text: "exceeded max depth".to_owned(), syntax: true })
 }
 
+/// How many bytes at the beginning stand for themselves in a text: what is no quote, no backslash and no control. Eight
+/// are looked at at once.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = ONES << 7;
+    // The highest bit of each byte that is less than `bound`; above the first of them others may be marked as well.
+    let less = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHEST;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (position, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = less(word ^ (ONES * u64::from(b'"')), 1);
+        let backslashes = less(word ^ (ONES * u64::from(b'\\')), 1);
+        let marked = less(word, 0x20) | quotes | backslashes;
+        if marked != 0 {
+            return position * 8 + (marked.trailing_zeros() / 8) as usize;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    words.len() * 8 + rest.iter().take_while(is_plain).count()
+}
+
 /// Bytes as text; what is no UTF-8 is replaced byte by byte, as Go does.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -364,5 +381,26 @@ fn quote_char(byte: u8) -> String {
             let quoted = crate::field::go_quote(&(byte as char).to_string());
             format!("'{}'", &quoted[1..quoted.len() - 1])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_are_counted_wherever_they_end() {
+        for length in 0..40 {
+            for byte in 0..=255 {
+                let mut bytes = vec![b'a'; 40];
+                bytes[length] = byte;
+                // Bytes that come close, behind the first that counts.
+                bytes[length + 1..].fill(0x21);
+                let expected = if matches!(byte, b'"' | b'\\' | 0..=0x1f) { length } else { 40 };
+                assert_eq!(plain_length(&bytes), expected, "{byte:#x} at {length}");
+            }
+        }
+        assert_eq!(plain_length("é😀\u{7f}\u{80}".as_bytes()), 9);
+        assert_eq!(plain_length(b""), 0);
     }
 }

@@ -83,6 +83,15 @@ fn what_is_no_amount_is_refused() {
     ] {
         assert!(Quantity::parse(text).is_err(), "{text:?}");
     }
+    for huge in
+        ["1e2147483647", "1e-2147483648", "92200e33720368547758", "100e499999999", "1e9999999999999999999"]
+    {
+        assert_eq!(Quantity::parse(huge), Err(ParseError::Suffix), "{huge}");
+    }
+    assert_eq!(
+        Quantity::parse("100e499999996").map(|amount| amount.to_string()),
+        Ok("1e499999998".to_owned())
+    );
     assert_eq!(Quantity::parse("1x"), Err(ParseError::Format));
     assert_eq!(Quantity::parse("1K"), Err(ParseError::Suffix));
     assert_eq!(Quantity::parse("1e"), Err(ParseError::Suffix));

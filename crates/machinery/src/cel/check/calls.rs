@@ -11,6 +11,14 @@ use super::{Checker, Reference};
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, id: Id, call: &Call) -> Type {
+        let formats = usize::from(call.function == "format");
+        self.formats += formats;
+        let ty = self.call_of_any(id, call);
+        self.formats -= formats;
+        ty
+    }
+
+    fn call_of_any(&mut self, id: Id, call: &Call) -> Type {
         if call.function == "_?._" {
             return self.optional_select(id, call);
         }

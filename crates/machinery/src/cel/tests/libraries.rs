@@ -81,6 +81,9 @@ fn texts_are_worked_on() {
     check_plain(
         r"
         'hello'.contains('ell') ⇒ true
+        '%s has %d'.format(['a', 3]) ⇒ 'a has 3'
+        '%s'.format(['a'.contains([1, 'b'][1]) ? 'c' : 'd', 1]) ⇒ 'd'
+        ['a', 3] ⇒ ? expected type 'string' but found 'int'
         'hello'.startsWith('he') ⇒ true
         'hello'.endsWith('lo') ⇒ true
         'héllo'.charAt(1) ⇒ 'é'
