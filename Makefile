@@ -53,7 +53,10 @@ test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=fold
 	@scripts/setup test
 	@E2E="$(E2E)" OUT="$(OUT)" PROGRAMS="$(PROGRAMS)" tests/images/suite
 
+.PHONY: sim
+sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
+	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
+
 .PHONY: bench
-bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
-	@set -e; for what in startup idle store network objects; do \
-	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names)
+	@scripts/bench $(WHAT)

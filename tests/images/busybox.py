@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes an image archive that holds Debian's static busybox.
 
-busybox.py FILE NAME:TAG [--command WORD ...] [--user ID]
+busybox.py FILE NAME:TAG [--command WORD ...] [--user ID] [--shell FILE]
 """
 import argparse
 import io
@@ -23,7 +23,7 @@ def add(tar, name, kind, mode=0o755, data=b"", link=""):
     tar.addfile(entry, io.BytesIO(data))
 
 
-def layer(busybox):
+def layer(busybox, shell):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("bin", "etc", "tmp", "root", "proc", "sys", "dev"):
@@ -31,8 +31,11 @@ def layer(busybox):
         with open(busybox, "rb") as file:
             add(tar, "bin/busybox", tarfile.REGTYPE, data=file.read())
         for applet in subprocess.check_output([busybox, "--list"], text=True).split():
-            if applet != "busybox":
+            if applet != "busybox" and not (shell and applet == "sh"):
                 add(tar, f"bin/{applet}", tarfile.SYMTYPE, link="busybox")
+        if shell:
+            with open(shell, "rb") as file:
+                add(tar, "bin/sh", tarfile.REGTYPE, data=file.read())
         for path, text in ACCOUNTS.items():
             add(tar, path, tarfile.REGTYPE, 0o644, text)
     return buffer.getvalue()
@@ -41,7 +44,9 @@ def layer(busybox):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     archive.arguments(parser)
-    archive.write(parser.parse_args(), layer(shutil.which("busybox") or "/bin/busybox"), "/bin")
+    parser.add_argument("--shell", help="a static program that is the shell in place of busybox's own")
+    options = parser.parse_args()
+    archive.write(options, layer(shutil.which("busybox") or "/bin/busybox", options.shell), "/bin")
 
 
 if __name__ == "__main__":

@@ -53,10 +53,7 @@ pub(super) async fn answer(
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
-    let outcome = match served.check_version() {
-        Ok(()) => call.answer(request).await,
-        Err(status) => Err(status),
-    };
+    let outcome = call.answer(request).await;
     let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
     answer::warn(&mut response, &call.warnings());
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);
@@ -160,7 +157,8 @@ impl Call<'_> {
 
     /// Whether what is created here is an answer that nobody keeps: of such there are no tables.
     fn answers_only(&self, route: &Route) -> bool {
-        reviews::is_review(self.served) || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
+        reviews::is_review(self.served)
+            || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {
