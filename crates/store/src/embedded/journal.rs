@@ -21,7 +21,7 @@ use crate::StoreError;
 use crate::checksum::xxh64;
 use crate::embedded::disk;
 use crate::embedded::fault::damaged;
-use crate::embedded::medium::{Blocks, Medium};
+use crate::embedded::medium::{Blocks, Medium, is_full};
 use crate::row::{Row, RowId};
 
 /// How large each of the files is. Larger means fewer rounds of making the database durable, and a longer start after
@@ -72,11 +72,16 @@ impl Journal {
     /// Begins an empty journal beside a database that knows `epoch` and all that was journalled before.
     pub(crate) fn begin(database: &Path, epoch: u64, medium: &dyn Medium) -> std::io::Result<Journal> {
         let paths = paths(database);
+        let files = [medium.open(&paths[0])?, medium.open(&paths[1])?];
         for path in &paths {
-            disk::preallocate(path, FILE_BYTES)?;
+            match disk::preallocate(path, FILE_BYTES) {
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(%error, path = %path.display(), "no room for the whole journal; it will be slower");
+                }
+                other => other?,
+            }
             disk::make_durable(path)?;
         }
-        let files = [medium.open(&paths[0])?, medium.open(&paths[1])?];
         Ok(Journal { epoch, files, turn: 0, offset: 0, record: Vec::new() })
     }
 

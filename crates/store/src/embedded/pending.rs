@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::row::{Row, RowId};
 
 /// How many bytes of rows are brought into the database at once: so many that rows share pages and transactions, so
-/// few that it takes no longer than an fsync.
-const FULL_BYTES: usize = 96 << 10;
+/// few that it is done about when those who were just answered ask again.
+const FULL_BYTES: usize = 24 << 10;
 
 /// Rows in order. Only the writer changes it.
 #[derive(Debug, Default)]
