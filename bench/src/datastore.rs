@@ -1,4 +1,4 @@
-//! `bench store [--keys N] [--seconds N] [--rounds N] [DIRECTORY]`: how fast the embedded store commits, starts and is
+//! `bench store [--keys N] [--seconds N] [--rounds N] [--part commits|large] [DIRECTORY]`: how fast the embedded store commits, starts and is
 //! backed up, beside what the disk below it can do at all and, if an `etcd` is there (or `IRONCLAD_ETCD` names one),
 //! beside etcd on the same disk.
 
@@ -41,7 +41,17 @@ struct Settings {
     keys: usize,
     period: Duration,
     rounds: u64,
+    /// Only this is measured, if it is given.
+    part: Option<Part>,
     directory: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Commits, beside those of the disk and of etcd.
+    Commits,
+    /// Start, memory and backup of a large store.
+    Large,
 }
 
 impl Settings {
@@ -51,16 +61,23 @@ impl Settings {
             keys: 1_000_000,
             period: Duration::from_secs(5),
             rounds: 1,
+            part: None,
             directory: std::env::current_dir()?.join(name.clone()),
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
-            let mut number = || -> Result<u64> {
-                Ok(arguments.next().with_context(|| format!("{argument} needs a number"))?.parse()?)
-            };
+            let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
+            let mut number = || -> Result<u64> { Ok(value()?.parse()?) };
             match argument.as_str() {
                 "--keys" => settings.keys = usize::try_from(number()?)?,
                 "--rounds" => settings.rounds = number()?.max(1),
+                "--part" => {
+                    settings.part = Some(match value()?.as_str() {
+                        "commits" => Part::Commits,
+                        "large" => Part::Large,
+                        _ => bail!("--part is commits or large"),
+                    });
+                }
                 "--seconds" => settings.period = Duration::from_secs(number()?),
                 option if option.starts_with('-') => bail!("there is no option {option}"),
                 directory => settings.directory = Path::new(directory).join(&name),
@@ -72,14 +89,24 @@ impl Settings {
 
 async fn run_in(settings: &Settings) -> Result<()> {
     let clock = Clock::real();
+    if settings.part != Some(Part::Large) {
+        commits(settings, &clock).await?;
+    }
+    if settings.part != Some(Part::Commits) {
+        large(settings, &clock).await?;
+    }
+    Ok(())
+}
+
+async fn commits(settings: &Settings, clock: &Clock) -> Result<()> {
     // What is compared is measured close together, and more than once: a busy machine changes from minute to minute.
     let mut rounds = Vec::new();
     for round in 1..=settings.rounds {
         println!("round {round}");
-        rounds.push(compare(settings, &clock).await?);
+        rounds.push(compare(settings, clock).await?);
     }
     report::print(&figures(&rounds));
-    large(settings, &clock).await
+    Ok(())
 }
 
 /// What one round has shown.

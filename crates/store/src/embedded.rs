@@ -1,7 +1,8 @@
 //! The store of one server: a log in SQLite, an index in memory, one writer that commits in groups.
 //!
 //! ```text
-//! commit ─→ queue ─→ writer: plan all that wait ─→ one SQLite transaction, one fsync ─→ index and ring ─→ answers
+//! commit ─→ queue ─→ writer: plan all that wait ─→ journal, one fsync ─→ index and ring ─→ answers
+//!                                                     └─→ many together ─→ one SQLite transaction ─→ checkpoint
 //! get, range, watch ─→ index and ring; what is no longer in memory ─→ readers
 //! ```
 //!
@@ -14,8 +15,11 @@ mod database;
 mod disk;
 mod fault;
 pub(crate) mod import;
+mod journal;
 mod load;
+pub mod medium;
 mod partial;
+mod pending;
 mod reader;
 mod writer;
 
@@ -31,9 +35,12 @@ pub use check::{Report, check};
 
 use crate::core::{Core, Options, keep_house};
 use crate::embedded::disk::Lock;
+use crate::embedded::journal::Journal;
 use crate::embedded::load::Loaded;
+use crate::embedded::medium::{Disk, Medium};
+use crate::embedded::pending::Pending;
 use crate::embedded::reader::Readers;
-use crate::embedded::writer::{Job, Writer};
+use crate::embedded::writer::{Files, Job, Order, Writer};
 use crate::{BoxFuture, KeyValue, Outcome, Page, Query, Revision, Store, StoreError, Txn, Watch};
 
 /// How many transactions may wait for the writer. Several groups, so that it never starves; beyond them callers wait.
@@ -54,24 +61,43 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the store in `directory`, or makes one there. Must be called inside a tokio runtime.
     pub async fn open(directory: &Path, options: Options, env: Env) -> Result<Arc<Embedded>, StoreError> {
+        Embedded::open_on(directory, options, env, Arc::new(Disk)).await
+    }
+
+    /// The same, with files on `medium`, but for those of SQLite.
+    pub async fn open_on(
+        directory: &Path,
+        options: Options,
+        env: Env,
+        medium: Arc<dyn Medium>,
+    ) -> Result<Arc<Embedded>, StoreError> {
         let lock = Lock::take(directory)?;
         let path = disk::database(directory);
         let (hot_bytes, retention) = (options.hot_bytes, options.retention());
+        // Never zero, which stands for none, and never negative in SQLite.
+        let epoch = 1 + env.entropy.below(i64::MAX.unsigned_abs());
         let loading = {
-            let path = path.clone();
-            env.tasks.blocking(move || load::load(&path, hot_bytes, retention))
+            let (path, medium) = (path.clone(), medium.clone());
+            env.tasks.blocking(move || {
+                let loaded = load::load(&path, hot_bytes, retention, epoch)?;
+                let journal = Journal::begin(&path, epoch, &*medium)
+                    .map_err(|error| fault::refused(&path, &format!("cannot have a journal: {error}")))?;
+                Ok((loaded, journal))
+            })
         };
         let Some(loaded) = loading.await else {
             return Err(StoreError::Unavailable {
                 detail: format!("{} could not be loaded", path.display()),
             });
         };
-        let Loaded { connection, state, swept, retention } = loaded?;
-        let readers = Arc::new(Readers::new(path.clone()));
-        let core = Arc::new(Core::new(state, readers, env.clone()));
+        let (Loaded { connection, state, swept, retention }, journal) = loaded?;
+        let pending = Arc::new(Pending::default());
+        let readers = Arc::new(Readers::new(path.clone(), pending.clone()));
+        let core = Arc::new(Core::new(state, readers.clone(), env.clone()));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let writer = Writer::new(core.clone(), connection, path.clone(), swept);
-        let writer = writer.start(jobs).map_err(|error| StoreError::Unavailable {
+        let files = Files { connection, path: path.clone(), medium, journal, pending, readers };
+        let writer = Writer::new(core.clone(), files, swept).and_then(|writer| writer.start(jobs));
+        let writer = writer.map_err(|error| StoreError::Unavailable {
             detail: format!("the writer of {} could not be started: {error}", path.display()),
         })?;
         let store = Arc::new(Embedded {
@@ -90,7 +116,7 @@ impl Embedded {
 
     /// Writes a backup of the store as it is now to `file`, while it goes on working. Answers the backup's revision.
     pub async fn backup(&self, file: &Path) -> Result<Revision, StoreError> {
-        self.core.check()?;
+        self.ask(|answer| Job::Order(Order::Settle { answer })).await?;
         let (source, target) = (self.path.clone(), file.to_owned());
         match self.env.tasks.blocking(move || backup::write(&source, &target)).await {
             Some(result) => result,
@@ -185,7 +211,7 @@ impl Store for Embedded {
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.ask(move |answer| Job::Compact { revision, answer }))
+        Box::pin(self.ask(move |answer| Job::Order(Order::Compact { revision, answer })))
     }
 }
 

@@ -130,7 +130,7 @@ impl Query {
 }
 
 /// The answer to a [`Query`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// What was found, in key order.
     pub items: Vec<KeyValue>,

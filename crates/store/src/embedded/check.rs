@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::embedded::database::{self, HEAD, Meta};
 use crate::embedded::fault::store_error;
-use crate::embedded::{disk, fault};
+use crate::embedded::{disk, fault, load};
 use crate::row::{Row, RowId};
 use crate::{Revision, StoreError};
 
@@ -36,7 +36,12 @@ pub struct Report {
 pub fn check(path: &Path) -> Result<Report, StoreError> {
     if path.is_dir() {
         let _lock = disk::Lock::take(path)?;
-        return check_file(&disk::database(path));
+        let database = disk::database(path);
+        if database.exists() {
+            // After a crash the newest rows are in the journal only. They are part of what there is.
+            load::replay(&database::open_writer(&database)?, &database, None)?;
+        }
+        return check_file(&database);
     }
     check_file(path)
 }

@@ -15,6 +15,9 @@ use crate::{Revision, StoreError};
 const APPLICATION: i32 = 0x6972_6e63;
 /// The schema below. A newer program may read an older one; an older program refuses a newer one.
 const FORMAT: i32 = 1;
+/// The same, where a journal may have rows that the database has not. A program that does not know of it must not open
+/// the database as if that were all.
+const FORMAT_WITH_JOURNAL: i32 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE log (
@@ -40,6 +43,8 @@ pub(crate) enum Meta {
     Swept,
     /// No revision up to this one may be given out again, although no row may carry it.
     Floor,
+    /// Which records of the journal are of this database; zero if it never had a journal.
+    Epoch,
     /// In a backup: how many rows it has.
     BackupRows,
     /// In a backup: the checksum of all checksums.
@@ -52,6 +57,7 @@ impl Meta {
             Meta::Compacted => "compacted",
             Meta::Swept => "swept",
             Meta::Floor => "floor",
+            Meta::Epoch => "epoch",
             Meta::BackupRows => "backup_rows",
             Meta::BackupSum => "backup_sum",
         }
@@ -123,6 +129,35 @@ pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
+/// From now on records of the journal are of this database if they carry `epoch`.
+pub(crate) fn begin_epoch(connection: &Connection, epoch: u64) -> rusqlite::Result<()> {
+    set_meta(connection, Meta::Epoch, epoch)?;
+    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT_WITH_JOURNAL};"))
+}
+
+/// From now on the database is all there is, for programs that do not know of a journal too.
+pub(crate) fn end_epoch(connection: &Connection) -> rusqlite::Result<()> {
+    set_meta(connection, Meta::Epoch, 0)?;
+    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT};"))
+}
+
+/// When transactions become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// With their commit, along with all before them.
+    Now,
+    /// When the write-ahead log is made durable. Until then a loss of power takes back the last ones, each whole.
+    Later,
+}
+
+/// Says when transactions become durable. Must be called between two of them.
+pub(crate) fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    connection.execute_batch(match durability {
+        Durability::Now => "PRAGMA synchronous = FULL;",
+        Durability::Later => "PRAGMA synchronous = NORMAL;",
+    })
+}
+
 fn verify_format(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let number = |name: &str| {
         connection
@@ -133,8 +168,9 @@ fn verify_format(connection: &Connection, path: &Path) -> Result<(), StoreError>
         return Err(damaged(path, "it is no store".to_owned()));
     }
     let format = number("user_version")?;
-    if format != FORMAT {
-        let detail = format!("{} has format {format}; this program knows {FORMAT}", path.display());
+    if !(FORMAT..=FORMAT_WITH_JOURNAL).contains(&format) {
+        let detail =
+            format!("{} has format {format}; this program knows {FORMAT_WITH_JOURNAL}", path.display());
         return Err(StoreError::Unavailable { detail });
     }
     Ok(())

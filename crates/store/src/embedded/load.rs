@@ -4,15 +4,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::embedded::database::{self, HEAD, Meta};
-use crate::embedded::disk;
-use crate::embedded::fault::store_error;
+use crate::embedded::database::{self, Durability, HEAD, Meta};
+use crate::embedded::fault::{damaged, store_error};
+use crate::embedded::journal;
 use crate::retention::Retention;
+use crate::row::Row;
 use crate::state::State;
 use crate::{Revision, StoreError};
-
-/// How long the write-ahead log is from the start: a little longer than it gets before it is brought over.
-const LOG_BYTES: u64 = 16 << 20;
 
 /// A database that is ready for work.
 #[derive(Debug)]
@@ -27,14 +25,19 @@ pub(crate) struct Loaded {
     pub(crate) retention: Retention,
 }
 
-/// Opens the database and reads the head of each row.
-pub(crate) fn load(path: &Path, hot_bytes: usize, retention: Retention) -> Result<Loaded, StoreError> {
+/// Opens the database, brings in what only the journal has, and reads the head of each row. What is journalled from now
+/// on carries `epoch`.
+pub(crate) fn load(
+    path: &Path,
+    hot_bytes: usize,
+    retention: Retention,
+    epoch: u64,
+) -> Result<Loaded, StoreError> {
     let connection = database::open_writer(path)?;
-    // Nobody writes yet. What follows the last transaction in the log is taken for nothing, as zeros are.
-    if let Err(error) = disk::preallocate(&disk::write_ahead_log(path), LOG_BYTES) {
-        tracing::warn!(%error, path = %path.display(), "there is no room for a log of the usual size; going on without");
-    }
+    replay(&connection, path, Some(epoch))?;
     let failed = |error: rusqlite::Error| store_error(path, &error);
+    // From here on the journal makes things durable.
+    database::set_durability(&connection, Durability::Later).map_err(failed)?;
     let compacted = database::meta(&connection, Meta::Compacted).map_err(failed)?;
     let swept = database::meta(&connection, Meta::Swept).map_err(failed)?;
     let newest = database::newest(&connection).map_err(failed)?;
@@ -51,4 +54,69 @@ pub(crate) fn load(path: &Path, hot_bytes: usize, retention: Retention) -> Resul
         }
     }
     Ok(Loaded { connection, state, swept, retention })
+}
+
+/// Makes durable in the database what only the journal has, and begins a new epoch if one is given.
+pub(crate) fn replay(connection: &Connection, path: &Path, epoch: Option<u64>) -> Result<(), StoreError> {
+    let failed = |error: rusqlite::Error| store_error(path, &error);
+    let before = database::meta(connection, Meta::Epoch).map_err(failed)?;
+    let mut rows = if before == 0 { Vec::new() } else { journal::read(path, before)? };
+    let newest = database::newest(connection).map_err(failed)?;
+    // Transactions are brought over whole, so the newest one in the database is all there.
+    rows.retain(|row| row.id.revision() > newest);
+    follow(newest, &rows).map_err(|detail| damaged(path, detail))?;
+    if rows.is_empty() && epoch.is_none() {
+        return Ok(());
+    }
+    let changes = connection.unchecked_transaction().map_err(failed)?;
+    rows.iter().try_for_each(|row| database::insert(&changes, row)).map_err(failed)?;
+    if let Some(epoch) = epoch {
+        database::begin_epoch(&changes, epoch).map_err(failed)?;
+    }
+    changes.commit().map_err(failed)
+}
+
+/// Whether rows of the journal go on where the database ends; if not, something was lost.
+fn follow(newest: Revision, rows: &[Row]) -> Result<(), String> {
+    let mut last = newest;
+    for revision in rows.iter().map(|row| row.id.revision()) {
+        if revision != last && revision != last + 1 {
+            return Err(format!("what was written between revisions {last} and {revision} is missing"));
+        }
+        last = revision;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::RowId;
+
+    #[test]
+    fn a_gap_between_database_and_journal_is_damage() {
+        for (newest, revisions, missing) in [
+            (4, vec![], None),
+            (4, vec![5, 5, 6, 7, 7], None),
+            (0, vec![1], None),
+            (4, vec![6], Some((4, 6))),
+            (4, vec![5, 7], Some((5, 7))),
+            (4, vec![5, 6, 5], Some((6, 5))),
+        ] {
+            let row = |(place, revision): (usize, &Revision)| Row {
+                id: RowId::new(*revision, place),
+                key: bytes::Bytes::new(),
+                value: None,
+                created: 0,
+                expires: 0,
+                written: 0,
+                before: None,
+            };
+            let rows: Vec<Row> = revisions.iter().enumerate().map(row).collect();
+            let found = follow(newest, &rows);
+            let expected = missing
+                .map(|(from, to)| format!("what was written between revisions {from} and {to} is missing"));
+            assert_eq!(found.err(), expected, "{newest} {revisions:?}");
+        }
+    }
 }

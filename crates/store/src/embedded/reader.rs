@@ -1,13 +1,14 @@
 //! Reads of what is no longer in memory: connections of their own, so that they never wait for the writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::StoreError;
 use crate::embedded::database::{self, HEAD};
 use crate::embedded::fault::store_error;
+use crate::embedded::pending::Pending;
 use crate::history::{Log, Values};
 use crate::row::{Row, RowId};
 
@@ -18,12 +19,13 @@ const IDLE: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
+    pending: Arc<Pending>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf) -> Readers {
-        Readers { path, idle: Mutex::new(Vec::new()) }
+    pub(crate) fn new(path: PathBuf, pending: Arc<Pending>) -> Readers {
+        Readers { path, pending, idle: Mutex::new(Vec::new()) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -47,11 +49,24 @@ impl Log for Readers {
     }
 
     fn rows(&self, first: RowId, limit: usize, values: Values) -> Result<Vec<Row>, StoreError> {
-        self.with(|connection| rows(connection, &self.path, (first, limit), values))
+        // Before the database: what is brought over meanwhile is then found twice, not missed.
+        let pending = self.pending.from(first, limit);
+        let mut rows = self.with(|connection| rows(connection, &self.path, (first, limit), values))?;
+        let last = rows.last().map(|row| row.id);
+        let more = pending.into_iter().filter(|row| last.is_none_or(|last| row.id > last));
+        rows.extend(more.take(limit - rows.len()));
+        Ok(rows)
     }
 
     fn fetch(&self, ids: &[RowId]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.with(|connection| fetch(connection, &self.path, ids))
+        let mut found: Vec<Option<Row>> = ids.iter().map(|id| self.pending.get(*id)).collect();
+        let missing: Vec<usize> = (0..ids.len()).filter(|at| found[*at].is_none()).collect();
+        if !missing.is_empty() {
+            let asked: Vec<RowId> = missing.iter().map(|at| ids[*at]).collect();
+            let rows = self.with(|connection| fetch(connection, &self.path, &asked))?;
+            missing.into_iter().zip(rows).for_each(|(at, row)| found[at] = row);
+        }
+        Ok(found)
     }
 }
 
@@ -80,11 +95,7 @@ pub(crate) fn rows(
 }
 
 /// Single rows with their values.
-pub(crate) fn fetch(
-    connection: &Connection,
-    path: &Path,
-    ids: &[RowId],
-) -> Result<Vec<Option<Row>>, StoreError> {
+fn fetch(connection: &Connection, path: &Path, ids: &[RowId]) -> Result<Vec<Option<Row>>, StoreError> {
     let failed = |error: rusqlite::Error| store_error(path, &error);
     let sql = format!("SELECT {HEAD}, value FROM log WHERE id = ?1");
     let mut statement = connection.prepare_cached(&sql).map_err(failed)?;

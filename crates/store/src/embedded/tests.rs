@@ -104,6 +104,112 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(put(&store, "new", "1").await, 102);
 }
 
+/// The files of a store as a kill would leave them. The store goes on.
+fn as_after_a_kill(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for name in ["store.db", "store.db-wal", "journal-0", "journal-1"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+/// The format of a database, and whether it has rows.
+fn look(directory: &Path) -> (i32, bool) {
+    let connection = rusqlite::Connection::open(disk::database(directory)).unwrap();
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
+    (number("PRAGMA user_version"), number("SELECT count(*) FROM log") > 0)
+}
+
+#[tokio::test]
+async fn what_only_the_journal_has_is_there_after_a_kill() {
+    let directory = Directory::new();
+    let store = open(&directory.at("store")).await.unwrap();
+    for number in 0..10 {
+        put(&store, &format!("k{}", number % 5), &number.to_string()).await;
+    }
+    delete(&store, "k3").await;
+    for name in ["looked-over", "opened", "only-looked-into"] {
+        as_after_a_kill(&directory.at("store"), &directory.at(name));
+    }
+    assert_eq!(look(&directory.at("only-looked-into")), (2, false), "the database has nothing yet");
+    let report = check(&directory.at("looked-over")).unwrap();
+    assert_eq!((report.findings, report.keys, report.rows, report.revision), (vec![], 4, 11, 11));
+    let killed = open(&directory.at("opened")).await.unwrap();
+    assert_eq!(all(&killed).await, all(&store).await);
+    assert_eq!(put(&killed, "new", "1").await, 12);
+    killed.close().await;
+    assert_eq!(look(&directory.at("opened")), (1, true), "closed, the database is all there is");
+}
+
+#[tokio::test]
+async fn a_store_from_before_there_was_a_journal_opens() {
+    let directory = Directory::new();
+    let store = open(&directory.at("store")).await.unwrap();
+    put(&store, "a", "1").await;
+    store.close().await;
+    let connection = rusqlite::Connection::open(disk::database(&directory.at("store"))).unwrap();
+    connection.execute("DELETE FROM meta WHERE name = 'epoch'", []).unwrap();
+    connection.close().unwrap();
+    std::fs::remove_file(directory.at("store").join("journal-0")).unwrap();
+    std::fs::remove_file(directory.at("store").join("journal-1")).unwrap();
+    assert_eq!(check(&directory.at("store")).unwrap().revision, 1);
+    let store = open(&directory.at("store")).await.unwrap();
+    assert_eq!(put(&store, "b", "2").await, 2);
+    assert_eq!(all(&store).await.items.len(), 2);
+}
+
+#[tokio::test]
+async fn a_journal_that_another_store_left_is_not_read() {
+    let directory = Directory::new();
+    let [one, other] = ["one", "other"].map(|name| directory.at(name));
+    let store = open(&one).await.unwrap();
+    put(&store, "a", "of one").await;
+    put(&store, "b", "of one").await;
+    let stranger = open(&other).await.unwrap();
+    put(&stranger, "a", "of the other").await;
+    as_after_a_kill(&one, &directory.at("mixed"));
+    std::fs::copy(other.join("journal-0"), directory.at("mixed").join("journal-1")).unwrap();
+    let mixed = open(&directory.at("mixed")).await.unwrap();
+    assert_eq!(all(&mixed).await, all(&store).await);
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_found_at_start_and_named() {
+    let directory = Directory::new();
+    let store = open(&directory.at("store")).await.unwrap();
+    for key in ["a", "b", "c"] {
+        put(&store, key, &format!("the value of {key}")).await;
+    }
+    as_after_a_kill(&directory.at("store"), &directory.at("killed"));
+    let file = directory.at("killed").join("journal-0");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(14).position(|window| window == b"the value of b").unwrap();
+    bytes[at] = b'T';
+    std::fs::write(&file, bytes).unwrap();
+    for refused in [open(&directory.at("killed")).await.map(drop), check(&directory.at("killed")).map(drop)] {
+        let Err(StoreError::Corrupt { path, detail }) = refused else { panic!("{refused:?}") };
+        assert!(path.ends_with("journal-0") && detail.contains("damaged"), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_larger_than_the_journal_is_as_safe() {
+    let directory = Directory::new();
+    let store = open(&directory.at("store")).await.unwrap();
+    put(&store, "before", "1").await;
+    let value = Bytes::from(vec![b'v'; 1 << 20]);
+    let large = |number| Write::Put {
+        key: Bytes::from(format!("large-{number}")),
+        value: value.clone(),
+        ttl_secs: None,
+    };
+    let txn = Txn { guards: vec![], writes: (0..9).map(large).collect() };
+    assert_eq!(store.commit(txn).await, Ok(Outcome::Committed(2)));
+    put(&store, "after", "2").await;
+    as_after_a_kill(&directory.at("store"), &directory.at("killed"));
+    let killed = open(&directory.at("killed")).await.unwrap();
+    assert_eq!(all(&killed).await, all(&store).await);
+}
+
 #[tokio::test]
 async fn revisions_go_on_although_the_last_row_was_forgotten() {
     let directory = Directory::new();

@@ -1,6 +1,7 @@
 //! The one writer: plans all transactions that wait, commits them together, tells the result.
 
 mod checkpoint;
+mod durable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Core, current};
 use crate::embedded::database::{self, Meta};
-use crate::embedded::fault::{Trouble, store_error, trouble};
-use crate::embedded::reader;
+use crate::embedded::journal::Journal;
+use crate::embedded::medium::Medium;
+use crate::embedded::pending::Pending;
+use crate::embedded::reader::{self, Readers};
 use crate::embedded::writer::checkpoint::Checkpoints;
-use crate::history::{Values, garbage};
+use crate::embedded::writer::durable::Durable;
+use crate::history::{Log, Values, garbage};
 use crate::index::Slot;
 use crate::plan::{Planned, Planner};
 use crate::row::{Row, RowId};
@@ -32,6 +36,9 @@ const GROUP_BYTES: usize = 4 << 20;
 /// How many rows of forgotten history are looked at between two groups, so that none of them waits long.
 const SWEEP_ROWS: usize = 256;
 
+/// How long the writer stays awake for the next job: about what a caller takes to be woken and to ask again.
+const AWAKE: Duration = Duration::from_micros(100);
+
 /// Where an answer goes. Who does not wait for it any more is no concern of the writer's.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -45,6 +52,13 @@ pub(crate) enum Job {
         /// Where the outcome goes.
         answer: Answer<Outcome>,
     },
+    /// Do something else, after the transactions of the same group.
+    Order(Order),
+}
+
+/// What the writer does beside transactions.
+#[derive(Debug)]
+pub(crate) enum Order {
     /// Forget history before a revision.
     Compact {
         /// Which one.
@@ -52,36 +66,51 @@ pub(crate) enum Job {
         /// Told when it is forgotten, though its rows may still be on disk.
         answer: Answer<()>,
     },
+    /// Bring everything into the database.
+    Settle {
+        /// Told when it is there.
+        answer: Answer<()>,
+    },
+}
+
+/// What the writer works with.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) medium: Arc<dyn Medium>,
+    pub(crate) journal: Journal,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) readers: Arc<Readers>,
 }
 
 /// The writer, before and while it runs.
 #[derive(Debug)]
 pub(crate) struct Writer {
     core: Arc<Core>,
-    connection: Connection,
-    path: PathBuf,
+    durable: Durable,
+    readers: Arc<Readers>,
     /// Rows that were forgotten up to this revision are gone.
     swept: Revision,
-    checkpoints: Checkpoints,
 }
 
 impl Writer {
-    pub(crate) fn new(core: Arc<Core>, connection: Connection, path: PathBuf, swept: Revision) -> Writer {
-        let checkpoints = Checkpoints::new(core.clone(), path.clone());
-        Writer { core, connection, path, swept, checkpoints }
+    pub(crate) fn new(core: Arc<Core>, files: Files, swept: Revision) -> std::io::Result<Writer> {
+        let Files { connection, path, medium, journal, pending, readers } = files;
+        let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium)?;
+        let durable =
+            Durable { core: core.clone(), connection, path, journal, pending, checkpoints, behind: false };
+        Ok(Writer { core, durable, readers, swept })
     }
 
     /// Works until nobody can ask any more.
-    pub(crate) fn start(mut self, jobs: mpsc::Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
-        self.checkpoints.start()?;
+    pub(crate) fn start(self, jobs: mpsc::Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || self.run(jobs))
     }
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut pace = Pace::default();
-        loop {
-            while jobs.is_empty() && self.sweep() {}
-            let Some(first) = jobs.blocking_recv() else { return };
+        while let Some(first) = self.next(&mut jobs) {
             let mut group = Group::default();
             group.add(first);
             self.gather(&mut group, &mut jobs, &pace);
@@ -91,12 +120,43 @@ impl Writer {
                 self.commit(group.commits);
             }
             pace.patience = (self.core.monotonic() - start) / 4;
-            for (revision, answer) in group.compactions {
-                // An error means that the caller has gone, which changes nothing.
-                let _ = answer.send(self.compact(revision));
+            for order in group.orders {
+                self.carry_out(order);
             }
-            self.checkpoints.written(&self.connection);
+            self.durable.settle_if_full();
+            self.durable.checkpoints.finish(&self.durable.connection);
             self.sweep();
+        }
+        // After a failure nothing is written any more; the next start reads the journal.
+        if self.core.check().is_ok()
+            && let Err(error) = self.durable.write_through(database::end_epoch)
+        {
+            tracing::warn!(%error, "the database does not have all yet; it will at the next start");
+        }
+    }
+
+    /// The next job; `None` when nobody can ask any more. Who was answered often asks again at once: the writer waits a
+    /// moment without sleeping, because to be woken takes as long as half an fsync.
+    fn next(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        while jobs.is_empty() && self.sweep() {}
+        let until = self.core.monotonic() + AWAKE;
+        loop {
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if self.core.monotonic() < until => std::thread::yield_now(),
+                Err(TryRecvError::Empty) => return jobs.blocking_recv(),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        // An error means that the caller has gone, which changes nothing.
+        match order {
+            Order::Compact { revision, answer } => drop(answer.send(self.compact(revision))),
+            Order::Settle { answer } => {
+                drop(answer.send(self.core.check().and_then(|()| self.durable.settle())))
+            }
         }
     }
 
@@ -135,7 +195,7 @@ impl Writer {
                 answers.push((planned, answer));
             }
         }
-        let written = self.core.check().and_then(|()| self.write(&rows));
+        let written = self.core.check().and_then(|()| self.durable.write(&rows));
         if written.is_ok() {
             let mut state = self.core.state_mut();
             state.publish(rows);
@@ -159,50 +219,7 @@ impl Writer {
 
     /// How the key of a guard stands. Nobody else removes rows, so its row is there.
     fn current(&self, found: Option<(Bytes, Slot)>) -> Result<Option<KeyValue>, StoreError> {
-        current(found, |id| reader::fetch(&self.connection, &self.path, &[id]))
-    }
-
-    /// Writes rows in one transaction of SQLite. When this answers `Ok` they are durable.
-    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.checkpoints.count(rows);
-        self.transact(|connection| rows.iter().try_for_each(|row| database::insert(connection, row)))
-    }
-
-    /// Runs `work` in a transaction. An error that leaves open whether it happened ends the store.
-    fn transact(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
-        let run = |sql| self.connection.prepare_cached(sql)?.execute([]).map(drop);
-        let begun = run("BEGIN IMMEDIATE");
-        let error = match begun.and_then(|()| work(&self.connection)) {
-            Ok(()) => match run("COMMIT") {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        if !self.connection.is_autocommit()
-            && let Err(error) = run("ROLLBACK")
-        {
-            self.core.fail(store_error(&self.path, &error));
-        }
-        let answer = store_error(&self.path, &error);
-        match trouble(&error) {
-            Trouble::Full | Trouble::Other => Err(answer),
-            Trouble::Damaged => {
-                tracing::error!(error = %answer, "the store stops");
-                self.core.fail(answer.clone());
-                Err(answer)
-            }
-            Trouble::Disk => {
-                // After a failed fsync the kernel may have dropped what it could not write, and a second fsync would
-                // say nothing of it. Only reading everything again, at a new start, shows what is there.
-                tracing::error!(error = %answer, "the store stops; start again to see what is on the disk");
-                self.core.fail(answer.clone());
-                Err(StoreError::Unknown { detail: answer.to_string() })
-            }
-        }
+        current(found, |id| self.readers.fetch(&[id]))
     }
 
     fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
@@ -213,7 +230,8 @@ impl Writer {
         };
         if revision > compacted && revision <= newest {
             // First on disk: what was once refused as forgotten must not come back after a crash.
-            self.transact(|connection| database::set_meta(connection, Meta::Compacted, revision))?;
+            self.durable
+                .write_through(|connection| database::set_meta(connection, Meta::Compacted, revision))?;
         }
         self.core.begin_compaction(revision).map(drop)
     }
@@ -237,6 +255,7 @@ impl Writer {
     }
 
     fn sweep_some(&mut self, compacted: Revision) -> Result<Revision, StoreError> {
+        self.durable.settle()?;
         let mut rows = self.heads(SWEEP_ROWS)?;
         let complete = rows.len() < SWEEP_ROWS;
         rows.retain(|row| row.id.revision() <= compacted);
@@ -254,7 +273,7 @@ impl Writer {
             last - 1
         };
         let garbage = garbage(&rows);
-        self.transact(|connection| {
+        self.durable.transact(|connection| {
             database::delete(connection, &garbage)?;
             database::set_meta(connection, Meta::Swept, swept)
         })?;
@@ -263,7 +282,8 @@ impl Writer {
 
     /// The first rows that are not swept yet.
     fn heads(&self, limit: usize) -> Result<Vec<Row>, StoreError> {
-        reader::rows(&self.connection, &self.path, (RowId::after(self.swept), limit), Values::Skip)
+        let Durable { connection, path, .. } = &self.durable;
+        reader::rows(connection, path, (RowId::after(self.swept), limit), Values::Skip)
     }
 }
 
@@ -271,7 +291,7 @@ impl Writer {
 #[derive(Debug, Default)]
 struct Group {
     commits: Vec<(Txn, Answer<Outcome>)>,
-    compactions: Vec<(Revision, Answer<()>)>,
+    orders: Vec<Order>,
     bytes: usize,
 }
 
@@ -291,7 +311,7 @@ impl Group {
                 self.bytes += txn.writes.iter().map(size).sum::<usize>();
                 self.commits.push((txn, answer));
             }
-            Job::Compact { revision, answer } => self.compactions.push((revision, answer)),
+            Job::Order(order) => self.orders.push(order),
         }
     }
 }

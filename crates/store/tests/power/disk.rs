@@ -1,5 +1,5 @@
-//! A disk that can be looked into: a layer between SQLite and the real files that writes down what happens to them, can
-//! be told to fail, and can say what might be left after a loss of power at any moment.
+//! A disk that can be looked into: a layer between the store, or SQLite, and the real files that writes down what happens
+//! to them, can be told to fail, and can say what might be left after a loss of power at any moment.
 //!
 //! What a file holds after a loss of power is what was made durable, and of everything written since then any part:
 //! each write whole, not at all, or some of its sectors.
@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use env::Entropy;
 use rusqlite::ffi;
+use store::embedded::medium::{self, Blocks, Medium};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -39,6 +40,8 @@ pub enum Fault {
     None,
     /// There is no room.
     Full,
+    /// SQLite's files have no room; the journal has its own.
+    DatabaseFull,
     /// What ends with this name cannot be made durable.
     NotDurable(&'static str),
 }
@@ -133,6 +136,47 @@ fn write(content: &mut Vec<u8>, offset: usize, data: &[u8]) {
         content.resize(offset + data.len(), 0);
     }
     content[offset..offset + data.len()].copy_from_slice(data);
+}
+
+/// The same layer for the files that SQLite does not write.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed;
+
+#[derive(Debug)]
+struct ObservedFile {
+    real: Box<dyn Blocks>,
+    directory: PathBuf,
+    name: String,
+}
+
+impl Medium for Observed {
+    fn open(&self, path: &Path) -> std::io::Result<Box<dyn Blocks>> {
+        let real = medium::Disk.open(path)?;
+        let directory = path.parent().expect("files are in directories").to_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("names are texts").to_owned();
+        Ok(Box::new(ObservedFile { real, directory, name }))
+    }
+}
+
+impl Blocks for ObservedFile {
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        if matches!(fault_of(&self.directory), Fault::Full) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let (file, offset_here) = (self.name.clone(), offset as usize);
+        record(&self.directory, Entry::Write { file, offset: offset_here, data: data.to_vec() });
+        self.real.write(offset, data)
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        if matches!(fault_of(&self.directory), Fault::NotDurable(end) if self.name.ends_with(end)) {
+            return Err(std::io::Error::other("not durable"));
+        }
+        let before = tapes().get(&self.directory).map_or(0, |tape| tape.entries.len());
+        self.real.sync()?;
+        record(&self.directory, Entry::Sync { file: self.name.clone(), before });
+        Ok(())
+    }
 }
 
 /// A file of ours. The real one follows it in memory.
@@ -300,7 +344,7 @@ unsafe extern "C" fn write_file(
     // SAFETY: `file` is one of ours, and `from` has `amount` bytes.
     unsafe {
         if let Some((directory, name)) = name_of(file) {
-            if fault_of(directory) == Fault::Full {
+            if matches!(fault_of(directory), Fault::Full | Fault::DatabaseFull) {
                 return ffi::SQLITE_FULL;
             }
             let data = std::slice::from_raw_parts(from.cast::<u8>(), amount as usize).to_vec();

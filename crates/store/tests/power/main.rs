@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use disk::{Entry, Fault};
+use disk::{Entry, Fault, Observed};
 use env::{Entropy, Env};
 use store::embedded::{Embedded, check};
 use store::{Guard, Options, Outcome, Query, Revision, Store, StoreError, Txn, Write};
@@ -54,7 +54,7 @@ fn options() -> Options {
 }
 
 async fn open(directory: &Path) -> Arc<Embedded> {
-    Embedded::open(directory, options(), Env::real()).await.expect("the store opens")
+    Embedded::open_on(directory, options(), Env::real(), Arc::new(Observed)).await.expect("the store opens")
 }
 
 fn key(writer: usize, half: &str) -> Bytes {
@@ -98,7 +98,7 @@ async fn recording(directory: &Path) -> Vec<Entry> {
 /// What is wrong with what is left after a loss of power.
 async fn findings(directory: &Path, entries: &[Entry], at: usize) -> Vec<String> {
     let mut findings = Vec::new();
-    let store = match Embedded::open(directory, options(), Env::real()).await {
+    let store = match Embedded::open_on(directory, options(), Env::real(), Arc::new(Observed)).await {
         Ok(store) => store,
         Err(error) => return vec![error.to_string()],
     };
@@ -221,12 +221,12 @@ async fn a_full_disk_refuses_writes_and_heals() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_made_durable_ends_the_store() {
+async fn a_journal_that_cannot_be_made_durable_ends_the_store() {
     let directory = Directory::new("fsync");
     let path = directory.observed();
     let store = open(&path).await;
     store.commit(one("before")).await.expect("a write");
-    disk::set_fault(&path, Fault::NotDurable("-wal"));
+    disk::set_fault(&path, Fault::NotDurable("journal-0"));
     let unknown = store.commit(one("unsure")).await;
     assert!(matches!(unknown, Err(StoreError::Unknown { .. })), "{unknown:?}");
     // It is never tried again: a second fsync would say nothing of what the first one lost.
@@ -245,30 +245,63 @@ async fn a_log_that_cannot_be_made_durable_ends_the_store() {
     store.commit(one("after")).await.expect("a new start reads what is there");
 }
 
-#[tokio::test]
-async fn a_database_that_cannot_be_made_durable_ends_the_store() {
-    let directory = Directory::new("checkpoint");
-    let path = directory.observed();
-    let store = open(&path).await;
-    disk::set_fault(&path, Fault::NotDurable("store.db"));
-    // Writes are answered until the log is so long that it is brought over.
+/// Writes large values until one is refused; answers the last revision and the refusal.
+async fn write_until_refused(store: &Embedded) -> (Revision, StoreError) {
     let mut answered = 0;
-    let refused = loop {
+    loop {
         let value = Bytes::from(vec![b'v'; 500_000]);
         match store.commit(Txn { guards: vec![], writes: vec![put(Bytes::from_static(b"key"), value)] }).await
         {
             Ok(Outcome::Committed(revision)) => answered = revision,
             Ok(other) => panic!("{other:?}"),
-            Err(error) => break error,
+            Err(error) => return (answered, error),
         }
-        assert!(answered < 10_000, "the log is never brought over");
-    };
-    assert!(matches!(refused, StoreError::Unavailable { .. } | StoreError::Unknown { .. }), "{refused:?}");
+        assert!(answered < 10_000, "nothing is refused");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_made_durable_ends_the_store() {
+    for (number, file) in ["store.db-wal", "store.db"].into_iter().enumerate() {
+        let directory = Directory::new(&format!("checkpoint-{number}"));
+        let path = directory.observed();
+        let store = open(&path).await;
+        disk::set_fault(&path, Fault::NotDurable(file));
+        // Writes are answered until the journal is so long that it is brought over.
+        let (answered, refused) = write_until_refused(&store).await;
+        assert!(answered > 0, "{file}");
+        assert!(
+            matches!(refused, StoreError::Unavailable { .. } | StoreError::Unknown { .. }),
+            "{file}: {refused:?}"
+        );
+        disk::set_fault(&path, Fault::None);
+        store.close().await;
+        let revision = open(&path).await.revision().await.expect("a revision");
+        assert!(
+            revision == answered || revision == answered + 1,
+            "{file}: {answered} was answered, and {revision} is there"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_room_refuses_writes_before_the_journal_is_lost_and_heals() {
+    let directory = Directory::new("database-full");
+    let path = directory.observed();
+    let store = open(&path).await;
+    disk::set_fault(&path, Fault::DatabaseFull);
+    for _ in 0..3 {
+        let (_, refused) = write_until_refused(&store).await;
+        assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused:?}");
+    }
+    let revision = store.revision().await.expect("a revision");
+    assert!(revision > 0, "the journal had room");
+    // What only the journal has is read all the same.
+    assert_eq!(held(&store).await.len(), 500_000);
+    assert_eq!(store.range(Query::default()).await.expect("a read").items.len(), 1);
     disk::set_fault(&path, Fault::None);
+    store.commit(one("after")).await.expect("there is room again");
     store.close().await;
-    let revision = open(&path).await.revision().await.expect("a revision");
-    assert!(
-        revision == answered || revision == answered + 1,
-        "{answered} was answered, and {revision} is there"
-    );
+    assert_eq!(check(&path).expect("a report").findings, Vec::<String>::new());
+    assert_eq!(open(&path).await.revision().await, Ok(revision + 1));
 }

@@ -1,91 +1,122 @@
-//! Checkpoints: what the write-ahead log holds is brought into the database beside the writer, on a thread of its own.
+//! Checkpoints: what the write-ahead log holds is made durable, and then brought into the database, beside the writer,
+//! on a thread of its own.
+//!
+//! The writer turns to the other file of the journal when one is full. The full one is free as soon as the write-ahead
+//! log, which has all of it by then, is durable.
 //!
 //! A passive checkpoint stops nobody, but while there are new writes it may never quite reach the log's end, and the
-//! log is only begun anew when it has. So the writer takes the last steps itself; few are left then. A log that is
-//! begun anew lies on blocks the file has already, which are made durable much faster than new ones.
+//! log is only begun anew when it has. So the writer takes the last steps itself; few are left then.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
 use crate::StoreError;
 use crate::core::Core;
-use crate::embedded::database;
 use crate::embedded::fault::{Trouble, store_error, trouble};
-use crate::row::Row;
+use crate::embedded::medium::Medium;
+use crate::embedded::{database, disk};
 
-/// After how many bytes the log is brought over. Larger means fewer writes of the same page, and a longer log.
-const AFTER_BYTES: u64 = 12 << 20;
-
-/// What a group costs in the log beside its rows: the rest of the last page, and the pages above it.
-const PAGES: u64 = 3 * 4096;
-
-/// Keeps account of the write-ahead log, and has it brought over.
+/// Has the write-ahead log made durable and brought over.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     core: Arc<Core>,
     path: PathBuf,
-    bytes: u64,
     /// Whether the thread has brought over what it could, but not all.
     unfinished: Arc<AtomicBool>,
-    wake: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Running>,
+    /// Whether the thread was asked to make the log durable, and its answer is to come.
+    asked: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    wake: SyncSender<()>,
+    durable: Receiver<()>,
+    handle: JoinHandle<()>,
+}
+
+/// What the thread works with.
+struct Work {
+    core: Arc<Core>,
+    path: PathBuf,
+    medium: Arc<dyn Medium>,
+    unfinished: Arc<AtomicBool>,
+    /// Made when it is first needed.
+    connection: Option<Connection>,
 }
 
 impl Checkpoints {
-    pub(crate) fn new(core: Arc<Core>, path: PathBuf) -> Checkpoints {
+    /// Starts the thread.
+    pub(crate) fn start(
+        core: Arc<Core>,
+        path: PathBuf,
+        medium: Arc<dyn Medium>,
+    ) -> std::io::Result<Checkpoints> {
         let unfinished = Arc::new(AtomicBool::new(false));
-        Checkpoints { core, path, bytes: 0, unfinished, wake: None, thread: None }
-    }
-
-    /// Starts the thread beside the writer.
-    pub(crate) fn start(&mut self) -> std::io::Result<()> {
         let (wake, woken) = sync_channel(1);
-        let (core, path, unfinished) = (self.core.clone(), self.path.clone(), self.unfinished.clone());
+        let (tell, durable) = sync_channel(1);
+        let work = Work {
+            core: core.clone(),
+            path: path.clone(),
+            medium,
+            unfinished: unfinished.clone(),
+            connection: None,
+        };
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        self.thread = Some(thread.spawn(move || run(&core, &path, &unfinished, &woken))?);
-        self.wake = Some(wake);
-        Ok(())
+        let handle = thread.spawn(move || work.run(&woken, &tell))?;
+        let thread = Some(Running { wake, durable, handle });
+        Ok(Checkpoints { core, path, unfinished, thread, asked: false })
     }
 
-    /// Counts rows of one group.
-    pub(crate) fn count(&mut self, rows: &[Row]) {
-        let bytes: usize = rows.iter().map(Row::weight).sum();
-        self.bytes += PAGES + bytes as u64;
+    /// Asks for the log, as it is now, to be made durable and brought over.
+    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
+        self.asked = true;
+        match &self.thread {
+            Some(thread) if thread.wake.send(()).is_ok() => Ok(()),
+            _ => Err(self.ended()),
+        }
+    }
+
+    /// Waits until the log is durable up to where it was when that was last asked for.
+    pub(crate) fn wait_for_log(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.asked) {
+            match &self.thread {
+                Some(thread) if thread.durable.recv().is_ok() => {}
+                _ => return Err(self.ended()),
+            }
+        }
+        self.core.check()
+    }
+
+    /// The thread only ends before the writer by a defect. Nothing can be made durable without it.
+    fn ended(&self) -> StoreError {
+        let detail = format!("the thread that makes {} durable has ended", self.path.display());
+        tracing::error!(detail, "the store stops; this is a defect");
+        let error = StoreError::Unavailable { detail };
+        self.core.fail(error.clone());
+        error
     }
 
     /// Called by the writer between two groups.
-    pub(crate) fn written(&mut self, connection: &Connection) {
+    pub(crate) fn finish(&self, connection: &Connection) {
         if self.unfinished.swap(false, Ordering::Relaxed)
             && let Err(error) = checkpoint(connection)
         {
             failed(&self.core, &self.path, &error);
-        }
-        if self.bytes < AFTER_BYTES {
-            return;
-        }
-        self.bytes = 0;
-        match self.wake.as_ref().map(|wake| wake.try_send(())) {
-            // Full: it is at work, and will look again.
-            None | Some(Ok(()) | Err(TrySendError::Full(()))) => {}
-            Some(Err(TrySendError::Disconnected(()))) => {
-                self.wake = None;
-                tracing::error!(path = %self.path.display(), "the thread that shortens the log has ended");
-            }
         }
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        drop(self.wake.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(Running { wake, durable, handle }) = self.thread.take() else { return };
+        drop((wake, durable));
+        if handle.join().is_err() {
             tracing::error!(path = %self.path.display(), "the thread that shortens the log panicked");
         }
     }
@@ -98,32 +129,45 @@ fn failed(core: &Core, path: &Path, error: &rusqlite::Error) {
         Trouble::Full | Trouble::Other => {
             tracing::warn!(%error, path = %path.display(), "the write-ahead log could not be shortened");
         }
-        Trouble::Damaged | Trouble::Disk => {
-            let error = store_error(path, error);
-            tracing::error!(%error, "the store stops; start again to see what is on the disk");
-            core.fail(error);
-        }
+        Trouble::Damaged | Trouble::Disk => stop(core, store_error(path, error)),
     }
 }
 
-fn run(core: &Core, path: &Path, unfinished: &AtomicBool, woken: &Receiver<()>) {
-    let connect = || -> Result<Connection, StoreError> {
-        let connection = database::open_writer(path)?;
-        connection.execute_batch("PRAGMA cache_size = -1024;").map_err(|error| store_error(path, &error))?;
-        Ok(connection)
-    };
-    let connection = match connect() {
-        Ok(connection) => connection,
-        Err(error) => {
-            tracing::error!(%error, "the write-ahead log will not be shortened until the next start");
-            return;
+fn stop(core: &Core, error: StoreError) {
+    tracing::error!(%error, "the store stops; start again to see what is on the disk");
+    core.fail(error);
+}
+
+impl Work {
+    fn run(mut self, woken: &Receiver<()>, durable: &SyncSender<()>) {
+        while woken.recv().is_ok() {
+            let log = disk::write_ahead_log(&self.path);
+            if let Err(error) = self.medium.open(&log).and_then(|log| log.sync()) {
+                let detail = format!("the disk below {} failed: {error}", log.display());
+                stop(&self.core, StoreError::Unavailable { detail });
+            }
+            // The writer may have gone; what it asked for is done all the same.
+            let _ = durable.send(());
+            match self.connection().map(checkpoint) {
+                Ok(Ok((pages, done))) => self.unfinished.store(done < pages, Ordering::Relaxed),
+                Ok(Err(error)) => failed(&self.core, &self.path, &error),
+                Err(error) => tracing::warn!(%error, "the write-ahead log could not be shortened"),
+            }
         }
-    };
-    while woken.recv().is_ok() {
-        match checkpoint(&connection) {
-            Ok((pages, done)) => unfinished.store(done < pages, Ordering::Relaxed),
-            Err(error) => failed(core, path, &error),
-        }
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = database::open_writer(&self.path)?;
+                connection
+                    .execute_batch("PRAGMA cache_size = -1024;")
+                    .map_err(|error| store_error(&self.path, &error))?;
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
     }
 }
 
