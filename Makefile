@@ -58,6 +58,6 @@ sim: ## Run a whole cluster under everything that can go wrong, once for each se
 	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 .PHONY: bench
-bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
-	@set -e; for what in startup idle store network objects; do \
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters; APIBENCH=program for the controllers')
+	@set -e; for what in startup idle store network objects $(if $(APIBENCH),controllers); do \
 	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod containers;
+mod controllers;
 mod datastore;
 mod idle;
 mod network;
@@ -21,6 +22,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, _)) if what == "objects" => objects::run(),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime"),
+        Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
+        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime, controllers"),
     }
 }
