@@ -66,5 +66,5 @@ fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in
 	cargo run --quiet --profile fuzz --package fuzz -- run --seconds $(or $(T),60)
 
 .PHONY: bench
-bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names)
-	@scripts/bench $(WHAT)
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names APIBENCH=its driver)
+	@APIBENCH="$(APIBENCH)" scripts/bench $(WHAT)

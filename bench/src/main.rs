@@ -2,6 +2,7 @@
 
 mod cluster;
 mod containers;
+mod controllers;
 mod datastore;
 mod idle;
 mod network;
@@ -25,6 +26,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, rest)) if what == "objects" => objects::run(rest),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime"),
+        Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
+        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime, controllers"),
     }
 }

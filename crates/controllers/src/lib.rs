@@ -32,6 +32,7 @@ mod mirroring;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
+mod nodettl;
 mod podgc;
 mod policystatus;
 mod protection;
@@ -108,6 +109,7 @@ const CONTROLLERS: &[Entry] = &[
     ("serviceaccount", serviceaccount::start),
     ("statefulset", statefulset::start),
     ("taint-eviction", tainteviction::start),
+    ("ttl", nodettl::start),
     ("ttl-after-finished", finished::start),
     ("validatingadmissionpolicy-status", policystatus::start),
     ("volumeattributesclass-protection", protection::start_classes),
