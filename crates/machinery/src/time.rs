@@ -69,7 +69,9 @@ impl Timestamp {
             _ => return None,
         };
         let secs = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-        Some(Timestamp { secs, nanos })
+        // An offset may lead to a year that has no four digits: what was written of it could not be read again.
+        let (year, ..) = civil_from_days(secs.div_euclid(86400));
+        (0..=9999).contains(&year).then_some(Timestamp { secs, nanos })
     }
 
     /// `2006-01-02T15:04:05Z`
@@ -229,6 +231,17 @@ pub fn format_duration(nanos: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_whose_year_has_no_four_digits_are_refused() {
+        for text in ["9999-12-31T23:59:59.999999-23:59", "0000-01-01T00:00:00+00:01"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        for text in ["9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z"] {
+            let read = Timestamp::parse(text).map(Timestamp::to_rfc3339);
+            assert_eq!(read.as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn timestamps_are_read_and_written() {
