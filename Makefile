@@ -55,5 +55,5 @@ test-images: ## Make those images of the conformance suite that Debian packages 
 
 .PHONY: bench
 bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
-	@set -e; for what in startup idle store network objects; do \
+	@set -e; for what in startup idle api watch store network objects runtime; do \
 	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done

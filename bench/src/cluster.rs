@@ -63,13 +63,29 @@ impl Cluster {
         self.directory.join("data")
     }
 
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
     /// Begins `ironclad up`; it ends when the cluster is ready.
     pub fn begin_up(&self) -> Result<std::process::Child> {
+        self.begin(&["--node-name", "bench", "--node-ip", NODE_IP])
+    }
+
+    /// Begins `ironclad up --control-plane-only`; it ends when the API is ready.
+    pub fn begin_control_plane(&self) -> Result<std::process::Child> {
+        self.begin(&["--control-plane-only"])
+    }
+
+    fn begin(&self, flags: &[&str]) -> Result<std::process::Child> {
         Command::new(&self.binary)
-            .args(["up", "--node-name", "bench", "--node-ip", NODE_IP, "--data-dir"])
+            .arg("up")
+            .args(flags)
+            .arg("--data-dir")
             .arg(self.data())
             .arg("--kubeconfig")
-            .arg(self.directory.join("kubeconfig"))
+            .arg(self.kubeconfig())
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("{}", self.binary.display()))
@@ -80,7 +96,7 @@ impl Cluster {
         let status = Command::new(&self.binary)
             .arg("kubectl")
             .args(words)
-            .env("KUBECONFIG", self.directory.join("kubeconfig"))
+            .env("KUBECONFIG", self.kubeconfig())
             .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "kubectl {} failed", words.join(" "));

@@ -1,13 +1,16 @@
 //! Benchmarks: `cargo run --release -p bench -- WHAT`.
 
+mod api;
 mod cluster;
 mod containers;
 mod datastore;
 mod idle;
 mod network;
 mod objects;
+mod process;
 mod report;
 mod startup;
+mod watch;
 
 use anyhow::{Result, bail};
 
@@ -18,9 +21,11 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "store" => datastore::run(rest).await,
         Some((what, rest)) if what == "startup" => startup::run(rest).await,
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
+        Some((what, rest)) if what == "api" => api::run(rest).await,
+        Some((what, rest)) if what == "watch" => watch::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, _)) if what == "objects" => objects::run(),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime"),
+        _ => bail!("say what to measure: startup, idle, api, watch, store, network, objects, runtime"),
     }
 }

@@ -135,7 +135,8 @@ impl Requests {
         };
         let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
         let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
-        let answered = self.dispatch(identity, request, form);
+        // In a box: it is large, and would be moved as a whole into whatever waits for it.
+        let answered = Box::pin(self.dispatch(identity, request, form));
         let mut response = if lasting {
             answered.await
         } else {

@@ -285,7 +285,7 @@ fn told(served: &Served, item: Item) -> Result<WatchEvent, Status> {
     Ok(match item {
         Item::Initial(entry) => WatchEvent::Added(entry.object().clone()),
         Item::Change(kind, event) => {
-            let object = served.view(&event.shown(kind)?).object().clone();
+            let object = served.view(&event.shown(kind)).object().clone();
             match kind {
                 SeenKind::Added => WatchEvent::Added(object),
                 SeenKind::Modified => WatchEvent::Modified(object),

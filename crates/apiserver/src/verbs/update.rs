@@ -265,7 +265,12 @@ async fn conclude(
     let key = request.store_key(request.name)?;
     // What another key sealed, or what is stored in a version that is to go, is written again all the same.
     let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
-    if value == request.served.encode(old) && !is_to_be_rewritten {
+    let is_same = if request.served.is_converted() {
+        value == request.served.encode(old)
+    } else {
+        current.object().is_stored_as(&value)
+    };
+    if is_same && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
     let charge = quota::charge(request, request.name, &object, Some(old)).await?;

@@ -1,8 +1,11 @@
 //! Following objects: a cursor, a filter and a wake-up.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use env::Env;
 use machinery::Status;
 
 use super::list::{self, Items, Options};
@@ -55,6 +58,24 @@ pub struct Watcher {
     /// On the monotonic clock.
     ends_at: Duration,
     bookmark_at: Duration,
+    alarm: Option<Alarm>,
+}
+
+/// What wakes a watcher that has no news. It is kept from one event to the next: setting it costs more than an event.
+struct Alarm(Pin<Box<dyn Future<Output = Rang> + Send>>);
+
+/// Why an alarm rang.
+enum Rang {
+    /// The server stops.
+    Stopping,
+    /// It is time for a bookmark, or for the end.
+    Due,
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Alarm")
+    }
 }
 
 /// Starts a watch.
@@ -83,6 +104,7 @@ pub async fn watch(
         failed: None,
         ends_at: now + lasts,
         bookmark_at: now + BOOKMARK_EVERY,
+        alarm: None,
     };
     let initial = options.initial_events.unwrap_or(asked.is_none_or(|revision| revision == 0));
     match asked {
@@ -149,7 +171,7 @@ impl Watcher {
                 continue;
             }
             let now = self.core.env.clock.monotonic();
-            if now >= self.ends_at {
+            if now >= self.ends_at || self.core.env.tasks.is_stopping() {
                 self.cursor = None;
                 return self.bookmarks.then(|| vec![bookmark(reached)]);
             }
@@ -211,18 +233,36 @@ impl Watcher {
 
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
-        let stopping = self.core.env.tasks.stopping();
         let Some(cursor) = self.cursor.as_mut() else { return };
+        // One that was set before a bookmark rings early, which wakes nobody but this watcher.
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::set(&self.core.env, until.saturating_sub(now)));
         tokio::select! {
             biased;
-            () = stopping => self.ends_at = now,
             more = cursor.ready() => {
                 if !more {
                     self.ends_at = now;
                 }
             }
-            () = self.core.env.clock.sleep(until.saturating_sub(now)) => {}
+            rang = alarm.0.as_mut() => {
+                self.alarm = None;
+                if matches!(rang, Rang::Stopping) {
+                    self.ends_at = now;
+                }
+            }
         }
+    }
+}
+
+impl Alarm {
+    fn set(env: &Env, after: Duration) -> Alarm {
+        let (stopping, clock) = (env.tasks.stopping(), env.clock.clone());
+        Alarm(Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = stopping => Rang::Stopping,
+                () = clock.sleep(after) => Rang::Due,
+            }
+        }))
     }
 }
 
