@@ -49,11 +49,14 @@ conformance: build ## Run the official conformance suite, if it is given (E2E=fi
 	@E2E="$(E2E)" IMAGES="$(IMAGES)" FOCUS="$(FOCUS)" SKIP="$(SKIP)" tests/conformance/run
 
 .PHONY: test-images
-test-images: ## Make those images of the conformance suite that Debian packages can make (E2E=file)
+test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=folder of programs of upstream)
 	@scripts/setup test
-	@E2E="$(E2E)" OUT="$(OUT)" tests/images/suite
+	@E2E="$(E2E)" OUT="$(OUT)" PROGRAMS="$(PROGRAMS)" tests/images/suite
+
+.PHONY: sim
+sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
+	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 .PHONY: bench
-bench: build ## Run the benchmarks, one after the other (as root: they make clusters)
-	@set -e; for what in startup idle api watch store network objects runtime; do \
-	  echo "== $$what"; cargo run --quiet --release --package bench -- $$what; done
+bench: build ## Run the benchmarks, one after the other (as root: they make clusters; WHAT=names)
+	@scripts/bench $(WHAT)

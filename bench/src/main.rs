@@ -14,6 +14,10 @@ mod watch;
 
 use anyhow::{Result, bail};
 
+/// The allocator of the program that is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +28,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "api" => api::run(rest).await,
         Some((what, rest)) if what == "watch" => watch::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
-        Some((what, _)) if what == "objects" => objects::run(),
+        Some((what, rest)) if what == "objects" => objects::run(rest),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
         _ => bail!("say what to measure: startup, idle, api, watch, store, network, objects, runtime"),
     }

@@ -62,14 +62,19 @@ def groups(path):
         return {row["test"]: f'{row["sig"]}  {row["group"]}' for row in csv.DictReader(file, delimiter="\t")}
 
 
-def table(told, grouped):
-    """Lines of a table: each group with how many of its tests passed."""
+def count(told, grouped):
+    """How many tests of each group passed, and how many there are."""
     counted = collections.defaultdict(lambda: [0, 0])
     for name, result in told.items():
         sig = SIG.search(name)
         group = grouped.get(name) or (sig.group(1) if sig else "others")
         counted[group][0] += result == "passed"
         counted[group][1] += 1
+    return counted
+
+
+def table(counted):
+    """Lines of a table: each group with how many of its tests passed."""
     rows = sorted(counted.items()) + [("all", [sum(a for a, _ in counted.values()), sum(b for _, b in counted.values())])]
     width = max(len(group) for group, _ in rows)
     return [f"{group:<{width}}  {passed:>4} of {total:>4}" for group, (passed, total) in rows]
@@ -100,11 +105,13 @@ def main(arguments=None):
     passed = {name for name, result in told.items() if result == "passed"}
     red = sorted(name for name in told if name not in passed)
     lost = sorted(name for name in before if name in told and name not in passed)
-    lines = table(told, groups(options.map))
+    counted = count(told, groups(options.map))
+    lines = table(counted)
     print("\n".join(lines))
     for name in red:
         print(f"{told[name]:<8} {name}")
-    summary = {"passed": len(passed), "run": len(told), "lost": lost, "red": {name: told[name] for name in red}}
+    summary = {"passed": len(passed), "run": len(told), "groups": counted, "lost": lost,
+               "red": {name: told[name] for name in red}}
     results = pathlib.Path(options.results)
     (results / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     (results / "table.txt").write_text("\n".join(lines) + "\n")

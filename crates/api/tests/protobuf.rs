@@ -34,6 +34,22 @@ fn what_cannot_be_unset_is_always_written() {
 }
 
 #[test]
+fn entries_without_values_hold_what_upstream_reads_into_them() {
+    let table = Table::load();
+    let read = |group: &str, version: &str, kind: &str, message: &[u8]| {
+        let ty = table.type_of(table.kind(group, version, kind).expect("a known kind"));
+        json::to_string(&protobuf::decode(message, &TypeMeta::default(), ty).expect("a message"))
+    };
+    // Field 2 of a Secret: an entry with nothing but its key.
+    let secret = read("", "v1", "Secret", b"\x12\x03\x0a\x01a");
+    assert!(secret.contains(r#""data":{"a":""}"#), "{secret}");
+    // The extra facts of a subject: a list that is there but has no items.
+    let review = b"\x12\x07\x2a\x05\x0a\x01z\x12\x00";
+    let review = read("authorization.k8s.io", "v1", "SubjectAccessReview", review);
+    assert!(review.contains(r#""extra":{"z":null}"#), "{review}");
+}
+
+#[test]
 fn an_envelope_says_what_is_in_it() {
     let mut body = Vec::new();
     protobuf::seal(&meta("v1", "Pod"), b"\x12\x00", &mut body);

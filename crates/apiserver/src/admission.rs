@@ -113,6 +113,8 @@ pub struct Surroundings<'a> {
     pub entropy: &'a env::Entropy,
     /// Time and tasks.
     pub env: &'a env::Env,
+    /// Who vouches for those who name no CA of their own, as PEM.
+    pub system_roots: &'a [u8],
 }
 
 /// What an asynchronous step of a plugin returns.
@@ -189,12 +191,12 @@ impl Chain {
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         self.change(review, around).await?;
         let (mut policies, mut webhooks) = (Round::default(), Round::default());
-        self.mutating.mutate(review, around, &mut policies)?;
+        self.mutating.mutate(review, around, &mut policies).await?;
         self.webhooks.mutate(review, around, &mut webhooks).await?;
         if policies.wants_second() || webhooks.wants_second() {
             self.change(review, around).await?;
             let mut policies = policies.second(&review.object);
-            self.mutating.mutate(review, around, &mut policies)?;
+            self.mutating.mutate(review, around, &mut policies).await?;
             let mut webhooks = webhooks.second(&review.object);
             self.webhooks.mutate(review, around, &mut webhooks).await?;
         }
@@ -221,7 +223,7 @@ impl Chain {
                 step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
-        self.validating.validate(review, around)?;
+        self.validating.validate(review, around).await?;
         self.webhooks.validate(review, around).await
     }
 }

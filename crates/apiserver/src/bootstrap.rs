@@ -104,7 +104,7 @@ async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {
     document.set("kind", served.kind.as_str());
     document.set("apiVersion", served.api_version.as_str());
     request.canonical(&mut document);
-    if let Ok(current) = request.current() {
+    if let Ok(current) = request.current().await {
         if !wanted.keep {
             return Ok(());
         }
@@ -256,6 +256,21 @@ fn authentication(core: &Core) -> Wanted {
     let mut data = Value::object();
     if !authority.is_empty() {
         data.set("client-ca-file", authority);
+    }
+    let proxies = &core.config.front_proxy;
+    if !proxies.ca.is_empty() {
+        let names: Vec<&str> = proxies.names.iter().map(String::as_str).collect();
+        for (key, texts) in [
+            ("requestheader-allowed-names", names.as_slice()),
+            ("requestheader-extra-headers-prefix", &["X-Remote-Extra-"]),
+            ("requestheader-group-headers", &["X-Remote-Group"]),
+            ("requestheader-uid-headers", &["X-Remote-Uid"]),
+            ("requestheader-username-headers", &["X-Remote-User"]),
+        ] {
+            let list = Value::from(texts.iter().map(|text| Value::from(*text)).collect::<Vec<_>>());
+            data.set(key, machinery::json::to_string(&list));
+        }
+        data.set("requestheader-client-ca-file", String::from_utf8_lossy(&proxies.ca).into_owned());
     }
     Wanted {
         group: "",

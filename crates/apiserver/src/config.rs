@@ -128,6 +128,8 @@ pub struct Config {
     pub kubelet_client: KeyPair,
     /// The CA of the kubelets' serving certificates, as PEM.
     pub kubelet_ca: Vec<u8>,
+    /// Who vouches for webhooks that name no CA of their own, as PEM; empty for nobody.
+    pub system_roots: Vec<u8>,
     /// Which pod security standards hold where namespaces say nothing.
     pub pod_security: pod_security::Settings,
     /// Which issuers of tokens are trusted, and what is heard without credentials.
@@ -136,6 +138,8 @@ pub struct Config {
     pub token_webhook: Option<Target>,
     /// Who may speak for others.
     pub front_proxy: authn::front_proxy::Settings,
+    /// The certificate by which other servers know that they may believe for whom we ask.
+    pub proxy_client: KeyPair,
     /// Who is asked whether something may be done.
     pub authorization: Vec<authz::config::Kind>,
     /// How requests are written down; none are without it.
@@ -164,10 +168,12 @@ impl Config {
             advertise: listen.ip(),
             kubelet_client: KeyPair::default(),
             kubelet_ca: Vec::new(),
+            system_roots: Vec::new(),
             pod_security: pod_security::Settings::default(),
             authentication: authn::config::Settings::default(),
             token_webhook: None,
             front_proxy: authn::front_proxy::Settings::default(),
+            proxy_client: KeyPair::default(),
             authorization: authz::config::DEFAULT.to_vec(),
             audit: None,
             encryption: None,

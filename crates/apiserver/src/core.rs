@@ -9,6 +9,7 @@ use machinery::Status;
 use store::StoreError;
 
 use crate::admission::{Chain, Surroundings};
+use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::authz::Union;
@@ -58,6 +59,8 @@ pub struct Core {
     pub kubelets: Kubelets,
     /// Definitions whose objects are being removed.
     pub cleaning: Cleaning,
+    /// What others serve.
+    pub aggregation: Aggregation,
     /// What can be called, in OpenAPI's words.
     pub openapi: openapi::Documents,
     /// How it is.
@@ -84,6 +87,7 @@ impl Core {
             registry: &self.registry,
             entropy: &self.env.entropy,
             env: &self.env,
+            system_roots: &self.config.system_roots,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod columns;
 pub mod convert;
+mod metadata;
 mod read;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use smol_str::SmolStr;
 pub use self::columns::Column;
 pub use self::convert::Versions;
 pub use self::read::settle;
+pub use self::webhook::{Subject, Webhook};
 
 use crate::cache::entry::Fields;
 

@@ -19,13 +19,13 @@ use smol_str::SmolStr;
 
 pub use cleanup::Cleaning;
 pub use order::precedence;
-pub use plan::mark_deleted;
+pub use plan::{mark_deleted, set_condition};
 
 use crate::cache::{Collection, Snapshot};
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::registry::Served;
-use crate::verbs::update::{self, Change};
+use crate::verbs::update::{self, NewStatus};
 use crate::write::{Options, Request};
 
 /// Where definitions are kept.
@@ -71,17 +71,13 @@ impl Definitions {
     pub async fn run(mut self) {
         loop {
             // Only the newest state counts, so that nobody needs to look at the changes one by one.
-            let (snapshot, mut cursor) = self.collection.follow();
+            let (snapshot, cursor) = self.collection.follow();
             self.settle(&snapshot).await;
             let stopping = self.core.env.tasks.stopping();
             tokio::select! {
                 biased;
                 () = stopping => return,
-                more = cursor.ready() => {
-                    if !more {
-                        return;
-                    }
-                }
+                () = cursor.ready() => {}
             }
         }
     }
@@ -200,18 +196,5 @@ async fn write_status(
         subresource: "status",
         options: &options,
     };
-    update::change(request, &StatusChange { make }).await.map(|_| ())
-}
-
-/// A new status.
-struct StatusChange<'a> {
-    make: &'a (dyn Fn(&Value) -> Value + Sync),
-}
-
-impl Change for StatusChange<'_> {
-    fn apply(&self, current: &Value) -> Result<Value, Status> {
-        let mut object = current.clone();
-        object.set("status", (self.make)(current));
-        Ok(object)
-    }
+    update::change(request, &NewStatus { make }).await.map(|_| ())
 }

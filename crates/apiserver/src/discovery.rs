@@ -1,15 +1,20 @@
 //! Which groups, versions and resources there are: the legacy documents and the aggregated one.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use api::discovery::{self as documents, Entry, SubEntry, Version};
 use http::HeaderValue;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use machinery::{Status, Value};
 
+use crate::aggregation::Foreign;
 use crate::answer;
 use crate::core::Core;
+use crate::definitions::precedence;
 use crate::handler::Arrived;
 use crate::http::Response;
 use crate::http::accept::{self, DOCUMENTS};
@@ -25,6 +30,8 @@ pub struct Found {
     pub get_only: bool,
 }
 
+/// How preferred the groups and versions of custom resources are, as upstream registers them.
+const CUSTOM_PRIORITY: (i64, i64) = (1_000, 100);
 /// What asks for the aggregated form.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -34,21 +41,26 @@ pub fn find(registry: &Registry, core: &Core, path: &str) -> Option<Found> {
     let plain = |document: Value, get_only| {
         (!document.is_null()).then_some(Found { document, aggregated: None, get_only })
     };
-    let versions = versions(registry);
+    let foreign = core.aggregation.all();
+    let versions = together(registry, &foreign);
     let of = |group: &str, version: &str| {
         versions.iter().find(|served| served.group == group && served.version == version)
     };
-    let current = |_: &Version<'_>| false;
+    let aggregated = |of_core| {
+        let mut document = documents::aggregated(&versions, of_core, |_| false);
+        foreign.iter().for_each(|own| tell(&mut document, own));
+        Some(document)
+    };
     match parts.as_slice() {
-        [""] => plain(paths(registry), false),
+        [""] => plain(paths(&versions), false),
         ["api"] => Some(Found {
             document: documents::api_versions(&format!("{}:{}", core.config.advertise, core.port())),
-            aggregated: Some(documents::aggregated(&versions, true, current)),
+            aggregated: aggregated(true),
             get_only: true,
         }),
         ["apis"] => Some(Found {
             document: documents::group_list(&versions),
-            aggregated: Some(documents::aggregated(&versions, false, current)),
+            aggregated: aggregated(false),
             get_only: false,
         }),
         ["api", version] => plain(documents::resource_list(of("", version)?), true),
@@ -131,7 +143,7 @@ fn aggregated_answer(document: &Value, request: &Arrived) -> Response {
     response
 }
 
-fn paths(registry: &Registry) -> Value {
+fn paths(versions: &[Version<'_>]) -> Value {
     let mut paths = vec![
         "/.well-known/openid-configuration".to_owned(),
         "/api".to_owned(),
@@ -147,7 +159,7 @@ fn paths(registry: &Registry) -> Value {
         "/readyz".to_owned(),
         "/version".to_owned(),
     ];
-    for served in registry.all() {
+    for served in versions {
         let root =
             if served.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", served.group) };
         paths.push(format!("{root}/{}", served.version));
@@ -158,7 +170,61 @@ fn paths(registry: &Registry) -> Value {
     Value::from([("paths", Value::from(paths.into_iter().map(Value::from).collect::<Vec<_>>()))])
 }
 
-/// What is served, as the documents are made from it.
+/// What is served here and elsewhere, in the order of preference.
+fn together<'a>(registry: &'a Registry, foreign: &'a [Arc<Foreign>]) -> Vec<Version<'a>> {
+    let mut all = versions(registry);
+    if foreign.is_empty() {
+        return all;
+    }
+    // Who registered a group and version at another server wants that one to be asked.
+    let is_foreign = |own: &Version<'_>| {
+        foreign.iter().any(|other| other.group == own.group && other.version == own.version)
+    };
+    all.retain(|own| !is_foreign(own));
+    let built_in = registry.table().group_versions();
+    let priority = |own: &Version<'_>| {
+        let other = foreign.iter().find(|other| other.group == own.group && other.version == own.version);
+        let known = built_in.iter().find(|known| known.group == own.group && known.version == own.version);
+        match (other, known) {
+            (Some(other), _) => (other.group_priority, other.version_priority),
+            (None, Some(known)) => (i64::from(known.group_priority), i64::from(known.version_priority)),
+            (None, None) => CUSTOM_PRIORITY,
+        }
+    };
+    let new =
+        foreign.iter().map(|own| Version { group: &own.group, version: &own.version, resources: vec![] });
+    all.extend(new);
+    let mut of_group: BTreeMap<&str, i64> = BTreeMap::new();
+    for own in &all {
+        let most = of_group.entry(own.group).or_insert(0);
+        *most = (*most).max(priority(own).0);
+    }
+    let position = |own: &Version<'_>| built_in.iter().position(|known| known.group == own.group);
+    all.sort_by_cached_key(|own| {
+        let group = (Reverse(of_group[own.group]), position(own).unwrap_or(usize::MAX), own.group);
+        (group, Reverse(priority(own).1), precedence(own.version))
+    });
+    all
+}
+
+/// Puts into the aggregated document what a foreign server said of itself.
+fn tell(document: &mut Value, foreign: &Foreign) {
+    let said = foreign.said();
+    let Some(items) = document.get_mut("items") else { return };
+    let named = |group: &&mut Value| group.at(&["metadata", "name"]).str_or_empty() == foreign.group;
+    for group in items.items_mut().iter_mut().filter(named) {
+        let Some(versions) = group.get_mut("versions") else { continue };
+        let own = |version: &&mut Value| version.get("version").str_or_empty() == foreign.version;
+        for version in versions.items_mut().iter_mut().filter(own) {
+            if !said.resources.is_null() {
+                version.set("resources", said.resources.clone());
+            }
+            version.set("freshness", if said.is_current { "Current" } else { "Stale" });
+        }
+    }
+}
+
+/// What is served here, as the documents are made from it.
 fn versions(registry: &Registry) -> Vec<Version<'_>> {
     let mut versions: Vec<Version<'_>> = Vec::new();
     for served in registry.all() {

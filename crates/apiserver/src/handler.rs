@@ -25,6 +25,7 @@ use crate::http::listener::{Handler, Peer};
 use crate::http::{Response, compress};
 use crate::identity::Identity;
 use crate::impersonate;
+use crate::proxy;
 use crate::query::{self, Query};
 use crate::route::Route;
 
@@ -133,7 +134,9 @@ impl Requests {
             Ok(seat) => seat,
             Err(response) => return response,
         };
-        let zipped = compress::wanted(&request.headers) && request.method == Method::GET;
+        // Who serves the path answers as it likes.
+        let is_ours = self.core.aggregation.serving(&request.route.path).is_none();
+        let zipped = is_ours && compress::wanted(&request.headers) && request.method == Method::GET;
         let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
         // In a box: it is large, and would be moved as a whole into whatever waits for it.
         let answered = Box::pin(self.dispatch(identity, request, form));
@@ -212,6 +215,9 @@ impl Requests {
     async fn dispatch(&self, identity: Arc<Identity>, request: Arrived, form: Form) -> Response {
         if let Err(status) = self.authorize(&identity, &request).await {
             return self.failure(&status, form);
+        }
+        if let Some(foreign) = self.core.aggregation.serving(&request.route.path) {
+            return proxy::foreign::answer(&self.core, &identity, &foreign, request).await;
         }
         if request.route.is_resource {
             objects::answer(&self.core, &identity, request, form).await

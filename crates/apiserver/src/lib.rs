@@ -5,10 +5,12 @@
 //! watches. A read never goes past the watch cache.
 
 pub mod admission;
+mod aggregation;
 mod answer;
 pub mod audit;
 pub mod authn;
 pub mod authz;
+mod backends;
 mod bootstrap;
 mod cache;
 mod condition_times;
@@ -20,9 +22,11 @@ mod definitions;
 mod discovery;
 mod document;
 pub mod encryption;
+mod expression;
 mod flow;
 mod handler;
 mod health;
+mod hook;
 mod http;
 pub mod identity;
 mod impersonate;
@@ -142,6 +146,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
         kubelets,
         tokens,
         cleaning: definitions::Cleaning::default(),
+        aggregation: aggregation::Aggregation::default(),
         openapi: openapi::Documents::default(),
         admission: admission::Chain::new(&policy, &authorizer, pod_security),
         authorizer,
@@ -163,6 +168,7 @@ pub async fn start(config: Config, env: Env, store: Arc<dyn Store>) -> Result<Se
     let handler = Arc::new(handler::Requests::new(core.clone()));
     let serving = http::listener::serve(listener, tls, limits, env.clone(), handler);
     let serving = env.tasks.spawn_until_done("listener", serving);
+    env.tasks.spawn("foreign servers", aggregation::run(core.clone()));
     core.health.reached(Phase::Serving);
     env.tasks.spawn("bootstrap", prepare(core.clone()));
     Ok(Server { addr, core, serving })

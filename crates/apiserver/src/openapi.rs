@@ -1,7 +1,7 @@
 //! OpenAPI as the table of kinds generates it: version 2 in one document, version 3 in one for each group and version.
 //! Documents are made when they are first asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VAR
 use http::{HeaderValue, Response as HttpResponse};
 use machinery::{Status, Value};
 
+use crate::aggregation;
 use crate::answer;
 use crate::core::Core;
 use crate::handler::Arrived;
@@ -44,24 +45,29 @@ struct Document {
 }
 
 impl Documents {
-    fn get(&self, registry: &Registry, path: &str) -> Option<Arc<Document>> {
+    fn get(&self, core: &Core, registry: &Registry, path: &str) -> Option<Arc<Document>> {
+        // Both only grow.
+        let generation = registry.generation() + core.aggregation.generation();
         let lock = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut made = lock();
-            if made.generation < registry.generation() {
-                *made = Made { generation: registry.generation(), ..Made::default() };
+            if made.generation < generation {
+                *made = Made { generation, ..Made::default() };
             }
-            if let Some(document) =
-                made.documents.get(path).filter(|_| made.generation == registry.generation())
-            {
+            if let Some(document) = made.documents.get(path).filter(|_| made.generation == generation) {
                 return Some(document.clone());
             }
         }
-        let value = make(registry, path)?;
+        let mut value = make(registry, path)?;
+        if path == TWO {
+            for foreign in core.aggregation.all() {
+                aggregation::merge(&mut value, &foreign.said().openapi, &foreign.path());
+            }
+        }
         let message = if path == TWO { openapi::encode_v2(&value) } else { openapi::encode_v3(&value) };
         let document = Arc::new(Document::new(&value, message));
         let mut made = lock();
-        if made.generation == registry.generation() {
+        if made.generation == generation {
             made.documents.insert(path.to_owned(), document.clone());
         }
         Some(document)
@@ -152,15 +158,29 @@ pub fn answer(core: &Core, request: &Arrived) -> Option<Result<Response, Status>
         return None;
     }
     // What is nowhere is answered without a word, as upstream does.
-    let document = core.openapi.get(&registry, path);
+    let document = core.openapi.get(core, &registry, path);
     Some(Ok(document.map_or_else(|| bare(404), |document| serve(&document, path, request))))
 }
 
 /// The list of documents, each with the hash of what it holds.
 fn root(core: &Core, registry: &Registry) -> Response {
     let mut listed = Value::object();
-    for path in paths(registry) {
-        let Some(document) = core.openapi.get(registry, &format!("{THREE}{path}")) else { continue };
+    let foreign = core.aggregation.all();
+    let elsewhere: BTreeMap<String, String> = foreign
+        .iter()
+        .map(|own| (own.path().trim_start_matches('/').to_owned(), own.said().openapi_three.clone()))
+        .collect();
+    let all: BTreeSet<String> = paths(registry).into_iter().chain(elsewhere.keys().cloned()).collect();
+    for path in all {
+        match elsewhere.get(&path).map(String::as_str) {
+            Some("") => continue,
+            Some(url) => {
+                listed.set(&path, Value::from([("serverRelativeURL", Value::from(url))]));
+                continue;
+            }
+            None => {}
+        }
+        let Some(document) = core.openapi.get(core, registry, &format!("{THREE}{path}")) else { continue };
         let url = format!("/openapi/v3/{path}?hash={}", document.hash);
         listed.set(&path, Value::from([("serverRelativeURL", Value::from(url))]));
     }

@@ -1,6 +1,7 @@
 //! The proxy: requests to `…/proxy/…` of a pod, a Service or a node are passed on to whatever listens there, and its
 //! answers back, with links made to lead through here again.
 
+pub(crate) mod foreign;
 mod html;
 mod place;
 mod rewrite;
@@ -150,7 +151,17 @@ async fn send(
     request: Request<Incoming>,
 ) -> Result<http::Response<Incoming>, Status> {
     let connecting = core.env.clock.timeout(CONNECT, connect(core, place)).await;
-    let stream = connecting.unwrap_or_else(|| Err(unreachable(&place.authority, "i/o timeout")))?;
+    let late = || Err(unreachable(&format!("dial tcp {}: i/o timeout", place.authority)));
+    let stream = connecting.unwrap_or_else(late)?;
+    send_over(core, stream, request).await
+}
+
+/// Sends a request over a connection that is its own.
+async fn send_over(
+    core: &Arc<Core>,
+    stream: impl Stream + 'static,
+    request: Request<Incoming>,
+) -> Result<http::Response<Incoming>, Status> {
     let broken = |error: hyper::Error| {
         Status::new(503, Reason::ServiceUnavailable, format!("error trying to reach service: {error}"))
     };
@@ -164,8 +175,8 @@ async fn send(
     sender.send_request(request).await.map_err(broken)
 }
 
-fn unreachable(authority: &str, why: &str) -> Status {
-    let message = format!("error trying to reach service: dial tcp {authority}: {why}");
+fn unreachable(why: &str) -> Status {
+    let message = format!("error trying to reach service: {why}");
     Status::new(503, Reason::ServiceUnavailable, message)
 }
 
@@ -180,7 +191,7 @@ async fn connect(core: &Core, place: &Place) -> Result<Box<dyn Stream>, Status> 
             std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
             _ => error.to_string(),
         };
-        unreachable(&place.authority, &why)
+        unreachable(&format!("dial tcp {}: {why}", place.authority))
     };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;

@@ -1,26 +1,26 @@
 //! What is served: each resource with its schema, its rules and its collection.
 
+mod views;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use api::{Table, Verb};
-use bytes::Bytes;
 use kinds::Kind;
 use machinery::json::TypeMeta;
 use machinery::schema::Schema;
 use machinery::status::GroupName;
-use machinery::{Object, Reason, Status, Value};
+use machinery::{Reason, Status, Value};
 use smol_str::SmolStr;
 use store::StoreError;
 
-use crate::cache::{Caches, Collection, Entry};
+use crate::cache::{Caches, Collection};
 use crate::convert::{self, Conversion};
 use crate::custom::Custom;
 use crate::definitions::precedence;
 use crate::metrics::Counters;
-use crate::stored;
 
 /// Resources that are answered and never stored.
 const VIRTUAL: &[(&str, &str)] = &[("", "bindings")];
@@ -246,67 +246,9 @@ impl Served {
         self.empty.get_or_init(|| machinery::apply::empty(self.schema.root(), &self.api_version, &self.kind))
     }
 
-    /// Whether its objects are shown otherwise than they are stored.
-    pub fn is_converted(&self) -> bool {
-        self.conversion.is_some() || self.custom.is_some()
-    }
-
-    /// Refuses a version in which objects cannot be shown.
-    pub fn check_version(&self) -> Result<(), Status> {
-        match &self.custom {
-            Some(custom) => {
-                custom.versions.check(&custom.versions.stored_api_version(), &self.api_version, &self.kind)
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Whether its objects are those of another resource too, which counts them.
     pub fn is_alias(&self) -> bool {
         self.conversion.is_some()
-    }
-
-    /// An entry of the collection as this version shows it.
-    pub fn view(&self, entry: &Arc<Entry>) -> Arc<Entry> {
-        if let Some(custom) = &self.custom {
-            return entry.in_other_version(self.number, |object| {
-                let Some(mut document) = custom.versions.show(object, &self.api_version)? else {
-                    return Ok(object.clone());
-                };
-                machinery::json::canonicalize(&mut document, self.schema.root());
-                Object::from_value(&document)
-            });
-        }
-        let Some(conversion) = &self.conversion else { return entry.clone() };
-        entry.in_other_version(self.number, |object| {
-            let mut document = (conversion.from_stored)(object.to_whole_value()?);
-            document.set("kind", self.kind.as_str());
-            document.set("apiVersion", self.api_version.as_str());
-            machinery::json::canonicalize(&mut document, self.schema.root());
-            Object::from_value(&document)
-        })
-    }
-
-    /// The bytes to store for a document of this version.
-    pub fn encode(&self, document: &Value) -> Bytes {
-        if let Some(custom) = &self.custom {
-            let mut document = document.clone();
-            custom.versions.convert(&mut document, &custom.versions.stored_api_version());
-            return stored::write(&document);
-        }
-        let Some(conversion) = &self.conversion else { return stored::write(document) };
-        let mut document = (conversion.to_stored)(document.clone());
-        document.set("apiVersion", conversion.api_version);
-        machinery::json::canonicalize(&mut document, conversion.schema.root());
-        stored::write(&document)
-    }
-
-    /// Whether an entry of the collection is stored in a version that nothing is stored in any more.
-    pub fn is_outdated(&self, stored: &Entry) -> bool {
-        let custom = self.custom.as_ref();
-        custom.is_some_and(|custom| {
-            stored.object().header().api_version != custom.versions.stored_api_version()
-        })
     }
 
     /// Where an object stands in its collection.

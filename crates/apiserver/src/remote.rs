@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::{BodyExt, Limited};
 use machinery::Value;
 
+/// Who we say we are.
+pub const USER_AGENT: &str = "kube-apiserver/v1.36.2";
 /// How large an answer may be.
 const MAX_ANSWER: usize = 1 << 20;
 
@@ -39,7 +41,7 @@ impl std::fmt::Debug for Remote {
 impl Remote {
     /// By its address.
     pub fn new(env: &Env, mut config: Config, timeout: Duration) -> Result<Remote, String> {
-        config.user_agent = "kube-apiserver/v1.36.2".to_owned();
+        config.user_agent = USER_AGENT.to_owned();
         let connection = Connection::new(&config, env).map_err(|error| error.chain())?;
         Ok(Remote { connection, env: env.clone(), timeout })
     }

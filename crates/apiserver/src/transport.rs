@@ -284,17 +284,19 @@ impl Stream {
 fn told(served: &Served, item: Item) -> Result<WatchEvent, Status> {
     Ok(match item {
         Item::Initial(entry) => WatchEvent::Added(entry.object().clone()),
-        Item::Change(kind, event) => {
-            let object = served.view(&event.shown(kind)).object().clone();
-            match kind {
-                SeenKind::Added => WatchEvent::Added(object),
-                SeenKind::Modified => WatchEvent::Modified(object),
-                SeenKind::Deleted | SeenKind::Gone => WatchEvent::Deleted(object),
-            }
-        }
+        Item::Change(kind, event) => seen(kind, served.view(&event.shown(kind)).object().clone()),
+        Item::Shown(kind, entry) => seen(kind, entry.object().clone()),
         Item::Bookmark { revision, .. } => WatchEvent::Bookmark(revision),
         Item::Failed(status) => return Err(status),
     })
+}
+
+fn seen(kind: SeenKind, object: Object) -> WatchEvent {
+    match kind {
+        SeenKind::Added => WatchEvent::Added(object),
+        SeenKind::Modified => WatchEvent::Modified(object),
+        SeenKind::Deleted | SeenKind::Gone => WatchEvent::Deleted(object),
+    }
 }
 
 impl WatchStream for Stream {

@@ -127,11 +127,21 @@ impl<'a> Request<'a> {
     }
 
     /// The object as it is in the cache.
-    pub fn current(&self) -> Result<Arc<Entry>, Status> {
+    pub async fn current(&self) -> Result<Arc<Entry>, Status> {
         let collection = self.served.collection()?;
         let entry = collection.get(&self.served.key(self.namespace, self.name));
         let entry = entry.ok_or_else(|| Status::not_found(self.served.resource(), self.name))?;
-        Ok(self.served.view(&entry))
+        self.shown(entry).await
+    }
+
+    /// What was written, as the version of the request shows it.
+    pub async fn shown(&self, entry: Arc<Entry>) -> Result<Arc<Entry>, Status> {
+        self.served.shown(&entry, self.core.surroundings()).await
+    }
+
+    /// The bytes to store for a finished document.
+    pub async fn stored(&self, object: &Value) -> Result<Bytes, Status> {
+        self.served.stored(object, self.core.surroundings()).await
     }
 
     /// 422 if anything is wrong.

@@ -3,6 +3,7 @@
 //! Objects are shared with the server where that is in the same process. What a component asks of each object again
 //! and again is worked out once per revision, as its [`Facts`]; typed views are never kept.
 
+mod facts;
 mod reflect;
 mod store;
 #[cfg(test)]
@@ -14,25 +15,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use env::Env;
-use machinery::{Object, Status};
+use machinery::Object;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
+
+pub use facts::{Facts, read};
 
 use crate::{Call, Key, Resource, SharedTransport};
 use store::Store;
 use waiting::Waiting;
-
-/// What is worked out of each object once per revision.
-pub trait Facts: Sized + Send + Sync + 'static {
-    /// From the object.
-    fn of(object: &Object) -> Result<Self, Status>;
-}
-
-impl Facts for () {
-    fn of(_object: &Object) -> Result<(), Status> {
-        Ok(())
-    }
-}
 
 /// An object in a cache.
 #[derive(Debug)]

@@ -27,9 +27,9 @@ use crate::{Cache, Client, Key, Queue, Recorder, Resource};
 const CONCURRENT_KEYS: usize = 64;
 /// How many writes of one step are under way at the same time.
 const CONCURRENT_WRITES: usize = 64;
-/// How long a key waits for caches to see its writes. If that is not enough, the server is far behind, and a plan
-/// made from an old view is caught by preconditions.
-const PARKED_AT_MOST: Duration = Duration::from_secs(10);
+/// How long a key waits for caches to see its writes: twice as long as a watch is silent. Whoever went on sooner would
+/// make again what it just made, as nothing that is only made anew is caught by preconditions.
+const PARKED_AT_MOST: Duration = Duration::from_secs(120);
 
 /// A loop that makes some declared state real.
 pub trait Controller: Send + Sync + 'static {

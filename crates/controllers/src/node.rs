@@ -31,8 +31,7 @@ struct Spec {
 
 impl Facts for NodeFacts {
     fn of(object: &Object) -> Result<NodeFacts, Status> {
-        let slim: Slim = serde_json::from_slice(object.body())
-            .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
+        let slim: Slim = client::cache::read(object)?;
         Ok(NodeFacts { taints: slim.spec.taints })
     }
 }

@@ -287,8 +287,7 @@ struct ContainerStatus {
 
 impl Facts for PodFacts {
     fn of(object: &Object) -> Result<PodFacts, Status> {
-        let slim: Slim = serde_json::from_slice(object.body())
-            .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
+        let slim: Slim = client::cache::read(object)?;
         let mut facts = slim.into_facts();
         if facts.may_end {
             facts.ending = Some(Box::new(Ending::of(object)?));

@@ -1,6 +1,7 @@
 //! Wall and monotonic time, and waiting: the machine's, or virtual.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Time of day: nanoseconds since 1970-01-01T00:00:00Z.
@@ -43,7 +44,7 @@ pub struct Clock {
 #[derive(Debug)]
 enum Source {
     Real { start: std::time::Instant },
-    Simulated { wall: WallTime, start: tokio::time::Instant },
+    Simulated { wall: AtomicI64, start: tokio::time::Instant },
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one door to the operating system's clock")]
@@ -55,7 +56,12 @@ impl Clock {
 
     /// A clock that starts at `wall` and follows tokio's (paused) time. Must be made inside a tokio runtime.
     pub fn simulated(wall: WallTime) -> Clock {
-        Clock { source: Arc::new(Source::Simulated { wall, start: tokio::time::Instant::now() }) }
+        Clock {
+            source: Arc::new(Source::Simulated {
+                wall: AtomicI64::new(wall.0),
+                start: tokio::time::Instant::now(),
+            }),
+        }
     }
 
     /// The time of day.
@@ -67,7 +73,15 @@ impl Clock {
                     .unwrap_or(Duration::ZERO);
                 WallTime(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
             }
-            Source::Simulated { wall, start } => wall.plus(start.elapsed()),
+            Source::Simulated { wall, start } => WallTime(wall.load(Ordering::SeqCst)).plus(start.elapsed()),
+        }
+    }
+
+    /// Sets the time of day forward, or back, by so many seconds, as an administrator might; those who wait notice
+    /// nothing. Only a simulated clock is ours to set: the machine's stays as it is.
+    pub fn step(&self, secs: i64) {
+        if let Source::Simulated { wall, .. } = &*self.source {
+            wall.fetch_add(WallTime::from_secs(secs).0, Ordering::SeqCst);
         }
     }
 
@@ -108,6 +122,16 @@ mod tests {
         clock.sleep(Duration::from_secs(3_600)).await;
         assert_eq!(clock.now().secs(), 4_600);
         assert!(clock.timeout(Duration::from_secs(1), clock.sleep(Duration::from_secs(2))).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_changes_the_time_of_day_and_nothing_else() {
+        let clock = Clock::simulated(WallTime::from_secs(1_000));
+        clock.sleep(Duration::from_secs(10)).await;
+        clock.step(-500);
+        assert_eq!((clock.now().secs(), clock.monotonic()), (510, Duration::from_secs(10)));
+        clock.step(90);
+        assert_eq!(clock.now().secs(), 600);
     }
 
     #[test]

@@ -6,10 +6,12 @@
 
 mod clock;
 mod entropy;
+mod news;
 mod tasks;
 
 pub use clock::{Clock, WallTime};
 pub use entropy::Entropy;
+pub use news::News;
 pub use tasks::{TaskHandle, Tasks};
 
 /// Everything a component may use of the world outside.

@@ -20,7 +20,7 @@ use crate::control::{self, Doors};
 use crate::datastore::Opened;
 use crate::join::{admit, roles};
 use crate::nodes::Nodes;
-use crate::pki::Pki;
+use crate::pki::{FRONT_PROXY, Pki};
 use node::{Node, NodeParts, Ways};
 
 /// The lease of those who run the controllers and the scheduler, named as upstream's.
@@ -103,6 +103,11 @@ async fn start_server(
     config.advertise = cluster.node_ips[0];
     config.kubelet_client = pair(&pki.kubelet_client);
     config.kubelet_ca = pki.ca.certificate.clone().into_bytes();
+    config.proxy_client = pair(&pki.front_proxy_client);
+    config.front_proxy = apiserver::authn::front_proxy::Settings {
+        ca: pki.front_proxy_ca.certificate.clone().into_bytes(),
+        names: vec![FRONT_PROXY.to_owned()],
+    };
     cluster.security.apply(&mut config, &cluster.instance.data_dir)?;
     match apiserver::start(config, env.child("apiserver"), store).await {
         Ok(server) => Ok(Arc::new(server)),

@@ -1,6 +1,7 @@
 //! The cluster's certificates and keys: made at the first start, renewed at a later one when they near their end.
 //!
-//! One CA signs servers and clients. Everything is a file in `pki/` that only the owner can read, so that a machine
+//! One CA signs servers and clients, and another one the certificate by which this cluster's API servers may say for whom
+//! they ask: whoever has a certificate of the first must not be able to. Everything is a file in `pki/` that only the owner can read, so that a machine
 //! can be moved, backed up or inspected with the usual tools.
 
 mod files;
@@ -26,6 +27,11 @@ pub const LEAF_DAYS: i64 = 1095;
 /// Days before its end at which a certificate is renewed.
 pub const RENEW_DAYS: i64 = 400;
 
+/// The names of the authorities, and of the one who may say for whom it asks.
+const CA: &str = "ironclad";
+const FRONT_PROXY_CA: &str = "ironclad-front-proxy";
+pub const FRONT_PROXY: &str = "front-proxy-client";
+
 /// Everything that is signed, as PEM.
 #[derive(Clone, Debug)]
 pub struct Pki {
@@ -39,6 +45,10 @@ pub struct Pki {
     pub kubelet_client: Pair,
     /// What the node's server shows.
     pub kubelet_server: Pair,
+    /// Signs what API servers show to those behind them.
+    pub front_proxy_ca: Pair,
+    /// What they show.
+    pub front_proxy_client: Pair,
     /// Signs the tokens of service accounts (a key; the certificate is empty).
     pub service_accounts: String,
 }
@@ -47,11 +57,15 @@ impl Pki {
     /// Reads what is in `dir`, and makes what is missing, nearly over or for other names.
     pub fn open(dir: &Path, cluster: &Cluster, now_secs: i64) -> anyhow::Result<Pki> {
         files::make_private_dir(dir)?;
-        let ca = match files::read_pair(dir, "ca")? {
-            Some(pair) => pair,
-            None => files::write_pair(dir, "ca", make_ca(now_secs)?)?,
+        let read_ca = |file: &str, name: &'static str| -> anyhow::Result<Pair> {
+            match files::read_pair(dir, file)? {
+                Some(pair) => Ok(pair),
+                None => files::write_pair(dir, file, make_ca(name, now_secs)?),
+            }
         };
-        let authority = Authority { ca: &ca, now_secs, dir };
+        let (ca, front_proxy_ca) = (read_ca("ca", CA)?, read_ca("front-proxy-ca", FRONT_PROXY_CA)?);
+        let authority = Authority { ca: &ca, name: CA, now_secs, dir };
+        let front = Authority { ca: &front_proxy_ca, name: FRONT_PROXY_CA, now_secs, dir };
         let node_user = format!("system:node:{}", cluster.node_name);
         Ok(Pki {
             server: authority.pair(
@@ -77,6 +91,8 @@ impl Pki {
                     names: node_names(cluster),
                 },
             )?,
+            front_proxy_client: front.pair("front-proxy-client", &Subject::client(FRONT_PROXY, ""))?,
+            front_proxy_ca,
             service_accounts: files::read_or_make_key(dir, "service-accounts", make_key)?,
             ca,
         })
@@ -133,6 +149,7 @@ fn node_names(cluster: &Cluster) -> Vec<String> {
 /// What signs, and where the results are kept.
 struct Authority<'a> {
     ca: &'a Pair,
+    name: &'static str,
     now_secs: i64,
     dir: &'a Path,
 }
@@ -150,7 +167,7 @@ impl Authority<'_> {
 
     fn sign(&self, subject: &Subject<'_>) -> anyhow::Result<Pair> {
         let ca_key = KeyPair::from_pem(&self.ca.key).context("the CA's key cannot be read")?;
-        let issuer = Issuer::new(ca_params(self.now_secs)?, ca_key);
+        let issuer = Issuer::new(ca_params(self.name, self.now_secs)?, ca_key);
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(subject.name, subject.group);
         params.subject_alt_names = subject.names.iter().map(|name| san(name)).collect::<Result<_, _>>()?;
@@ -184,9 +201,9 @@ fn distinguished_name(name: &str, group: &str) -> DistinguishedName {
     distinguished
 }
 
-fn ca_params(now_secs: i64) -> anyhow::Result<CertificateParams> {
+fn ca_params(name: &str, now_secs: i64) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = distinguished_name("ironclad", "");
+    params.distinguished_name = distinguished_name(name, "");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages =
         vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -200,9 +217,9 @@ fn set_validity(params: &mut CertificateParams, now_secs: i64, days: i64) {
     params.not_after = rcgen::date_time_ymd(last.year, last.month, last.day);
 }
 
-fn make_ca(now_secs: i64) -> anyhow::Result<Pair> {
+fn make_ca(name: &str, now_secs: i64) -> anyhow::Result<Pair> {
     let key = KeyPair::generate()?;
-    let certificate = ca_params(now_secs)?.self_signed(&key)?;
+    let certificate = ca_params(name, now_secs)?.self_signed(&key)?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 

@@ -66,12 +66,17 @@ pub struct Flags {
     pub encryption_provider_config: Option<PathBuf>,
 }
 
-/// Where Debian keeps the certificates that everybody trusts.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where systems keep the certificates of the authorities they believe.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// The certificates that the system trusts; empty if it has none, and then nobody is trusted.
 fn system_roots() -> Vec<u8> {
-    std::fs::read(SYSTEM_ROOTS).unwrap_or_default()
+    SYSTEM_ROOTS.iter().find_map(|file| std::fs::read(file).ok()).unwrap_or_default()
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {
@@ -107,6 +112,7 @@ impl Flags {
 
     /// Tells the API server. `data_dir` is the cluster's.
     pub fn apply(&self, config: &mut apiserver::Config, data_dir: &Path) -> anyhow::Result<()> {
+        config.system_roots = system_roots();
         if let Some(file) = &self.token_auth_file {
             config.known_tokens.extend(parsed(file, tokens)?);
         }
@@ -120,10 +126,13 @@ impl Flags {
             config.token_webhook = Some(kubeconfig::read(file).map_err(anyhow::Error::msg)?);
         }
         if let Some(file) = &self.requestheader_client_ca_file {
-            config.front_proxy = authn::front_proxy::Settings {
-                ca: text(file)?.into_bytes(),
-                names: self.requestheader_allowed_names.clone(),
-            };
+            // Those of the user, beside the cluster's own. If theirs may have any name, so may ours.
+            let own = &mut config.front_proxy;
+            own.ca.extend_from_slice(text(file)?.as_bytes());
+            match self.requestheader_allowed_names.as_slice() {
+                [] => own.names.clear(),
+                names => own.names.extend_from_slice(names),
+            }
         }
         if let Some(file) = &self.authorization_config {
             let folder = file.parent().unwrap_or(Path::new("."));

@@ -143,5 +143,6 @@ pub(crate) const NO_CHOICE: &[&str] = &["\"Odd\"", "\"always\"", "\"x y\""];
 /// Values that are no qualified name.
 pub(crate) const NO_QUALIFIED: &[&str] = &["\"a b\"", "\"/a\"", "\"a/\"", "\"a/b/c\"", "\"-a\"", "\"A_/b\""];
 
+mod cases;
 mod cluster;
 mod workloads;

@@ -138,8 +138,9 @@ mod piecewise {
         seal(&meta, &message, &mut sealed);
         let mut head = Vec::new();
         encode_list(b"list", [], &mut head);
-        let items = objects.map(|(object, managed)| Spliced::new(object, managed).unwrap());
-        let length = head.len() + items.iter().map(|item| item_len(item.len())).sum::<usize>();
+        let items =
+            objects.map(|(object, managed)| Spliced::new(object, managed).expect("metadata come first"));
+        let length = head.len() + items.iter().map(|item| item_len(item.length())).sum::<usize>();
         let (before, after) = envelope(&meta, length);
         let mut pieces = [before, head].concat();
         items.iter().for_each(|item| item.write_item(&mut pieces));

@@ -35,10 +35,15 @@ pub enum ParseError {
 
 /// Nothing is finer than a billionth.
 const NANO: i32 = -9;
-/// The largest amount that is not written with an exponent of its own.
+/// The largest amount in powers of 1024.
 const MAX: i128 = i64::MAX as i128;
 /// So many digits of a fraction are read; what follows only rounds up.
 const FRACTION_DIGITS: usize = 12;
+/// So many digits of a whole number are told apart; more stand for nothing there is.
+const WHOLE_DIGITS: usize = 38;
+
+/// Beyond this an exponent only says that an amount is as large, or as small, as any.
+const EXPONENT_MAX: i64 = 1_000;
 
 fn pow10(exponent: u32) -> Option<i128> {
     10i128.checked_pow(exponent)
@@ -98,8 +103,9 @@ fn unit(suffix: &str) -> Option<(u8, i32, Format)> {
         "Pi" => binary(50),
         "Ei" => binary(60),
         _ => {
-            let exponent = suffix.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?;
-            Some((10, exponent, Format::DecimalExponent))
+            let exponent = suffix.strip_prefix(['e', 'E'])?.parse::<i64>().ok()?;
+            let bounded = exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX);
+            Some((10, i32::try_from(bounded).ok()?, Format::DecimalExponent))
         }
     }
 }
@@ -118,14 +124,14 @@ impl Quantity {
         Quantity { digits: i128::from(value), scale: -3, format }
     }
 
-    /// Reads an amount. What is finer than a billionth is rounded up; what is beyond 2⁶³-1 becomes that, unless it is
-    /// written with few digits and an exponent.
+    /// Reads an amount. What is finer than a billionth is rounded up; in powers of 1024 what is beyond 2⁶³-1 becomes
+    /// that, as does what is beyond all reason otherwise.
     pub fn parse(text: &str) -> Result<Quantity, ParseError> {
         let parts = split(text).ok_or(ParseError::Format)?;
         let (base, exponent, mut format) = unit(parts.suffix).ok_or(ParseError::Suffix)?;
         let sign = if parts.negative { -1 } else { 1 };
         let capped = Quantity { digits: sign * MAX, scale: 0, format };
-        if parts.whole.len() > 30 {
+        if parts.whole.len() > WHOLE_DIGITS {
             return Ok(capped);
         }
         let (kept, dropped) = parts.fraction.split_at(parts.fraction.len().min(FRACTION_DIGITS));
@@ -146,9 +152,8 @@ impl Quantity {
         } else {
             scale = scale.saturating_add(exponent);
         }
-        let short = digits <= MAX && base == 10 && parts.whole.len() + parts.fraction.len() <= 18;
         let mut quantity = Quantity { digits: sign * digits, scale, format }.round_up(NANO);
-        if !short && quantity.magnitude_exceeds_max() {
+        if format == Format::BinarySi && quantity.magnitude_exceeds_max() {
             quantity = capped;
         }
         if format == Format::BinarySi && quantity.cmp_int(1) == Ordering::Less && quantity.cmp_int(-1).is_gt()
@@ -247,7 +252,7 @@ impl Quantity {
 
     /// The same with the other sign.
     pub fn negated(self) -> Quantity {
-        Quantity { digits: -self.digits, ..self }
+        Quantity { digits: self.digits.saturating_neg(), ..self }
     }
 
     /// So many times this.

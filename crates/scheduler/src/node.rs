@@ -69,8 +69,7 @@ struct Image {
 
 impl Facts for NodeFacts {
     fn of(object: &Object) -> Result<NodeFacts, Status> {
-        let slim: Slim = serde_json::from_slice(object.body())
-            .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
+        let slim: Slim = client::cache::read(object)?;
         let pods = slim.status.allocatable.iter().find(|(name, _)| *name == "pods");
         let pods = pods.and_then(|(_, text)| machinery::quantity::Quantity::parse(text).ok());
         let images = slim.status.images.into_iter();

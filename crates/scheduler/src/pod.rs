@@ -120,8 +120,7 @@ pub struct PodFacts {
 
 impl Facts for PodFacts {
     fn of(object: &Object) -> Result<PodFacts, Status> {
-        let slim: slim::Slim = serde_json::from_slice(object.body())
-            .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
+        let slim: slim::Slim = client::cache::read(object)?;
         slim.into_facts().map_err(Status::internal)
     }
 }

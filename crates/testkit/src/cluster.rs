@@ -33,7 +33,7 @@ pub struct Cluster {
 }
 
 /// A server on any free port of this machine, with a certificate nobody knows: everybody is in process.
-fn settings() -> apiserver::Config {
+pub fn settings() -> apiserver::Config {
     let mut config = apiserver::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     let made =
         rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate can be made");

@@ -4,9 +4,9 @@ for words in "get pods" "get pods -o wide" "get deploy,svc" "get nodes" "get pod
   "get pods --show-labels" "get configmap acknowledged -o yaml"; do
   # Ages move on between two calls.
   # shellcheck disable=SC2086
-  theirs=$(k $words | sed -E 's/[0-9]+m?[0-9]*s +/AGE /g; s/ +/ /g')
+  theirs=$(k $words | sed -E 's/\b([0-9]+[smhd])+\b/AGE/g; s/ +/ /g')
   # shellcheck disable=SC2086
-  ours=$(ik $words | sed -E 's/[0-9]+m?[0-9]*s +/AGE /g; s/ +/ /g')
+  ours=$(ik $words | sed -E 's/\b([0-9]+[smhd])+\b/AGE/g; s/ +/ /g')
   [ "$theirs" = "$ours" ] || { diff <(echo "$theirs") <(echo "$ours") || true; fail "kubectl $words"; }
 done
 contains "apply again" "unchanged" "$(ik apply -f "$E2E_ROOT/examples/hello.yaml")"

@@ -72,6 +72,7 @@ pub(crate) async fn refusal(
         registry: &registry,
         entropy: &world.env.entropy,
         env: &world.env,
+        system_roots: &[],
     };
     if !plugin.wants(&review) {
         return String::new();

@@ -1,9 +1,8 @@
 //! Webhooks: servers of users that are asked about writes, and change or refuse them.
 //!
-//! [`catalog`] knows who is to be asked about what, [`review`] writes the question and reads the answer, [`call`] carries
-//! it there. Those that change are asked one after the other, those that only refuse all at once.
+//! [`catalog`] knows who is to be asked about what, [`review`] writes the question and reads the answer, and
+//! [`Hook`](crate::hook::Hook) carries it there. Those that change are asked one after the other, those that only refuse all at once.
 
-mod call;
 mod catalog;
 mod review;
 
@@ -23,6 +22,9 @@ use super::rounds::Round;
 use super::{Review, Surroundings};
 use crate::authz::Union;
 use crate::registry::Served;
+
+/// How large an answer may be: as large as a request to us.
+const ANSWER_MAX: usize = 3 << 20;
 
 /// All webhooks.
 #[derive(Debug)]
@@ -57,10 +59,13 @@ impl Webhooks {
             if !round.is_due(&key) {
                 continue;
             }
-            let Some((served, subject)) = self.subject(webhook, review, around)? else { continue };
+            let Some((served, subject)) = self.subject(webhook, review, around).await? else { continue };
             let outcome = ask(webhook, &subject, review, around).await;
             let changed = match outcome {
-                Ok(answer) => self.take(webhook, answer, (review, &served), &subject)?,
+                Ok(answer) => {
+                    let changed = (&mut *review, &served);
+                    self.take(webhook, answer, changed, (&subject, around)).await?
+                }
                 Err(refused) => {
                     refused.settle(webhook)?;
                     false
@@ -85,7 +90,7 @@ impl Webhooks {
         }
         let mut asked = Vec::new();
         for webhook in webhooks.iter() {
-            if let Some((_, subject)) = self.subject(webhook, review, around)? {
+            if let Some((_, subject)) = self.subject(webhook, review, around).await? {
                 asked.push((webhook, subject));
             }
         }
@@ -101,7 +106,7 @@ impl Webhooks {
     }
 
     /// What a webhook is to be asked about; `None` if it is none of its business.
-    fn subject(
+    async fn subject(
         &self,
         webhook: &Webhook,
         review: &Review<'_>,
@@ -112,7 +117,7 @@ impl Webhooks {
             Err(why) => return Err(Status::internal(why)),
         };
         let Some(served) = criteria.find(review, around)? else { return Ok(None) };
-        let subject = Subject::new(review, &served, around, &self.authorizer)?;
+        let subject = Subject::new(review, &served, around, &self.authorizer).await?;
         let conditions = match &webhook.conditions {
             Ok(conditions) => conditions_hold(conditions, &subject.activation(&Value::Null)),
             Err(why) => Err(why.clone()),
@@ -126,12 +131,12 @@ impl Webhooks {
     }
 
     /// Takes over what a webhook changed; whether it changed anything.
-    fn take(
+    async fn take(
         &self,
         webhook: &Webhook,
         mut answer: Answer,
         (review, served): (&mut Review<'_>, &Arc<Served>),
-        subject: &Subject,
+        (subject, around): (&Subject, Surroundings<'_>),
     ) -> Result<bool, Status> {
         let patch = answer.patch.take();
         note(webhook, answer, review)?;
@@ -155,7 +160,7 @@ impl Webhooks {
         review.object = if Arc::ptr_eq(served, review.served) {
             object
         } else {
-            subject::convert(&object, served, review.served)?
+            subject::convert(&object, served, review.served, around).await?
         };
         Ok(true)
     }
@@ -175,7 +180,8 @@ async fn ask(
     }
     let uid = around.entropy.uuid();
     let question = review::question(webhook, subject, &uid);
-    let answered = call::post(webhook, question, around).await.map_err(Refused::Call)?;
+    let answered = webhook.hook.post(question, ANSWER_MAX, around).await;
+    let answered = answered.map_err(|why| Refused::Call(format!("failed to call webhook: {why}")))?;
     review::answer(webhook, &answered, &uid).map_err(Refused::Call)
 }
 

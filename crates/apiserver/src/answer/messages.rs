@@ -100,7 +100,7 @@ impl Measuring {
             let Some(entry) = self.items.next() else { return false };
             match message_of(&self.served, &entry) {
                 Ok(message) => {
-                    self.length += protobuf::item_len(message.len());
+                    self.length += protobuf::item_len(message.length());
                     self.measured.push(entry);
                 }
                 Err(error) => {

@@ -104,7 +104,7 @@ pub fn message_of<'a>(served: &Served, entry: &'a Entry) -> Result<Spliced<'a>, 
 pub fn sealed_object(served: &Served, entry: &Entry) -> Result<Vec<u8>, Status> {
     let message = message_of(served, entry)?;
     let mut body = Vec::new();
-    protobuf::seal_with(&served.type_meta(), message.len(), &mut body, |body| message.write(body));
+    protobuf::seal_with(&served.type_meta(), message.length(), &mut body, |body| message.write(body));
     Ok(body)
 }
 

@@ -80,6 +80,7 @@ impl Framer {
                 let entry = self.served.view(&event.shown(*kind));
                 self.of_entry(kind.as_str(), &entry, event.revision)
             }
+            Item::Shown(kind, entry) => self.of_entry(kind.as_str(), entry, entry.revision()),
             Item::Bookmark { revision, ends_initial } => Ok(self.bookmark(*revision, *ends_initial)),
             Item::Failed(status) => Ok(self.document("ERROR", &status.to_value())),
         }

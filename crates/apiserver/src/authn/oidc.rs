@@ -10,6 +10,7 @@ use machinery::Value;
 use tokio::sync::Mutex;
 
 use super::jwt::{Key, Token};
+use crate::expression::{Expression, Rule};
 use crate::identity::Identity;
 use crate::remote::{Remote, split_url};
 
@@ -31,14 +32,35 @@ pub struct Settings {
     pub ca: Vec<u8>,
     /// For whom tokens must be.
     pub audiences: Vec<String>,
-    /// The claim with the user's name, and what is put before it.
-    pub username: (String, String),
-    /// The claim with the groups, and what is put before each.
-    pub groups: Option<(String, String)>,
-    /// The claim with the identity.
-    pub uid: Option<String>,
+    /// Where the user's name comes from.
+    pub username: Source,
+    /// Where the groups come from.
+    pub groups: Option<Source>,
+    /// Where the identity comes from.
+    pub uid: Option<Source>,
+    /// What else is said of the user: keys, and where their values come from.
+    pub extra: Vec<(String, Expression)>,
     /// Claims that must have a value.
     pub required: Vec<(String, String)>,
+    /// What must be true of the claims.
+    pub claim_rules: Vec<Rule>,
+    /// What must be true of the user they make.
+    pub user_rules: Vec<Rule>,
+}
+
+/// Where something about a user comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A claim, and what is put before its value.
+    Claim(String, String),
+    /// What an expression over the claims comes to.
+    Expression(Expression),
+}
+
+impl Default for Source {
+    fn default() -> Source {
+        Source::Claim("sub".to_owned(), String::new())
+    }
 }
 
 /// An issuer.
@@ -133,29 +155,98 @@ fn believe(settings: &Settings, claims: &Value, now: i64) -> Result<Identity, St
             return Err(format!("the token does not have {value:?} as its {claim}"));
         }
     }
-    let (claim, prefix) = &settings.username;
+    for rule in &settings.claim_rules {
+        let refused = |why| format!("oidc: error evaluating claim validation expression: {why}");
+        rule.check(claims).map_err(refused)?;
+    }
+    let identity = mapped(settings, claims)?;
+    let user = user_of(&identity);
+    for rule in &settings.user_rules {
+        let refused = |why| format!("oidc: error evaluating user info validation rule: {why}");
+        rule.check(&user).map_err(refused)?;
+    }
+    Ok(identity)
+}
+
+fn name_in(source: &Source, claims: &Value) -> Result<String, String> {
+    let (claim, prefix) = match source {
+        Source::Claim(claim, prefix) => (claim, prefix),
+        Source::Expression(expression) => {
+            let failed = |why: String| format!("oidc: error evaluating username claim expression: {why}");
+            let name = expression.text_of(claims).map_err(failed)?;
+            let name =
+                name.ok_or_else(|| failed("username claim expression must return a string".to_owned()))?;
+            if name.is_empty() {
+                return Err("oidc: empty username via CEL expression is not allowed".to_owned());
+            }
+            return Ok(name);
+        }
+    };
     let name = claims.get(claim).as_str().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| format!("the token has no {claim}"))?;
     if claim == "email" && claims.get("email_verified").as_bool() == Some(false) {
         return Err("the token's email is not verified".to_owned());
     }
+    Ok(format!("{prefix}{name}"))
+}
+
+/// The user that claims make.
+fn mapped(settings: &Settings, claims: &Value) -> Result<Identity, String> {
+    let name = name_in(&settings.username, claims)?;
     let groups: Vec<String> = match &settings.groups {
-        Some((claim, prefix)) => {
+        Some(Source::Claim(claim, prefix)) => {
             texts(claims.get(claim)).into_iter().map(|group| format!("{prefix}{group}")).collect()
         }
+        Some(Source::Expression(expression)) => expression
+            .texts_of(claims)
+            .map_err(|why| format!("oidc: error evaluating group claim expression: {why}"))?,
         None => Vec::new(),
     };
     let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-    let mut identity = Identity::new(&format!("{prefix}{name}"), &groups);
-    if let Some(claim) = &settings.uid {
-        identity.uid = claims.get(claim).str_or_empty().to_owned();
+    let mut identity = Identity::new(&name, &groups);
+    match &settings.uid {
+        Some(Source::Claim(claim, _)) => identity.uid = claims.get(claim).str_or_empty().to_owned(),
+        Some(Source::Expression(expression)) => {
+            let failed = |why: String| format!("oidc: error evaluating uid claim expression: {why}");
+            let uid = expression.text_of(claims).map_err(failed)?;
+            identity.uid =
+                uid.ok_or_else(|| failed("uid claim expression must return a string".to_owned()))?;
+        }
+        None => {}
     }
     let mut extra = BTreeMap::new();
+    for (key, expression) in &settings.extra {
+        let failed =
+            |why| format!("oidc: error evaluating extra claim expression: {}: {why}", expression.text());
+        let values = expression.texts_of(claims).map_err(failed)?;
+        if !values.is_empty() {
+            extra.insert(key.clone(), values);
+        }
+    }
     if let Some(id) = claims.get("jti").as_str() {
         extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("JTI={id}")]);
     }
     identity.extra = extra;
     Ok(identity)
+}
+
+/// A user as rules see it.
+fn user_of(identity: &Identity) -> Value {
+    let texts =
+        |list: &[String]| Value::from(list.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>());
+    let mut extra = Value::object();
+    for (key, values) in &identity.extra {
+        extra.set(key, texts(values));
+    }
+    // Everybody who proved who they are is in one more group, which is put there after the rules were asked.
+    let groups: Vec<String> =
+        identity.groups.iter().filter(|group| *group != crate::identity::AUTHENTICATED).cloned().collect();
+    Value::from([
+        ("username", Value::from(identity.name.as_str())),
+        ("uid", Value::from(identity.uid.as_str())),
+        ("groups", texts(&groups)),
+        ("extra", extra),
+    ])
 }
 
 /// One text or several.

@@ -48,7 +48,7 @@ async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {
         subresource: "",
         options: &options,
     };
-    if let Ok(current) = request.current() {
+    if let Ok(current) = request.current().await {
         return match complete(current.object().to_whole_value()?, &wanted.document) {
             Some(completed) => update::change(request, &Replace(completed)).await.map(drop),
             None => Ok(()),

@@ -6,6 +6,7 @@ use machinery::Value;
 use machinery::time::parse_duration;
 
 use super::webhook;
+use crate::expression::{About, Expression};
 use crate::remote::Target;
 
 /// Somebody who is asked.
@@ -66,9 +67,6 @@ fn webhook(entry: &Value, find: Find<'_>) -> Result<webhook::Settings, String> {
             nanos.map(Duration::from_nanos).ok_or_else(|| format!("{name}: {text:?} is no duration"))
         }
     };
-    if !entry.get("matchConditions").items().is_empty() {
-        return Err("matchConditions: expressions are not supported".to_owned());
-    }
     let connection = entry.get("connectionInfo");
     let file = connection.get("kubeConfigFile").str_or_empty();
     if connection.get("type").as_str() != Some("KubeConfigFile") || file.is_empty() {
@@ -85,7 +83,31 @@ fn webhook(entry: &Value, find: Find<'_>) -> Result<webhook::Settings, String> {
         yes: duration("authorizedTTL", 300)?,
         no: duration("unauthorizedTTL", 30)?,
         fails_closed,
+        conditions: conditions(entry.get("matchConditions"))?,
     })
+}
+
+/// How many conditions there may be, as upstream limits them.
+const CONDITIONS_MAX: usize = 64;
+
+fn conditions(list: &Value) -> Result<Vec<Expression>, String> {
+    let list = list.items();
+    if list.len() > CONDITIONS_MAX {
+        return Err(format!("matchConditions: {} are too many: at most {CONDITIONS_MAX}", list.len()));
+    }
+    let mut all: Vec<Expression> = Vec::new();
+    for (at, condition) in list.iter().enumerate() {
+        let text = condition.get("expression").str_or_empty();
+        let wrong = |why: &str| format!("matchConditions[{at}].expression: {why}");
+        if text.trim().is_empty() {
+            return Err(wrong("is required"));
+        }
+        if all.iter().any(|other| other.text() == text) {
+            return Err(wrong("is there already"));
+        }
+        all.push(Expression::condition(About::Request, text).map_err(|why| wrong(&why))?);
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -117,8 +139,8 @@ mod tests {
             (file(&hook("")), "failurePolicy"),
             (file(&hook(", failurePolicy: Deny, timeout: soon")), "timeout: \"soon\""),
             (
-                file(&hook(", failurePolicy: Deny, matchConditions: [{expression: 'true'}]")),
-                "matchConditions",
+                file(&hook(", failurePolicy: Deny, matchConditions: [{expression: request.user}]")),
+                "webhook.matchConditions[0].expression: must evaluate to bool but got string",
             ),
             ("kind: X".to_owned(), "it is no AuthorizationConfiguration"),
         ] {

@@ -7,6 +7,7 @@ use machinery::Value;
 use machinery::selector::Operator;
 
 use super::{Attributes, Decision, Selectors};
+use crate::expression::Expression;
 use crate::memo::Memo;
 use crate::remote::{Remote, Target};
 use crate::reviews::user_into;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub no: Duration,
     /// Whether its failure is a no.
     pub fails_closed: bool,
+    /// What must be true of a request that it is asked about.
+    pub conditions: Vec<Expression>,
 }
 
 /// Somebody who is asked whether something may be done.
@@ -41,14 +44,46 @@ impl Webhook {
         Webhook { remote, settings, clock, known: Memo::default() }
     }
 
+    /// What is said of a request without asking: nothing, if it is none of its business; no, if nobody can tell whether it
+    /// is and failures count as such.
+    fn excluded(&self, attributes: &Attributes<'_>) -> Option<Decision> {
+        if self.settings.conditions.is_empty() {
+            return None;
+        }
+        let request = request_of(attributes);
+        let mut failed = None;
+        for condition in &self.settings.conditions {
+            match condition.is_true(&request) {
+                Ok(true) => {}
+                Ok(false) => return Some(Decision::NoOpinion(String::new())),
+                Err(why) => failed = Some(why),
+            }
+        }
+        let why = failed?;
+        tracing::warn!(webhook = ?self.remote, why, "a condition of an authorization webhook failed");
+        Some(self.failure())
+    }
+
+    /// What its failure is taken for.
+    fn failure(&self) -> Decision {
+        let silent = String::new();
+        if self.settings.fails_closed { Decision::Deny(silent) } else { Decision::NoOpinion(silent) }
+    }
+
     /// What was answered before, if that still counts.
     pub fn remembered(&self, attributes: &Attributes<'_>) -> Option<Decision> {
+        if let Some(decision) = self.excluded(attributes) {
+            return Some(decision);
+        }
         let question = machinery::json::to_vec(&spec_of(attributes));
         self.known.get(&question, self.clock.monotonic())
     }
 
     /// May this be done?
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+        if let Some(decision) = self.excluded(attributes) {
+            return decision;
+        }
         let spec = spec_of(attributes);
         let question = machinery::json::to_vec(&spec);
         let now = self.clock.monotonic();
@@ -71,11 +106,34 @@ impl Webhook {
             }
             Err(why) => {
                 tracing::warn!(webhook = ?self.remote, why, "an authorization webhook failed");
-                let silent = String::new();
-                if self.settings.fails_closed { Decision::Deny(silent) } else { Decision::NoOpinion(silent) }
+                self.failure()
             }
         }
     }
+}
+
+/// A request as conditions see it: what it does not say is there all the same, and empty.
+fn request_of(attributes: &Attributes<'_>) -> Value {
+    let mut spec = spec_of(attributes);
+    for name in ["user", "uid"] {
+        if spec.get(name).is_null() {
+            spec.set(name, "");
+        }
+    }
+    if spec.get("groups").is_null() {
+        spec.set("groups", Vec::new());
+    }
+    if spec.get("extra").is_null() {
+        spec.set("extra", Value::object());
+    }
+    if let Some(resource) = spec.get_mut("resourceAttributes") {
+        for name in ["namespace", "verb", "group", "version", "resource", "subresource", "name"] {
+            if resource.get(name).is_null() {
+                resource.set(name, "");
+            }
+        }
+    }
+    spec
 }
 
 fn decision_in(status: &Value) -> Decision {
@@ -157,6 +215,7 @@ mod tests {
     use machinery::status::GroupName;
 
     use super::*;
+    use crate::expression::About;
     use crate::identity::Identity;
     use crate::remote::tests::{Answers, remote, serve};
 
@@ -177,17 +236,21 @@ mod tests {
             (200, machinery::json::parse(status.as_bytes()).unwrap())
         });
         let (address, ca) = serve(&env, answers).await;
-        let webhook = |fails_closed: bool| {
+        let webhook = |fails_closed: bool, conditions: &[&str]| {
             let settings = Settings {
                 target: Target { path: "/".to_owned(), ..Target::default() },
                 timeout: Duration::from_secs(3),
                 yes: Duration::from_secs(300),
                 no: Duration::from_secs(30),
                 fails_closed,
+                conditions: conditions
+                    .iter()
+                    .map(|text| Expression::condition(About::Request, text).unwrap())
+                    .collect(),
             };
             Webhook::new(remote(&env, address, ca.clone()), settings, env.clock.clone())
         };
-        let (open, closed) = (webhook(false), webhook(true));
+        let (open, closed) = (webhook(false, &[]), webhook(true, &[]));
         let (ann, eve) = (Identity::new("ann", &[]), Identity::new("eve", &[]));
         let pods = GroupName { group: "", name: "pods" };
         let selectors = Selectors::read("spec.nodeName=n", "a in (b)");
@@ -203,6 +266,16 @@ mod tests {
         let failing = Attributes::of_resource(&eve, "get", pods);
         assert_eq!(open.authorize(&failing).await, Decision::NoOpinion(String::new()));
         assert_eq!(closed.authorize(&failing).await, Decision::Deny(String::new()));
+        let nothing = Decision::NoOpinion(String::new());
+        let own =
+            ["has(request.resourceAttributes)", "request.resourceAttributes.namespace == 'kube-system'"];
+        let narrow = webhook(true, &own);
+        assert_eq!(narrow.authorize(&get).await, nothing, "it is none of its business");
+        assert_eq!(narrow.remembered(&get), Some(nothing));
+        let inside = Attributes { namespace: "kube-system", ..get };
+        assert_eq!(narrow.authorize(&inside).await, Decision::Deny("not today".to_owned()));
+        let broken = webhook(true, &["request.extra['missing'][0] == 'x'"]);
+        assert_eq!(broken.authorize(&get).await, Decision::Deny(String::new()));
         env.tasks.stop(Duration::from_secs(5)).await;
     }
 }

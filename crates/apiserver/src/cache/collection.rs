@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use env::News;
 
 use super::entry::{Change, Entry, Event};
 use super::index::{Index, Walk};
@@ -26,7 +26,7 @@ pub struct Collection {
     prefix: String,
     state: RwLock<State>,
     /// The sequence number after the newest event: what watchers wait on.
-    news: watch::Sender<u64>,
+    news: News,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +65,6 @@ pub struct Snapshot {
 pub struct Cursor {
     collection: Arc<Collection>,
     next: u64,
-    news: watch::Receiver<u64>,
 }
 
 /// The events a watcher needs are gone.
@@ -78,7 +77,7 @@ impl Collection {
         Collection {
             prefix: prefix.to_owned(),
             state: RwLock::new(State { floor, loaded_at: floor, ..State::default() }),
-            news: watch::Sender::new(0),
+            news: News::new(),
         }
     }
 
@@ -132,7 +131,7 @@ impl Collection {
         let snapshot = Snapshot { index: state.index.clone(), past: Vec::new() };
         let next = state.first + state.ring.len() as u64;
         drop(state);
-        (snapshot, Cursor { collection: self.clone(), next, news: self.news.subscribe() })
+        (snapshot, Cursor { collection: self.clone(), next })
     }
 
     /// A cursor that stands before the first event after `revision`.
@@ -144,7 +143,7 @@ impl Collection {
         let seen = state.ring.partition_point(|kept| kept.event.revision <= revision);
         let next = state.first + seen as u64;
         drop(state);
-        Ok(Cursor { collection: self.clone(), next, news: self.news.subscribe() })
+        Ok(Cursor { collection: self.clone(), next })
     }
 
     /// Fills the collection at start, before anybody looks.
@@ -193,7 +192,7 @@ impl Collection {
         let state = self.read();
         let next = state.first + state.ring.len() as u64;
         drop(state);
-        self.news.send_replace(next);
+        self.news.tell(next);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -321,10 +320,9 @@ impl Cursor {
         self.collection.floor()
     }
 
-    /// Waits until there are events to take. `false` if there never will be any again.
-    pub async fn ready(&mut self) -> bool {
-        let next = self.next;
-        self.news.wait_for(|newest| *newest > next).await.is_ok()
+    /// Waits until there are events to take.
+    pub async fn ready(&self) {
+        self.collection.news.after(self.next).await;
     }
 }
 

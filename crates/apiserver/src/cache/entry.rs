@@ -81,11 +81,22 @@ impl Entry {
                 Arc::new(Entry::new(self.object.clone()))
             }
         };
-        if others.len() == OTHERS_MAX {
-            others.remove(0);
-        }
-        others.push((number, converted.clone()));
+        keep(&mut others, number, converted.clone());
         converted
+    }
+
+    /// The same object as `number` shows it, if somebody kept that.
+    pub fn known_in_other_version(&self, number: u64) -> Option<Arc<Entry>> {
+        let others = self.others.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter().find(|(other, _)| *other == number).map(|(_, known)| known.clone())
+    }
+
+    /// Keeps how `number` shows the object, for the next who asks.
+    pub fn keep_in_other_version(&self, number: u64, shown: Arc<Entry>) {
+        let others = self.others.get_or_init(Box::default);
+        let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.retain(|(other, _)| *other != number);
+        keep(&mut others, number, shown);
     }
 
     /// The whole object as JSON, with room for the line feed that answers end with.
@@ -106,6 +117,13 @@ impl Entry {
         let stored = format!("{{\"kind\":\"K\",\"apiVersion\":\"v1\",\"metadata\":{metadata}}}");
         Entry::new(Object::from_stored(stored.as_bytes(), revision).expect("a stored form"))
     }
+}
+
+fn keep(others: &mut Others, number: u64, shown: Arc<Entry>) {
+    if others.len() == OTHERS_MAX {
+        others.remove(0);
+    }
+    others.push((number, shown));
 }
 
 /// What happened to an object.

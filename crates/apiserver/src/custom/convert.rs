@@ -1,15 +1,18 @@
 //! The versions of a custom resource: from the one that is stored to the one that is asked for, and back.
 //!
 //! What is read is pruned and filled in by the schema it was stored with, as the definition has it now, so that a
-//! stricter or richer schema holds for old objects too. Between versions only `apiVersion` changes; where the definition
-//! wants a webhook to convert, which nobody calls yet, requests for other versions are refused.
+//! stricter or richer schema holds for old objects too. Between versions only `apiVersion` changes, unless the definition
+//! wants a [`Webhook`] to convert.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use machinery::schema::Schema;
 use machinery::structural::{Structural, drop_nulls};
 use machinery::{Object, Status, Value};
 use smol_str::SmolStr;
+
+use super::Webhook;
 
 /// All versions of a custom resource.
 #[derive(Debug)]
@@ -20,8 +23,10 @@ pub struct Versions {
     pub storage: SmolStr,
     /// What objects of each version look like.
     pub schemas: BTreeMap<SmolStr, Arc<Structural>>,
-    /// Objects differ between versions in ways only a webhook knows.
-    pub by_webhook: bool,
+    /// The order of their fields, which is that of what is stored.
+    pub forms: BTreeMap<SmolStr, Schema>,
+    /// Who converts, if objects differ between versions in more than their `apiVersion`.
+    pub webhook: Option<Webhook>,
 }
 
 impl Versions {
@@ -31,32 +36,36 @@ impl Versions {
     }
 
     fn schema(&self, api_version: &str) -> Option<&Structural> {
-        let version = api_version.rsplit('/').next().unwrap_or_default();
-        self.schemas.get(version).map(AsRef::as_ref)
+        self.schemas.get(version_of(api_version)).map(AsRef::as_ref)
     }
 
-    /// Refuses to convert what only a webhook could.
-    pub fn check(&self, from: &str, to: &str, kind: &str) -> Result<(), Status> {
-        if !self.by_webhook || from == to {
-            return Ok(());
-        }
-        let why = "this server does not call conversion webhooks yet";
-        Err(Status::internal(format!("conversion webhook for {from}, Kind={kind} failed: {why}")))
-    }
-
-    /// A stored object as a version shows it.
-    pub fn show(&self, object: &Object, api_version: &str) -> Result<Option<Value>, Status> {
-        let header = object.header();
-        self.check(&header.api_version, api_version, &header.kind)?;
-        let stored = object.to_whole_value()?;
-        let mut document = stored.clone();
+    /// A stored object by the schema it was stored with, as that is now.
+    pub fn filled(&self, object: &Object) -> Result<Value, Status> {
+        let mut document = object.to_whole_value()?;
         if let Some(schema) = self.schema(&object.header().api_version) {
             schema.prune(&mut document, true);
             drop_nulls(&mut document, schema);
             schema.fill(&mut document);
         }
+        Ok(document)
+    }
+
+    /// A stored object as a version shows it.
+    pub fn show(&self, object: &Object, api_version: &str) -> Result<Option<Value>, Status> {
+        let stored = object.to_whole_value()?;
+        let mut document = self.filled(object)?;
         self.convert(&mut document, api_version);
         Ok((document != stored).then_some(document))
+    }
+
+    /// Brings what a webhook made into the form of a version; what the version does not have goes.
+    pub fn settle(&self, document: &mut Value, api_version: &str) {
+        if let Some(schema) = self.schema(api_version) {
+            schema.prune(document, true);
+        }
+        if let Some(form) = self.forms.get(version_of(api_version)) {
+            machinery::json::canonicalize(document, form.root());
+        }
     }
 
     /// Brings a document into another version.
@@ -69,6 +78,10 @@ impl Versions {
             schema.prune(document, true);
         }
     }
+}
+
+fn version_of(api_version: &str) -> &str {
+    api_version.rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -100,7 +113,8 @@ mod tests {
                     ),
                 ),
             ]),
-            by_webhook: false,
+            forms: BTreeMap::new(),
+            webhook: None,
         };
         let stored = |version: &str, spec: &str| {
             let text = format!(
@@ -123,8 +137,5 @@ mod tests {
                 assert_eq!(document.get("apiVersion").as_str(), Some(asked));
             }
         }
-        let versions = Versions { by_webhook: true, ..versions };
-        assert!(versions.show(&stored("v2", "{}"), "g/v2").is_ok());
-        assert!(versions.show(&stored("v2", "{}"), "g/v1").is_err(), "nothing is made up");
     }
 }

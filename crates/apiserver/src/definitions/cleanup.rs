@@ -55,7 +55,12 @@ async fn clean(core: &Arc<Core>, name: &str) -> Result<(), Status> {
     let registry = core.registry.load_full();
     let of_definition =
         |served: &&Arc<Served>| served.custom.as_ref().is_some_and(|custom| custom.definition.0 == name);
-    if let Some(served) = registry.all().iter().find(of_definition) {
+    // The version that is stored shows every object that was written lately without a webhook, which may be gone.
+    let is_stored = |served: &&&Arc<Served>| {
+        served.custom.as_ref().is_some_and(|custom| custom.versions.storage == served.version)
+    };
+    let versions: Vec<&Arc<Served>> = registry.all().iter().filter(of_definition).collect();
+    if let Some(served) = versions.iter().find(is_stored).or(versions.first()) {
         let told = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress");
         note(core, name, told).await?;
         remove_objects(core, served).await?;

@@ -13,7 +13,7 @@ use machinery::structural::{Expressions, FieldPath, Structural};
 use smol_str::SmolStr;
 
 use crate::cache::Collection;
-use crate::custom::{Column, Custom, SUB_VERBS, VERBS, Versions};
+use crate::custom::{Column, Custom, SUB_VERBS, VERBS, Versions, Webhook};
 use crate::metrics::Counters;
 use crate::registry::{Parts, Served, Sub};
 
@@ -43,9 +43,11 @@ pub fn compile(table: &Table, source: Source<'_>, first: u64) -> Vec<Served> {
     let storage =
         all.iter().find(|version| version.get("storage").is_true()).map(name_of).unwrap_or_default();
     let group = SmolStr::new(spec.get("group").str_or_empty());
-    let by_webhook = spec.at(&["conversion", "strategy"]).as_str() == Some("Webhook");
-    let versions = Arc::new(Versions { group, storage, schemas, by_webhook });
+    let webhook = Webhook::read(spec.get("conversion"));
     let Some(metadata) = metadata_schema(table) else { return Vec::new() };
+    let form = |(name, schema): (&SmolStr, &Arc<Structural>)| (name.clone(), schema.schema(metadata.root()));
+    let forms = schemas.iter().map(form).collect();
+    let versions = Arc::new(Versions { group, storage, schemas, forms, webhook });
     let served = all.iter().filter(|version| version.get("served").is_true());
     served
         .zip(first..)
@@ -75,6 +77,7 @@ fn one(source: Source<'_>, version: &Value, shared: Shared) -> Served {
     let name = SmolStr::new(version.get("name").str_or_empty());
     let namespaced = document.at(&["spec", "scope"]).as_str() != Some("Cluster");
     let subresources = version.get("subresources");
+    let form = versions.forms.get(&name).cloned().unwrap_or_else(|| metadata.clone());
     let schema = versions.schemas.get(&name).map(|schema| schema.as_ref().clone()).unwrap_or_default();
     let rules = Arc::new(Rules {
         namespaced,
@@ -104,7 +107,7 @@ fn one(source: Source<'_>, version: &Value, shared: Shared) -> Served {
         metadata: metadata.clone(),
     };
     Served::custom(Parts {
-        schema: rules.schema.schema(metadata.root()),
+        schema: form,
         subresources: subs(&rules, &group, &name, &kind),
         storage_hash: storage_hash(&group, &versions.storage, &kind),
         plural: text("plural"),

@@ -14,7 +14,7 @@ use crate::audit::Record;
 use crate::core::Core;
 use crate::document::{self, Expected};
 use crate::http::Response;
-use crate::http::accept::{self, Form, Media, OBJECTS, Shape};
+use crate::http::accept::{self, DOCUMENTS, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
 use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::reviews;
@@ -53,10 +53,7 @@ pub(super) async fn answer(
     call.warnings().extend(served.deprecation().map(str::to_owned));
     let verb = request.route.verb.clone();
     let sub = served.sub(&request.route.subresource);
-    let outcome = match served.check_version() {
-        Ok(()) => call.answer(request).await,
-        Err(status) => Err(status),
-    };
+    let outcome = call.answer(request).await;
     let mut response = outcome.unwrap_or_else(|status| answer::failure(registry.table(), &status, plain));
     answer::warn(&mut response, &call.warnings());
     let counters = sub.map_or(&served.counters, |sub| &sub.counters);
@@ -155,7 +152,14 @@ impl Call<'_> {
             return accept::negotiate_custom(&request.headers, &request.query, streams);
         }
         accept::check_route(&request.headers, streams)?;
-        accept::negotiate(&request.headers, &request.query, OBJECTS)
+        let offer = if self.answers_only(&request.route) { DOCUMENTS } else { OBJECTS };
+        accept::negotiate(&request.headers, &request.query, offer)
+    }
+
+    /// Whether what is created here is an answer that nobody keeps: of such there are no tables.
+    fn answers_only(&self, route: &Route) -> bool {
+        reviews::is_review(self.served)
+            || matches!(route.subresource.as_str(), "binding" | "eviction" | "token")
     }
 
     async fn get(&self, request: &Arrived) -> Result<Response, Status> {

@@ -18,7 +18,7 @@ fn only_a_request_that_asks_for_it_switches_protocols() {
 
 #[test]
 fn nobody_to_reach_is_said_in_upstreams_words() {
-    let status = unreachable("10.1.0.5:80", "connect: connection refused");
+    let status = unreachable("dial tcp 10.1.0.5:80: connect: connection refused");
     assert_eq!(status.code, 503);
     assert_eq!(
         status.message,

@@ -61,7 +61,7 @@ pub(crate) async fn evict(request: Request<'_>, eviction: Value) -> Result<Vec<S
     let request = Request { subresource: "", options: &options, ..request };
     for _ in 0..ATTEMPTS {
         request.core.catch_up().await?;
-        let current = request.current()?;
+        let current = request.current().await?;
         // What cannot be removed must cost no budget.
         delete::check_preconditions(request, deletion, &current)?;
         let pod = current.object().to_value()?;
@@ -121,7 +121,7 @@ fn is_over(pod: &Value) -> bool {
 /// Says on the pod why it ends, and removes it.
 async fn remove(request: Request<'_>, mut deletion: delete::Options) -> Result<(), Status> {
     if !request.options.dry_run {
-        delete::check_preconditions(request, &deletion, &*request.current()?)?;
+        delete::check_preconditions(request, &deletion, &*request.current().await?)?;
         let now = request.core.env.clock.now().secs();
         let mark = Mark { now, version: deletion.resource_version.as_deref() };
         let marked = update::change(Request { subresource: "status", ..request }, &mark).await?;

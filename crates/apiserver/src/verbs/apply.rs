@@ -23,10 +23,10 @@ pub async fn apply(request: Request<'_>, body: Bytes) -> Result<Outcome, Status>
     }
     let config = read(request, &body)?;
     let change = Applying { request, config: &config };
-    if request.current().is_err() {
+    if request.current().await.is_err() {
         request.core.catch_up().await?;
     }
-    if request.current().is_ok() {
+    if request.current().await.is_ok() {
         return update::change(request, &change).await;
     }
     if !request.subresource.is_empty() {

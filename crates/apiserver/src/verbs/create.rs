@@ -176,6 +176,7 @@ async fn store_new(
     also: Txn,
 ) -> Result<Option<Arc<Entry>>, Status> {
     let key = request.store_key(name)?;
+    let value = request.stored(&object).await?;
     for _ in 0..CHARGE_ATTEMPTS {
         let charge = quota::charge(request, name, &object, None).await?;
         if request.options.dry_run {
@@ -187,13 +188,14 @@ async fn store_new(
         }
         let commit = Commit {
             key: key.clone(),
-            value: Some(request.served.encode(&object)),
+            value: Some(value.clone()),
             ttl_secs: request.served.ttl_secs(),
             expected: None,
             also: charge.with(also.clone()),
         };
         match request.core.commit(commit).await? {
-            Committed::Done { entry, .. } => return Ok(entry.map(|entry| request.served.view(&entry))),
+            Committed::Done { entry: Some(entry), .. } => return request.shown(entry).await.map(Some),
+            Committed::Done { entry: None, .. } => return Ok(None),
             Committed::Changed => return Err(taken(request, name)),
             Committed::Also if charge.is_stale(request) => {}
             // Somebody else took the address or the port that was to be this one's.

@@ -198,7 +198,7 @@ pub fn warning(served: &Served, options: &Options) -> Option<&'static str> {
 pub async fn delete(request: Request<'_>, options: &Options) -> Result<Deleted, Status> {
     let mut caught_up = false;
     for _ in 0..ATTEMPTS {
-        let current = match request.current() {
+        let current = match request.current().await {
             Ok(current) => current,
             Err(_) if !caught_up => {
                 request.core.catch_up().await?;
@@ -394,13 +394,13 @@ async fn carry_out(
     request.canonical(&mut object);
     let commit = Commit {
         key: request.store_key(request.name)?,
-        value: Some(request.served.encode(&object)),
+        value: Some(request.stored(&object).await?),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
         also: Txn::default(),
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry: Some(entry), .. } => Ok(Some(Deleted::Object(request.served.view(&entry)))),
+        Committed::Done { entry: Some(entry), .. } => Ok(Some(Deleted::Object(request.shown(entry).await?))),
         _ => Ok(None),
     }
 }

@@ -26,7 +26,7 @@ pub async fn get(
     let (namespace, name) = key;
     let entry = collection.get(&served.key(namespace, name));
     let entry = entry.ok_or_else(|| Status::not_found(served.resource(), name))?;
-    Ok(served.view(&entry))
+    served.shown(&entry, core.surroundings()).await
 }
 
 /// The resource version a read asks for. Upstream answers 500 to what is none.

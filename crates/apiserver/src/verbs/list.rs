@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use machinery::field::{Error, Errors, Path};
 use machinery::status::{Cause, GroupName};
 use machinery::{Reason, Status};
-use serde::{Deserialize, Serialize};
 
 use crate::cache::collection::SnapshotWalk;
 use crate::cache::{Entry, Snapshot};
@@ -17,6 +14,12 @@ use crate::query::{self, Query};
 use crate::registry::Served;
 use crate::selection::Selection;
 
+mod token;
+
+use token::Token;
+
+/// Objects that a webhook is asked about at a time.
+const BATCH: usize = 500;
 /// How long a read waits for a revision that has not happened yet.
 const FUTURE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -165,6 +168,32 @@ pub enum Items {
     Walk(Box<SnapshotWalk>, Selection),
 }
 
+impl Items {
+    /// Those of a walk that match. Where a webhook has to say how they look, it is asked right away, until `most` match.
+    pub async fn of(
+        core: &Core,
+        mut walk: SnapshotWalk,
+        selection: &Selection,
+        most: usize,
+    ) -> Result<Items, Status> {
+        if !selection.served().is_shown_by_webhook() {
+            return Ok(Items::Walk(Box::new(walk), selection.clone()));
+        }
+        let mut found = Vec::new();
+        while found.len() < most {
+            let own =
+                walk.by_ref().take(BATCH).take_while(|entry| entry.key().starts_with(selection.prefix()));
+            let batch: Vec<Arc<Entry>> = own.collect();
+            if batch.is_empty() {
+                break;
+            }
+            let shown = selection.served().all_shown(&batch, core.surroundings()).await?;
+            found.extend(shown.into_iter().filter(|entry| selection.matches(entry)));
+        }
+        Ok(Items::Page(found.into_iter()))
+    }
+}
+
 impl Iterator for Items {
     type Item = Arc<Entry>;
 
@@ -184,40 +213,6 @@ impl Iterator for Items {
                 None
             }
         }
-    }
-}
-
-/// The place in a list where the next page begins.
-#[derive(Debug, Serialize, Deserialize)]
-struct Token {
-    v: String,
-    /// The revision of the first page; -1 for one that goes on with whatever is newest.
-    rv: i64,
-    start: String,
-}
-
-const TOKEN_VERSION: &str = "meta.k8s.io/v1";
-
-impl Token {
-    fn encode(rv: i64, start: &str) -> String {
-        let token = Token { v: TOKEN_VERSION.to_owned(), rv, start: start.to_owned() };
-        // A structure of text and numbers always has a JSON form.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
-    }
-
-    fn decode(text: &str) -> Result<Token, Status> {
-        let invalid = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text.trim_end_matches('='))
-            .map_err(|error| invalid(&error.to_string()))?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
-        if token.v != TOKEN_VERSION {
-            return Err(invalid("server does not recognize this encoded version"));
-        }
-        if token.rv == 0 {
-            return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
-        }
-        Ok(token)
     }
 }
 
@@ -242,7 +237,7 @@ pub async fn list(
         wait_until(core, revision).await?;
         let too_old = || Status::expired("The resourceVersion for the provided list is too old.");
         let snapshot = state_at(core, served, revision).await?.ok_or_else(too_old)?;
-        return Ok(page(&snapshot, selection, options.limit, (revision, "")));
+        return page(core, &snapshot, selection, (options.limit, revision, first(core, revision))).await;
     }
     match asked {
         None => core.catch_up().await?,
@@ -252,7 +247,12 @@ pub async fn list(
     let collection = served.collection()?;
     let revision = core.caches.applied();
     let snapshot = collection.snapshot_at(revision).unwrap_or_else(|| collection.snapshot());
-    Ok(page(&snapshot, selection, options.limit, (revision, "")))
+    page(core, &snapshot, selection, (options.limit, revision, first(core, revision))).await
+}
+
+/// A list begins now.
+fn first(core: &Core, revision: u64) -> Token {
+    Token::new(revision, core.env.clock.now().secs())
 }
 
 async fn next_page(
@@ -265,27 +265,21 @@ async fn next_page(
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
     }
     let token = Token::decode(&options.token)?;
-    let start = format!("{}{}", selection.prefix(), token.start);
-    let Ok(revision) = u64::try_from(token.rv) else {
+    let Some(revision) = token.revision() else {
         core.catch_up().await?;
         let revision = core.caches.applied();
         let snapshot = served.collection()?.snapshot();
-        return Ok(page(&snapshot, selection, options.limit, (revision, &start)));
+        let rest = first(core, revision).at(&token.start);
+        return page(core, &snapshot, selection, (options.limit, revision, rest)).await;
     };
+    if token.is_old(core.env.clock.now().secs()) {
+        return Err(token::too_old(&token));
+    }
     match state_at(core, served, revision).await? {
-        Some(snapshot) => Ok(page(&snapshot, selection, options.limit, (revision, &start))),
-        None => {
-            let mut status = Status::expired(TOKEN_TOO_OLD);
-            status.continue_token = Token::encode(-1, &token.start);
-            Err(status)
-        }
+        Some(snapshot) => page(core, &snapshot, selection, (options.limit, revision, token)).await,
+        None => Err(token::too_old(&token)),
     }
 }
-
-const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You \
-    can start a new list without the continue parameter, or use the continue token in this response to retrieve the \
-    remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were \
-    created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// The state at an exact revision: from the cache, or from the store's longer memory; `None` if both forgot it.
 async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<Snapshot>, Status> {
@@ -296,20 +290,26 @@ async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<
     }
 }
 
-fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &str)) -> Listing {
-    let (revision, start) = from;
+/// So many objects of a snapshot that match, at most, from a place on; zero means all.
+async fn page(
+    core: &Core,
+    snapshot: &Snapshot,
+    selection: Selection,
+    (limit, revision, from): (usize, u64, Token),
+) -> Result<Listing, Status> {
     if let Some(key) = selection.only_key() {
         let found = snapshot.starting_at(&key).next().filter(|entry| entry.key() == key);
-        let found = found.map(|entry| selection.view(&entry));
-        let items: Vec<_> = found.into_iter().filter(|entry| selection.matches(entry)).collect();
+        let found: Vec<_> = found.into_iter().collect();
+        let mut items = selection.served().all_shown(&found, core.surroundings()).await?;
+        items.retain(|entry| selection.matches(entry));
         let items = Items::Page(items.into_iter());
-        return Listing { items, revision, token: String::new(), remaining: None };
+        return Ok(Listing { items, revision, token: String::new(), remaining: None });
     }
-    let start = if start.is_empty() { selection.prefix().to_owned() } else { start.to_owned() };
-    let walk = snapshot.starting_at(&start);
-    let mut all = Items::Walk(Box::new(walk), selection.clone());
+    let walk = snapshot.starting_at(&format!("{}{}", selection.prefix(), from.start));
+    let most = if limit == 0 { usize::MAX } else { limit + 1 };
+    let mut all = Items::of(core, walk, &selection, most).await?;
     if limit == 0 {
-        return Listing { items: all, revision, token: String::new(), remaining: None };
+        return Ok(Listing { items: all, revision, token: String::new(), remaining: None });
     }
     let items: Vec<Arc<Entry>> = all.by_ref().take(limit).collect();
     let mut token = String::new();
@@ -318,10 +318,10 @@ fn page(snapshot: &Snapshot, selection: Selection, limit: usize, from: (u64, &st
         && let Some(next) = all.next()
     {
         let start = next.key().strip_prefix(selection.prefix()).unwrap_or_default();
-        token = Token::encode(i64::try_from(revision).unwrap_or(i64::MAX), start);
+        token = from.at(start).encode();
         remaining = selection.is_everything().then(|| snapshot.count(next.key(), &selection.prefix_end()));
     }
-    Listing { items: Items::Page(items.into_iter()), revision, token, remaining }
+    Ok(Listing { items: Items::Page(items.into_iter()), revision, token, remaining })
 }
 
 /// Waits until the cache has reached `revision`; not for ever, for it may never happen.
@@ -374,14 +374,5 @@ mod tests {
         }
         assert!(read("limit=5&timeoutSeconds=3&resourceVersion=7", false).is_ok());
         assert!(read("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", true).is_ok());
-    }
-
-    #[test]
-    fn tokens_survive_and_forgeries_do_not() {
-        let token = Token::decode(&Token::encode(17, "a/b")).unwrap();
-        assert_eq!((token.rv, token.start.as_str()), (17, "a/b"));
-        for bad in ["x", "e30", &Token::encode(0, "a")] {
-            assert_eq!(Token::decode(bad).unwrap_err().code, 400, "{bad}");
-        }
     }
 }

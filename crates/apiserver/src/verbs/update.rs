@@ -49,15 +49,29 @@ impl Change for Replace {
     }
 }
 
+/// A new status, made of the object as it is.
+pub struct NewStatus<'a> {
+    /// Makes it.
+    pub make: &'a (dyn Fn(&Value) -> Value + Sync),
+}
+
+impl Change for NewStatus<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        let mut object = current.clone();
+        object.set("status", (self.make)(current));
+        Ok(object)
+    }
+}
+
 /// Replaces an object; makes it where its kind allows that.
 pub async fn update(request: Request<'_>, mut object: Value) -> Result<Outcome, Status> {
     check_name(request, &object)?;
     request.check_namespace(&mut object)?;
     request.served.rules.default(&mut object);
     let policy = request.served.rules.policy();
-    if policy.create_on_update && request.subresource.is_empty() && request.current().is_err() {
+    if policy.create_on_update && request.subresource.is_empty() && request.current().await.is_err() {
         request.core.catch_up().await?;
-        if request.current().is_err() {
+        if request.current().await.is_err() {
             return super::create::create(request, object).await;
         }
     }
@@ -84,7 +98,7 @@ pub fn check_name(request: Request<'_>, object: &Value) -> Result<(), Status> {
 pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome, Status> {
     let mut caught_up = false;
     for _ in 0..ATTEMPTS {
-        let current = match request.current() {
+        let current = match request.current().await {
             Ok(current) => current,
             Err(_) if !caught_up => {
                 request.core.catch_up().await?;
@@ -261,14 +275,14 @@ async fn conclude(
     also: Txn,
     (current, old): (&Arc<Entry>, &Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
-    let value = request.served.encode(&object);
     let key = request.store_key(request.name)?;
     // What another key sealed, or what is stored in a version that is to go, is written again all the same.
     let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
-    let is_same = if request.served.is_converted() {
-        value == request.served.encode(old)
-    } else {
-        current.object().is_stored_as(&value)
+    // Made once, where that costs nobody a call.
+    let value = (!request.served.is_converted()).then(|| request.served.encode(&object));
+    let is_same = match &value {
+        Some(value) => current.object().is_stored_as(value),
+        None => request.served.is_stored_alike(&object, old),
     };
     if is_same && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
@@ -282,6 +296,10 @@ async fn conclude(
         let last = stored::unwritten(&object, current.revision())?;
         return Ok(delete::remove(request, current, old).await?.map(|_| last));
     }
+    let value = match value {
+        Some(value) => value,
+        None => request.stored(&object).await?,
+    };
     let commit = Commit {
         key,
         value: Some(value),
@@ -290,7 +308,7 @@ async fn conclude(
         also: charge.with(also),
     };
     match request.core.commit(commit).await? {
-        Committed::Done { entry, .. } => Ok(entry.map(|entry| request.served.view(&entry))),
-        Committed::Changed | Committed::Also => Ok(None),
+        Committed::Done { entry: Some(entry), .. } => request.shown(entry).await.map(Some),
+        Committed::Done { entry: None, .. } | Committed::Changed | Committed::Also => Ok(None),
     }
 }

@@ -14,6 +14,8 @@ use crate::core::Core;
 use crate::registry::Served;
 use crate::selection::Selection;
 
+mod shown;
+
 /// Events handed out at a time: enough to fill a frame, few enough to start sending soon.
 const BATCH: usize = 128;
 /// Events looked at before other work gets a turn.
@@ -30,6 +32,8 @@ pub enum Item {
     Initial(Arc<Entry>),
     /// A change.
     Change(SeenKind, Arc<Event>),
+    /// A change, and the object as a webhook says that it looks.
+    Shown(SeenKind, Arc<Entry>),
     /// Nothing up to this revision is still to come.
     Bookmark {
         /// The revision.
@@ -127,7 +131,8 @@ pub async fn watch(
             watcher.cursor = Some(cursor);
             if initial {
                 let start = selection.only_key().unwrap_or_else(|| selection.prefix().to_owned());
-                watcher.initial = Some(Items::Walk(Box::new(snapshot.starting_at(&start)), selection));
+                let walk = snapshot.starting_at(&start);
+                watcher.initial = Some(Items::of(core, walk, &selection, usize::MAX).await?);
                 watcher.mark_initial_end = options.initial_events == Some(true);
             }
         }
@@ -156,7 +161,7 @@ impl Watcher {
             }
             // First how far the cache is, then what is in the ring: then nothing before it can be missing.
             let reached = self.core.caches.applied();
-            let (news, looked_at) = match self.take_changes() {
+            let (news, looked_at) = match self.take_changes().await {
                 Ok(found) => found?,
                 Err(status) => {
                     self.cursor = None;
@@ -207,7 +212,7 @@ impl Watcher {
     }
 
     /// What the ring has for this watcher, and how many events were looked at. `None` after the end.
-    fn take_changes(&mut self) -> Result<Option<(Vec<Item>, usize)>, Status> {
+    async fn take_changes(&mut self) -> Result<Option<(Vec<Item>, usize)>, Status> {
         let Some(cursor) = self.cursor.as_mut() else { return Ok(None) };
         let mut news = Vec::new();
         let mut looked_at = 0;
@@ -219,6 +224,10 @@ impl Watcher {
                 break;
             }
             looked_at += events.len();
+            if self.selection.served().is_shown_by_webhook() {
+                news.extend(shown::changes(&self.core, &self.selection, (events, self.after)).await?);
+                continue;
+            }
             for event in events {
                 if event.revision > self.after
                     && let Some(kind) =
@@ -233,16 +242,12 @@ impl Watcher {
 
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
-        let Some(cursor) = self.cursor.as_mut() else { return };
+        let Some(cursor) = &self.cursor else { return };
         // One that was set before a bookmark rings early, which wakes nobody but this watcher.
         let alarm = self.alarm.get_or_insert_with(|| Alarm::set(&self.core.env, until.saturating_sub(now)));
         tokio::select! {
             biased;
-            more = cursor.ready() => {
-                if !more {
-                    self.ends_at = now;
-                }
-            }
+            () = cursor.ready() => {}
             rang = alarm.0.as_mut() => {
                 self.alarm = None;
                 if matches!(rang, Rang::Stopping) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 use env::WallTime;
 use serde_json::json;
 
+use machinery::Status;
+
 use super::*;
 use crate::resources::PODS;
 use crate::tests::fake::{FakeApi, forgotten, pod, shared};

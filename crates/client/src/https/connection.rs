@@ -152,7 +152,7 @@ impl Connection {
     ) -> Result<Response<Incoming>, Error> {
         let request = self.build(&method, path, headers, body)?;
         let Some(mut sender) = self.multiplexed().await? else {
-            return self.request_alone(request).await;
+            return self.request_alone(request, &self.shared.address).await;
         };
         let again = clone(&request);
         match sender.send_request(request).await {
@@ -164,7 +164,7 @@ impl Connection {
                     Some(mut sender) => {
                         sender.send_request(again).await.map_err(|source| self.broken(source))
                     }
-                    None => self.request_alone(again).await,
+                    None => self.request_alone(again, &self.shared.address).await,
                 }
             }
             Err(source) => {
@@ -178,7 +178,7 @@ impl Connection {
     /// `headers` must name the protocol (`Upgrade`, `Connection: Upgrade`).
     pub async fn upgrade(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Upgrade, Error> {
         let request = self.build(&method, path, headers, Bytes::new())?;
-        let answer = self.request_alone(request).await?;
+        let answer = self.request_alone(request, &self.shared.address).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgrade::Refused(answer));
         }
@@ -192,11 +192,31 @@ impl Connection {
         Ok(Upgrade::Switched(head, stream))
     }
 
+    /// Sends a request by HTTP/1.1 on a connection of its own to `address`, which need not be where the server's name
+    /// leads: one of many that answer to that name.
+    pub async fn request_at(
+        &self,
+        address: &str,
+        (method, path): (Method, &str),
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        let request = self.build(&method, path, headers, body)?;
+        self.request_alone(request, address).await
+    }
+
+    /// A secure connection to `address` that speaks HTTP/1.1, for those who pass on what others say.
+    pub async fn open_at(&self, address: &str) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
+        let shared = &self.shared;
+        let tls = shared.tls.as_ref().ok_or_else(|| Error::BadServer(shared.authority.clone()))?;
+        self.secure(&tls.single, tls.name.clone(), address).await
+    }
+
     /// Makes a secure connection that trusts what `tls` trusts, and closes it again.
     pub(super) async fn shake_hands(&self, tls: Arc<ClientConfig>) -> Result<(), Error> {
         let shared = &self.shared;
         let own = shared.tls.as_ref().ok_or_else(|| Error::BadServer(shared.authority.clone()))?;
-        self.secure(&TlsConnector::from(tls), own.name.clone()).await.map(drop)
+        self.secure(&TlsConnector::from(tls), own.name.clone(), &shared.address).await.map(drop)
     }
 
     fn broken(&self, source: hyper::Error) -> Error {
@@ -234,7 +254,7 @@ impl Connection {
         if let Some(sender) = known.filter(|sender| !sender.is_closed()) {
             return Ok(Some(sender));
         }
-        let stream = self.secure(&tls.multiplexed, tls.name.clone()).await?;
+        let stream = self.secure(&tls.multiplexed, tls.name.clone(), &self.shared.address).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Ok(None);
         }
@@ -256,10 +276,14 @@ impl Connection {
     }
 
     /// One request on a connection of its own, by HTTP/1.1.
-    async fn request_alone(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
+    async fn request_alone(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        address: &str,
+    ) -> Result<Response<Incoming>, Error> {
         let stream: Box<dyn Stream> = match &self.shared.tls {
-            Some(tls) => Box::new(TokioIo::new(self.secure(&tls.single, tls.name.clone()).await?)),
-            None => Box::new(TokioIo::new(self.connect().await?)),
+            Some(tls) => Box::new(TokioIo::new(self.secure(&tls.single, tls.name.clone(), address).await?)),
+            None => Box::new(TokioIo::new(self.connect(address).await?)),
         };
         let handshake = http1::handshake::<_, Full<Bytes>>(stream).await;
         let (mut sender, connection) = handshake.map_err(|source| self.broken(source))?;
@@ -279,13 +303,14 @@ impl Connection {
         sender.send_request(request).await.map_err(|source| self.broken(source))
     }
 
-    async fn connect(&self) -> Result<TcpStream, Error> {
-        let address = &self.shared.address;
+    async fn connect(&self, address: &str) -> Result<TcpStream, Error> {
         let connecting = self.shared.env.clock.timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
         let stream = connecting
-            .ok_or_else(|| Error::TimedOut { address: address.clone(), seconds: CONNECT_LIMIT.as_secs() })?
-            .map_err(|source| Error::Unreachable { address: address.clone(), source })?;
-        stream.set_nodelay(true).map_err(|source| Error::Unreachable { address: address.clone(), source })?;
+            .ok_or_else(|| Error::TimedOut { address: address.to_owned(), seconds: CONNECT_LIMIT.as_secs() })?
+            .map_err(|source| Error::Unreachable { address: address.to_owned(), source })?;
+        stream
+            .set_nodelay(true)
+            .map_err(|source| Error::Unreachable { address: address.to_owned(), source })?;
         Ok(stream)
     }
 
@@ -293,13 +318,13 @@ impl Connection {
         &self,
         connector: &TlsConnector,
         name: ServerName<'static>,
+        address: &str,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
-        let address = &self.shared.address;
-        let stream = self.connect().await?;
+        let stream = self.connect(address).await?;
         let handshake = self.shared.env.clock.timeout(CONNECT_LIMIT, connector.connect(name, stream)).await;
         handshake
-            .ok_or_else(|| Error::TimedOut { address: address.clone(), seconds: CONNECT_LIMIT.as_secs() })?
-            .map_err(|source| Error::Handshake { address: address.clone(), source })
+            .ok_or_else(|| Error::TimedOut { address: address.to_owned(), seconds: CONNECT_LIMIT.as_secs() })?
+            .map_err(|source| Error::Handshake { address: address.to_owned(), source })
     }
 }
 

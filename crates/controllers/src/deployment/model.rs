@@ -125,6 +125,11 @@ impl Set {
         self.annotations.get(REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
+    /// How many available pods it keeps. What it was told to give up it may still count, but not for long.
+    pub fn serving(&self) -> i32 {
+        self.status.available.min(self.replicas)
+    }
+
     /// A number in one of its annotations.
     pub fn number(&self, annotation: &str) -> Option<i32> {
         self.annotations.get(annotation)?.parse().ok()

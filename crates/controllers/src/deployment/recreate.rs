@@ -1,6 +1,6 @@
 //! Replacing pods all at once: the old ones go, and when they are gone the new ones come.
 
-use super::model::Model;
+use super::model::{Model, Set};
 use super::plan::View;
 use super::revision;
 
@@ -28,7 +28,6 @@ pub fn recreate(model: &mut Model, view: &View) {
 }
 
 fn has_old_pods(model: &Model, view: &View) -> bool {
-    let counted: i32 = model.old().into_iter().map(|index| model.sets[index].status.replicas).sum();
-    let newest = model.newest().map(|set| &set.uid);
-    counted > 0 || view.living.iter().any(|set| Some(set) != newest)
+    let has_pods = |set: &Set| set.status.replicas > 0 || view.living.contains(&set.uid);
+    model.old().into_iter().any(|index| has_pods(&model.sets[index]))
 }

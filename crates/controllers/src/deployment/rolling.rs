@@ -1,6 +1,6 @@
 //! Replacing pods step by step, within the bounds of surge and unavailability.
 
-use super::model::Model;
+use super::model::{Model, Set};
 use super::plan::View;
 use super::revision;
 
@@ -46,7 +46,7 @@ fn shrink_old(model: &mut Model) {
         return;
     }
     let least_available = model.wanted() - model.max_unavailable();
-    let newest_unavailable = model.newest().map_or(0, |set| set.replicas - set.status.available);
+    let newest_unavailable = model.newest().map_or(0, |set| set.replicas - set.serving());
     let spare = model.total() - least_available - newest_unavailable;
     if spare <= 0 {
         model.plan.because("waits for new pods to become available before it takes old ones away");
@@ -61,7 +61,7 @@ fn remove_unhealthy(model: &mut Model, old: &[usize], at_most: i32) {
     let mut removed = 0;
     for index in old {
         let set = &model.sets[*index];
-        let unhealthy = set.replicas - set.status.available;
+        let unhealthy = set.replicas - set.serving();
         if removed >= at_most {
             return;
         }
@@ -76,7 +76,7 @@ fn remove_unhealthy(model: &mut Model, old: &[usize], at_most: i32) {
 
 /// Then those that serve, while enough remain.
 fn remove_available(model: &mut Model, old: &[usize], least_available: i32) {
-    let available: i32 = model.sets.iter().map(|set| set.status.available).sum();
+    let available: i32 = model.sets.iter().map(Set::serving).sum();
     let spare = available - least_available;
     let mut removed = 0;
     for index in old {

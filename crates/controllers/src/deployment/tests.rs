@@ -276,6 +276,29 @@ fn recreating_waits_for_all_old_pods() {
 }
 
 #[test]
+fn recreating_does_not_wait_for_the_pods_of_others() {
+    let recreate = json!({ "spec": { "strategy": { "type": "Recreate", "rollingUpdate": null } } });
+    let mut orphan = set(1, "v1", 3, 3);
+    orphan["metadata"]["ownerReferences"] = json!(null);
+    orphan["metadata"]["labels"] = json!({ "app": "another" });
+    let mut view = view(&deployment(10, recreate), &[orphan]);
+    view.living = BTreeSet::from(["s-1".into()]);
+    assert_eq!(sizes(&super::plan::plan(view, NOW))[0].1, 10);
+}
+
+#[test]
+fn what_a_set_is_about_to_give_up_serves_nobody() {
+    // Of the six that are told to be available one is on its way out: one can be spared, not two.
+    let changes =
+        json!({ "spec": { "strategy": { "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 2 } } } });
+    let mut sets = [set(1, "v1", 2, 3), set(2, "v2", 5, 3)];
+    sets.iter_mut().for_each(|set| {
+        set["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"] = json!("6");
+    });
+    assert_eq!(sizes(&plan(&deployment(6, changes), &sets)), [("web-h1".to_owned(), 1)]);
+}
+
+#[test]
 fn going_back_gives_the_old_set_a_new_number() {
     let back = deployment(10, json!({ "spec": { "template": template("v1") } }));
     let plan = plan(&back, &[set(1, "v1", 0, 0), set(2, "v2", 10, 10)]);

@@ -63,7 +63,7 @@ pub fn plan(view: &View) -> Plan {
         plan.because(format!("{key} gets {}", texts.join(", ")));
         let points: Vec<_> = texts.iter().map(|text| json!({"ip": text, "ipMode": "VIP"})).collect();
         let patch = json!({"status": {"loadBalancer": {"ingress": points}}});
-        ops.push(Op::patch_status(resources::SERVICES, &key, &patch).tolerating(&[404, 409]));
+        ops.push(Op::patch_status(resources::SERVICES, &key, &patch).tolerating(&[404]));
     }
     plan.push_together(ops);
     plan

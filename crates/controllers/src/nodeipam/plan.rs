@@ -89,7 +89,7 @@ pub fn plan(view: &View) -> Plan {
         plan.because(format!("node {} gets {}", node.header().name, ranges.join(", ")));
         let patch = json!({ "metadata": { "uid": node.header().uid.as_str() },
             "spec": { "podCIDR": ranges[0], "podCIDRs": ranges } });
-        ops.push(Op::strategic_patch(resources::NODES, &Key::of(node), &patch).tolerating(&[404, 409]));
+        ops.push(Op::strategic_patch(resources::NODES, &Key::of(node), &patch).tolerating(&[404]));
     }
     plan.push_together(ops);
     plan

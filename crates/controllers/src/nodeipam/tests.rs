@@ -32,3 +32,10 @@ fn each_node_gets_the_first_free_range() {
         assert_eq!(given(whole, nodes), expected, "{whole:?} {nodes:?}");
     }
 }
+
+#[test]
+fn a_range_that_could_not_be_given_is_given_again() {
+    let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n", "uid": "n" } });
+    let view = View { nodes: vec![(object(&node), Vec::new())], whole: vec!["10.244.0.0/16".to_owned()] };
+    assert!(plan(&view).ops().all(|op| !op.tolerated.contains(&409)), "nothing else would try again");
+}

@@ -122,8 +122,7 @@ fn mark_pods(plan: &mut Plan, view: &View, now: WallTime) {
             json!({ "type": "Ready", "status": "False", "lastTransitionTime": time::seconds(now) });
         let uid = pod.object.header().uid.as_str();
         let patch = json!({ "metadata": { "uid": uid }, "status": { "conditions": [condition] } });
-        let mut op =
-            Op::strategic_patch(resources::PODS, &Key::of(&pod.object), &patch).tolerating(&[404, 409]);
+        let mut op = Op::strategic_patch(resources::PODS, &Key::of(&pod.object), &patch).tolerating(&[404]);
         op.call.subresource = "status";
         op.on_success(Note::warning(&About::object(&pod.object), "NodeNotReady", "Node is not ready"))
     });

@@ -120,3 +120,11 @@ fn a_cordoned_node_is_tainted() {
     let taints = body(plan(&node, 1).ops().next().unwrap())["spec"]["taints"].clone();
     assert_eq!(taints[0]["key"], "node.kubernetes.io/unschedulable");
 }
+
+#[test]
+fn a_pod_that_could_not_be_marked_is_marked_again() {
+    let plan = plan(&node(&SILENT, &[]), 60);
+    let marks: Vec<_> = plan.ops().filter(|op| op.resource == client::resources::PODS).collect();
+    assert!(!marks.is_empty());
+    assert!(marks.iter().all(|op| !op.tolerated.contains(&409)), "nothing else would try again");
+}

@@ -104,8 +104,7 @@ fn instant(text: Option<&String>) -> Option<WallTime> {
 impl Ending {
     /// From the pod.
     pub fn of(pod: &Object) -> Result<Ending, Status> {
-        let slim: Slim = serde_json::from_slice(pod.body())
-            .map_err(|error| Status::internal(format!("it cannot be read: {error}")))?;
+        let slim: Slim = client::cache::read(pod)?;
         let annotations = slim.metadata.annotations.as_ref();
         // What somebody else wrote there may be anything; what is no such number does not count.
         let count = |text: Option<&String>| {

@@ -78,7 +78,7 @@ fn mark(pod: &Pod, now: WallTime) -> Op {
         "message": "PodGC: node no longer exists",
     });
     let patch = json!({ "metadata": { "uid": header.uid.as_str() }, "status": { "phase": "Failed", "conditions": [condition] } });
-    let mut op = Op::strategic_patch(resources::PODS, &Key::of(&pod.object), &patch).tolerating(&[404, 409]);
+    let mut op = Op::strategic_patch(resources::PODS, &Key::of(&pod.object), &patch).tolerating(&[404]);
     op.call.subresource = "status";
     op
 }

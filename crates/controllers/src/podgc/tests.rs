@@ -31,6 +31,8 @@ fn a_lost_pod_says_why_it_failed() {
         (&status["phase"], &status["conditions"][0]["reason"]),
         (&json!("Failed"), &json!("DeletionByPodGC"))
     );
+    let told = plan.ops().next().unwrap();
+    assert!(!told.tolerated.contains(&409), "after a conflict it is told again");
 }
 
 #[test]

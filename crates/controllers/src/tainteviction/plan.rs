@@ -86,7 +86,7 @@ fn evict(mut plan: Plan, view: &View, now: WallTime) -> Plan {
     });
     let patch =
         json!({ "metadata": { "uid": header.uid.as_str() }, "status": { "conditions": [condition] } });
-    let mut told = Op::strategic_patch(resources::PODS, &key, &patch).tolerating(&[404, 409]);
+    let mut told = Op::strategic_patch(resources::PODS, &key, &patch).tolerating(&[404]);
     told.call.subresource = "status";
     let about = About::object(&view.object);
     plan.notes.push(Note::normal(&about, "TaintManagerEviction", format!("Marking for deletion Pod {key}")));

@@ -69,3 +69,10 @@ fn a_pod_leaves_when_it_bears_no_longer() {
         }
     }
 }
+
+#[test]
+fn no_pod_leaves_before_it_was_told_why() {
+    let plan = plan(&view(json!([]), vec![taint("a", None)]), NOW);
+    let told = plan.ops().next().unwrap();
+    assert!(!told.tolerated.contains(&409), "after a conflict it is told again");
+}

@@ -10,7 +10,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
 use super::files::{Pair, name_of};
-use super::{LEAF_DAYS, ca_params, distinguished_name, san, set_validity};
+use super::{CA, LEAF_DAYS, ca_params, distinguished_name, san, set_validity};
 
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn sign(ca: &Pair, pem: &str, purpose: Use, now_secs: i64) -> anyhow::Result
     params.use_authority_key_identifier_extension = true;
     set_validity(&mut params, now_secs, LEAF_DAYS);
     let key = KeyPair::from_pem(&ca.key).context("the CA's key cannot be read")?;
-    let issuer = Issuer::new(ca_params(now_secs)?, key);
+    let issuer = Issuer::new(ca_params(CA, now_secs)?, key);
     Ok(params.signed_by(&request.public_key, &issuer)?.pem())
 }
 
@@ -102,7 +102,7 @@ mod tests {
             ("system:node:n2", &["system:nodes".into()][..])
         );
         assert_eq!(said.names.as_deref(), Some(&names[..]));
-        let ca = super::super::make_ca(NOW).expect("made");
+        let ca = super::super::make_ca(CA, NOW).expect("made");
         let certificate = sign(&ca, &request, Use::Server, NOW).expect("signed");
         let pair = Pair { certificate, key: String::new() };
         assert!(super::super::files::fits(&pair, &names, NOW + 1_000 * 86_400));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused() {
-        let ca = super::super::make_ca(NOW).expect("made");
+        let ca = super::super::make_ca(CA, NOW).expect("made");
         for text in [
             "",
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",

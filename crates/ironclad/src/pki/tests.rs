@@ -74,6 +74,19 @@ fn what_nears_its_end_is_renewed() {
 }
 
 #[test]
+fn who_may_speak_for_others_is_vouched_for_by_an_authority_of_its_own() {
+    let dir = Dir::new("front");
+    let pki = Pki::open(&dir.0, &cluster("192.0.2.7"), NOW).expect("made");
+    let issuer = |pair: &Pair| {
+        let der = pair.der().expect("a certificate");
+        let (_, read) = x509_parser::parse_x509_certificate(&der).expect("DER");
+        read.issuer().to_string()
+    };
+    assert_eq!(issuer(&pki.front_proxy_client), format!("CN={FRONT_PROXY_CA}"));
+    assert_eq!(issuer(&pki.admin), format!("CN={CA}"));
+}
+
+#[test]
 fn half_a_pair_is_made_anew() {
     let dir = Dir::new("half");
     let first = Pki::open(&dir.0, &cluster("192.0.2.7"), NOW).expect("made");

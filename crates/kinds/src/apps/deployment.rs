@@ -129,7 +129,8 @@ fn check_status(status: Place<'_>, old: &Value) {
     }
     let collisions = status.get("collisionCount");
     collisions.not_negative();
-    check_replica_order(status);
+    let parts = ["updatedReplicas", "readyReplicas", "availableReplicas"];
+    check_replica_order(status, &parts, "readyReplicas");
     if let Some(before) = old.get("collisionCount").as_int()
         && collisions.int() < before
     {
@@ -138,15 +139,16 @@ fn check_status(status: Place<'_>, old: &Value) {
     }
 }
 
-/// No part is larger than the whole.
-pub(crate) fn check_replica_order(status: Place<'_>) {
+/// No part is larger than the whole. `ready` is what complaints call the number of those that are ready.
+pub(crate) fn check_replica_order(status: Place<'_>, parts: &[&'static str], ready: &str) {
     let total = status.get("replicas").int();
-    for member in ["updatedReplicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
-        if status.get(member).int() > total {
-            status.get(member).invalid("cannot be greater than status.replicas");
+    for part in parts.iter().map(|part| status.get(part)) {
+        if part.int() > total {
+            part.invalid_as(part.int(), "cannot be greater than status.replicas");
         }
     }
-    if status.get("availableReplicas").int() > status.get("readyReplicas").int() {
-        status.get("availableReplicas").invalid("cannot be greater than readyReplicas");
+    let available = status.get("availableReplicas");
+    if available.int() > status.get("readyReplicas").int() {
+        available.invalid_as(available.int(), format!("cannot be greater than {ready}"));
     }
 }

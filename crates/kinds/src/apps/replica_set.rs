@@ -78,5 +78,9 @@ pub(crate) fn check_status(status: Place<'_>) {
     {
         status.get(member).not_negative();
     }
-    check_replica_order(status);
+    check_replica_order(
+        status,
+        &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        "readyReplicas",
+    );
 }

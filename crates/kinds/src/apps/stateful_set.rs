@@ -1,6 +1,6 @@
 //! StatefulSet.
 
-use machinery::Value;
+use machinery::{Value, names};
 
 use super::deployment::check_replica_order;
 use super::rollout;
@@ -64,7 +64,12 @@ impl Kind for StatefulSet {
     }
 
     fn check(&self, object: Place<'_>) {
-        check_spec(object.get("spec"));
+        let spec = object.get("spec");
+        let service = spec.get("serviceName");
+        if !service.text().is_empty() {
+            service.faults(names::dns1123_label(service.text()));
+        }
+        check_spec(spec);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
@@ -81,7 +86,14 @@ impl Kind for StatefulSet {
             ] {
                 status.get(member).not_negative();
             }
-            check_replica_order(status);
+            let parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+            check_replica_order(status, &parts, "status.readyReplicas");
+            if let Some(before) = old.at(&["status", "collisionCount"]).as_int()
+                && status.get("collisionCount").int() < before
+            {
+                let collisions = status.get("collisionCount");
+                collisions.invalid_as(collisions.int(), "cannot be decremented");
+            }
             return;
         }
         let spec = object.get("spec");

@@ -68,8 +68,8 @@ pub(super) fn check(object: Place<'_>, old: &Value) {
     if finished && number("terminating") > 0 {
         place.get("terminating").invalid("terminating>0 is invalid for finished job");
     }
-    if number("ready") > number("active") {
-        place.get("ready").invalid("more ready than active pods");
+    if place.get("ready").is_set() && number("ready") > number("active") {
+        place.get("ready").invalid("cannot set more ready pods than active");
     }
     check_lasting(object, old);
 }

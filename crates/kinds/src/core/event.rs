@@ -2,7 +2,7 @@
 
 use machinery::{Value, names};
 
-use crate::place::Place;
+use crate::place::{Place, same};
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
@@ -142,11 +142,15 @@ impl Kind for EventV1 {
                 object.at(shown).invalid_as("", "needs to be unset");
             }
         }
+        check_series(object);
         check_new_style(object, &V1);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
         check_namespace(object, &V1);
+        if !same(object.value().get("series"), old.get("series")) {
+            check_series(object);
+        }
         for member in [
             "regarding",
             "reason",
@@ -184,6 +188,20 @@ impl Kind for EventV1 {
 
     fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
         row(object, now_secs, &V1)
+    }
+}
+
+/// What is wrong with how often an event came again.
+fn check_series(object: Place<'_>) {
+    let series = object.value().get("series");
+    if series.is_null() {
+        return;
+    }
+    if series.get("count").as_int().unwrap_or(0) < 2 {
+        object.at("series.count").invalid_as("", "should be at least 2");
+    }
+    if series.get("lastObservedTime").is_null() {
+        object.at("series.lastObservedTime").required("");
     }
 }
 

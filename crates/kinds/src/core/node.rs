@@ -21,7 +21,9 @@ impl Kind for Node {
     /// What can be allocated is the capacity unless something else is said.
     fn default(&self, object: &mut Value) {
         let cidr = object.at(&["spec", "podCIDR"]).str_or_empty().to_owned();
-        if !cidr.is_empty() && object.at(&["spec", "podCIDRs"]).is_empty() {
+        // Where the two differ, the one counts that older clients know.
+        let first = object.at(&["spec", "podCIDRs"]).items().first().map(Value::str_or_empty);
+        if !cidr.is_empty() && first != Some(&cidr) {
             *object.at_mut(&["spec", "podCIDRs"]) = Value::from(vec![Value::from(cidr)]);
         }
         let Some(status) = object.get_mut("status") else { return };

@@ -213,11 +213,37 @@ fn check_source(spec: Place<'_>) {
                 if source.get("volumeHandle").text().is_empty() {
                     source.get("volumeHandle").required("");
                 }
+                for secret in [
+                    "controllerPublishSecretRef",
+                    "controllerExpandSecretRef",
+                    "nodePublishSecretRef",
+                    "nodeExpandSecretRef",
+                ] {
+                    check_secret(source.get(secret));
+                }
             }
             other => check_network_storage(other, source),
         }
     }
     if first.is_empty() {
         spec.required("must specify a volume type");
+    }
+}
+
+/// What is wrong with the name of a secret that a driver reads.
+fn check_secret(secret: Place<'_>) {
+    if !secret.is_set() {
+        return;
+    }
+    let (name, namespace) = (secret.get("name"), secret.get("namespace"));
+    if name.text().is_empty() {
+        name.required("");
+    } else {
+        name.faults(names::dns1123_subdomain(name.text()));
+    }
+    if namespace.text().is_empty() {
+        namespace.required("");
+    } else {
+        namespace.faults(names::dns1123_label(namespace.text()));
     }
 }

@@ -66,6 +66,7 @@ impl Kind for CustomResourceDefinition {
         let spec = object.get("spec");
         check_name(object);
         check_spec(spec);
+        check_preserving(spec);
         check_stored(object);
         approval::check(object, &Value::Null);
     }
@@ -76,6 +77,9 @@ impl Kind for CustomResourceDefinition {
         }
         let spec = object.get("spec");
         check_spec(spec);
+        if !old.at(&["spec", "preserveUnknownFields"]).is_true() {
+            check_preserving(spec);
+        }
         let established = old.at(&["status", "conditions"]).items().iter().any(|condition| {
             condition.get("type").str_or_empty() == "Established"
                 && condition.get("status").str_or_empty() == "True"
@@ -107,6 +111,16 @@ impl Kind for CustomResourceDefinition {
 
     fn row(&self, object: &Value, _now_secs: i64) -> Vec<Value> {
         table::default_row(object)
+    }
+}
+
+/// Unknown fields are kept where a schema says so, no longer everywhere.
+fn check_preserving(spec: Place<'_>) {
+    let preserving = spec.get("preserveUnknownFields");
+    if preserving.is_true() {
+        preserving.invalid(
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
+        );
     }
 }
 

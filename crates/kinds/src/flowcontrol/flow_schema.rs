@@ -232,6 +232,8 @@ fn check_conditions(status: Place<'_>) {
         if !seen.insert(kind.key()) {
             kind.duplicate();
         }
-        kind.faults(names::qualified_name(kind.text()));
+        if kind.text().is_empty() {
+            kind.required("");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! PriorityLevelConfiguration: how much of the server a class of requests may take.
 
+use std::collections::BTreeSet;
+
 use machinery::{Value, names};
 
 use crate::place::Place;
@@ -47,7 +49,7 @@ impl Kind for PriorityLevelConfiguration {
 
     fn check_update(&self, object: Place<'_>, _old: &Value, door: Door<'_>) {
         if door.is_status() {
-            return;
+            return check_conditions(object.get("status"));
         }
         crate::metadata::check(object.get("metadata"), &self.policy());
         check_spec(object);
@@ -105,6 +107,20 @@ fn check_spec(object: Place<'_>) {
             }
         }
         _ => kind.unsupported(&["Exempt", "Limited"]),
+    }
+}
+
+/// What is wrong with the conditions of a status.
+fn check_conditions(status: Place<'_>) {
+    let mut seen = BTreeSet::new();
+    for condition in status.get("conditions").items() {
+        let kind = condition.get("type");
+        if !seen.insert(kind.key()) {
+            kind.duplicate();
+        }
+        if kind.text().is_empty() {
+            kind.required("");
+        }
     }
 }
 

@@ -35,6 +35,11 @@ impl Kind for ResourceClaim {
             let spec = object.get("spec");
             spec.immutable_as(old.get("spec"), |spec| internal::show("ResourceClaimSpec", spec));
         }
+        let status = object.get("status");
+        let reserved = status.get("reservedFor");
+        if door.is_status() && !reserved.is_empty() && !status.get("allocation").is_set() {
+            reserved.forbidden("may not be specified when `allocated` is not set");
+        }
     }
 
     fn columns(&self) -> &'static [Column] {

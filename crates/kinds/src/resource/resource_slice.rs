@@ -1,10 +1,14 @@
 //! ResourceSlice: what devices there are.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use machinery::{Value, names};
 
+use regex::Regex;
+
 use super::devices::check_driver;
+use crate::metadata::check_label_name;
 use crate::place::Place;
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
@@ -14,6 +18,14 @@ pub struct ResourceSlice;
 
 const DEVICES_MAX: usize = 128;
 const WHERE: [&str; 4] = ["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"];
+/// A version as semver.org writes it: three numbers, and what may follow a hyphen and a plus.
+static SEMANTIC_VERSION: LazyLock<Regex> = LazyLock::new(|| {
+    let number = r"(0|[1-9][0-9]*)";
+    let before = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)";
+    let build = r"[0-9a-zA-Z-]+";
+    let pattern = format!(r"^{number}\.{number}\.{number}(-{before}(\.{before})*)?(\+{build}(\.{build})*)?$");
+    Regex::new(&pattern).expect("the pattern is one")
+});
 const EXACTLY_ONE: &str =
     "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
 
@@ -136,11 +148,31 @@ fn check_devices(devices: Place<'_>) {
                 1 => {}
                 _ => attribute.invalid("exactly one value must be specified"),
             }
+            let version = attribute.get("version");
+            if version.is_set() && !SEMANTIC_VERSION.is_match(version.text()) {
+                version.invalid("must be a string compatible with semver.org spec 2.0.0");
+            }
+        }
+        for taint in device.get("taints").items() {
+            check_taint(taint);
         }
         for (key, capacity) in device.get("capacity").entries() {
             check_identifier(capacity, key);
         }
     }
+}
+
+/// What is wrong with a taint of a device.
+fn check_taint(taint: Place<'_>) {
+    let (key, value) = (taint.get("key"), taint.get("value"));
+    check_label_name(key, key.text());
+    if !value.text().is_empty() {
+        let faults = names::label_value(value.text());
+        if !faults.is_empty() {
+            value.invalid_as(value.text(), faults.join(";"));
+        }
+    }
+    taint.get("effect").required_one_of(&["NoExecute", "NoSchedule", "None"]);
 }
 
 fn check_identifier(place: Place<'_>, key: &str) {

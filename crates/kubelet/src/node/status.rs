@@ -157,6 +157,8 @@ async fn images(kit: &Kit) -> Vec<ContainerImage> {
             Vec::new()
         }
     };
+    // One whose name another has taken over has nothing to be called by.
+    images.retain(|image| !image.digests.is_empty() || !image.tags.is_empty());
     images.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.id.cmp(&b.id)));
     let named = images.into_iter().take(MOST_IMAGES).map(|image| ContainerImage {
         names: Some(image.digests.into_iter().chain(image.tags).take(5).collect()),

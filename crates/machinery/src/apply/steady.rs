@@ -11,7 +11,7 @@ pub(super) fn track(live: &Value, new: &Value, write: Write<'_>) -> Option<Value
     let sent = new.at(&["metadata", "managedFields"]);
     let counts = !write.subresource.is_empty() || sent.is_empty() || sent == before;
     let entries = before.items();
-    if entries.is_empty() || !counts || !entries.iter().all(|entry| is_plain(entry)) {
+    if entries.is_empty() || !counts || !entries.iter().all(is_plain) {
         return None;
     }
     let changes = changes_of(live, new, write);

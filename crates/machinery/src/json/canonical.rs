@@ -36,7 +36,10 @@ pub fn canonicalize(value: &mut Value, ty: TypeRef<'_>) {
 }
 
 fn replace_null(value: &mut Value, ty: TypeRef<'_>, nullable: bool) {
-    if value.is_null() && !nullable {
+    if value.is_null() && matches!(ty.shape(), Shape::Bytes) {
+        // Storage does not tell them from those that are empty.
+        *value = Value::from("");
+    } else if value.is_null() && !nullable {
         *value = ty.zero();
     }
 }

@@ -130,11 +130,12 @@ impl Decoder {
     ) -> Result<(), Error> {
         let item_type = ty.types().get(list.item);
         if list.wrapped && wire_type == WireType::Bytes {
-            let items = member.make_array();
             let mut inner = Reader::new(reader.bytes()?);
             while let Some((number, wire_type)) = inner.tag()? {
                 if number == 1 {
-                    items.push(self.value(&mut inner, wire_type, item_type, depth)?);
+                    // Without an item the list stays unset, as in every other list.
+                    let item = self.value(&mut inner, wire_type, item_type, depth)?;
+                    member.make_array().push(item);
                 } else {
                     inner.skip(wire_type)?;
                 }
@@ -161,7 +162,9 @@ impl Decoder {
     }
 
     fn entry(&mut self, message: &[u8], ty: TypeRef<'_>, depth: usize) -> Result<(SmolStr, Value), Error> {
-        let (mut name, mut value) = (SmolStr::default(), Value::Null);
+        // Bytes that an entry does not hold are empty, not unset.
+        let unset = if matches!(ty.shape(), Shape::Bytes) { Value::from("") } else { Value::Null };
+        let (mut name, mut value) = (SmolStr::default(), unset);
         let mut reader = Reader::new(message);
         while let Some((number, wire_type)) = reader.tag()? {
             match number {

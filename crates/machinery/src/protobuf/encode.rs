@@ -54,7 +54,7 @@ impl<'a> Spliced<'a> {
     }
 
     /// The length of the message.
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         item_len(self.metadata_len()) + self.rest.len()
     }
 
@@ -68,7 +68,7 @@ impl<'a> Spliced<'a> {
 
     /// Appends the message as an item of a list.
     pub fn write_item(&self, out: &mut Vec<u8>) {
-        wire::head(2, self.len(), out);
+        wire::head(2, self.length(), out);
         self.write(out);
     }
 }

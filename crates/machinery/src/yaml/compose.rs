@@ -1,7 +1,9 @@
 //! From the events of the YAML scanner to documents: anchors, merge keys, limits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 use smol_str::SmolStr;
@@ -44,10 +46,12 @@ pub struct Composed {
 
 /// Reads a text.
 pub fn compose(text: &[u8]) -> Result<Composed, Error> {
-    let mut input = text;
+    let (whole, added_at) = prepared(text);
+    let mut input: &[u8] = &whole;
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
-    let mut composer = Composer { parser, anchors: BTreeMap::new(), nodes: 0, duplicates: Vec::new() };
+    let mut composer =
+        Composer { parser, added_at, anchors: BTreeMap::new(), nodes: 0, duplicates: Vec::new() };
     let mut documents = Vec::new();
     loop {
         match composer.next()?.data {
@@ -63,8 +67,28 @@ pub fn compose(text: &[u8]) -> Result<Composed, Error> {
     Ok(Composed { documents, duplicates: composer.duplicates })
 }
 
+/// A text as the scanner bears it, and where the end of a line was added, if it was. The scanner panics where a text
+/// ends in the middle of a line, and takes any letter that begins like a byte order mark for a broken one.
+fn prepared(text: &[u8]) -> (Cow<'_, [u8]>, Option<u64>) {
+    const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+    let is_wide = text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]);
+    let ends_early = !(is_wide || text.is_empty() || text.ends_with(b"\n"));
+    let is_marked = text.starts_with(MARK);
+    let begins_ill = text.first() == MARK.first() && !is_marked;
+    // The scanner does not count the mark.
+    let length = text.len() - if is_marked { MARK.len() } else { 0 };
+    if !(ends_early || begins_ill) {
+        return (Cow::Borrowed(text), None);
+    }
+    let before = if begins_ill { MARK } else { b"" };
+    let after: &[u8] = if ends_early { b"\n" } else { b"" };
+    (Cow::Owned([before, text, after].concat()), ends_early.then_some(length as u64))
+}
+
 struct Composer<'a> {
     parser: Parser<&'a mut &'a [u8]>,
+    /// Where the end of a line was added that the text does not have.
+    added_at: Option<u64>,
     /// What each anchor names, and how many nodes that is.
     anchors: BTreeMap<String, (Value, usize)>,
     nodes: usize,
@@ -84,9 +108,26 @@ fn line_of(error: &libyaml_safer::Error) -> u64 {
 
 impl Composer<'_> {
     fn next(&mut self) -> Result<Event, Error> {
-        self.parser
-            .parse()
-            .map_err(|error| Error { line: line_of(&error), problem: error.problem().to_owned() })
+        // The scanner panics at a few texts that are no YAML (a tag before a comma, say); what strangers send must not
+        // stop whoever reads it. After that it is not asked again.
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
+        let parsed = parsed.map_err(|_| Error { line: 0, problem: "could not be scanned".to_owned() })?;
+        let mut event =
+            parsed.map_err(|error| Error { line: line_of(&error), problem: error.problem().to_owned() })?;
+        self.take_back(&mut event);
+        Ok(event)
+    }
+
+    /// Takes the end of a line that was added back out of a text that reaches to it.
+    fn take_back(&self, event: &mut Event) {
+        let reaches_end = self.added_at.is_some_and(|at| event.end_mark.index > at);
+        if let EventData::Scalar { value, style: ScalarStyle::Literal | ScalarStyle::Folded, .. } =
+            &mut event.data
+            && reaches_end
+            && value.ends_with('\n')
+        {
+            value.pop();
+        }
     }
 
     fn count(&mut self, nodes: usize, line: u64) -> Result<(), Error> {

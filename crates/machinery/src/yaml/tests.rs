@@ -151,3 +151,32 @@ fn numbers_with_fractions_are_gos() {
         assert_eq!(emit::float(number), text);
     }
 }
+
+#[test]
+fn texts_may_end_in_the_middle_of_a_line() {
+    for (text, json) in [
+        ("a: |\n  text", r#"{"a":"text"}"#),
+        ("a: |+\n  text", r#"{"a":"text"}"#),
+        ("a: |-\n  text", r#"{"a":"text"}"#),
+        ("a: >\n  two\n  lines", r#"{"a":"two lines"}"#),
+        ("a: |\n  text\n", r#"{"a":"text\n"}"#),
+        ("a: |\n  text\n\nb: c", r#"{"a":"text\n","b":"c"}"#),
+        ("a: |+\n  text\n\n", r#"{"a":"text\n\n"}"#),
+        ("- |\n a\n- |\n b", r#"["a\n","b"]"#),
+        ("a: 'b'", r#"{"a":"b"}"#),
+        ("a", r#""a""#),
+        ("\u{ff08}a\u{ff09}: |\n  b", "{\"\u{ff08}a\u{ff09}\":\"b\"}"),
+        ("\u{feff}a: |\n  b", r#"{"a":"b"}"#),
+    ] {
+        let value = super::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(crate::json::to_string(&value), json, "{text:?}");
+    }
+}
+
+#[test]
+fn what_the_scanner_cannot_bear_is_refused() {
+    for text in ["[!a,b]", "[!a, b]", "\"abc\\", "a: \"\\", "{!,}", "'", "!<", "%TAG", "%YAML", "&", "*"] {
+        let read = super::decode(text.as_bytes());
+        assert!(read.is_err(), "{text:?}: {read:?}");
+    }
+}

@@ -12,7 +12,17 @@ const ANY: &str = "io.k8s.api.core.v1.Pod";
 const ANY_LIST: &str = "io.k8s.api.core.v1.PodList";
 
 /// The schema of objects.
+///
+/// Of an object that may hold anything, version 2 tells nothing: its readers take members that are not named for
+/// members that may not be.
 pub(super) fn object(resource: &Custom<'_>, schemas: &mut Schemas<'_>) -> Value {
+    let anything = resource.schema.get("x-kubernetes-preserve-unknown-fields").is_true();
+    if anything && schemas.dialect() == Dialect::Two {
+        return Value::from([
+            ("type", "object".into()),
+            ("x-kubernetes-group-version-kind", kinds(resource, resource.kind)),
+        ]);
+    }
     let mut schema = part(resource.schema, schemas);
     schema.set("type", "object");
     let properties = schema.entry("properties").make_object();

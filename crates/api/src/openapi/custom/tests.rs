@@ -59,3 +59,15 @@ fn version_2_shows_what_that_version_knows() {
     assert!(!document.at(&["paths", "/apis/g.example.com/v1/things", "get"]).is_null());
     assert!(!document.at(&["paths", "/apis/g.example.com/"]).is_null());
 }
+
+#[test]
+fn version_2_tells_nothing_of_what_may_hold_anything() {
+    let schema = json::parse(br#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#).unwrap();
+    let document = v2(&Table::load(), &[thing(&schema)]);
+    let shown = document.at(&["definitions", "com.example.g.v1.Thing"]);
+    let names: Vec<&str> = shown.members().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["type", "x-kubernetes-group-version-kind"]);
+    let document = v3_custom(&Table::load(), "g.example.com", "v1", &[thing(&schema)]);
+    let shown = document.at(&["components", "schemas", "com.example.g.v1.Thing"]);
+    assert!(shown.get("x-kubernetes-preserve-unknown-fields").is_true());
+}

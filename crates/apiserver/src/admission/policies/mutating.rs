@@ -48,7 +48,7 @@ impl MutatingPolicies {
     }
 
     /// Lets all policies that a write is a matter of change it, by name.
-    pub fn mutate(
+    pub async fn mutate(
         &self,
         review: &mut Review<'_>,
         around: Surroundings<'_>,
@@ -61,14 +61,14 @@ impl MutatingPolicies {
         let mut failures = Vec::new();
         let mut invocations = Vec::new();
         for hook in hooks.iter() {
-            collect(hook, review, around, (&mut invocations, &mut failures));
+            collect(hook, review, around, (&mut invocations, &mut failures)).await;
         }
         for invocation in &invocations {
             let key = (invocation.policy.name.clone(), invocation.binding.name.clone(), invocation.position);
             if !round.is_due(&key) {
                 continue;
             }
-            match self.invoke(invocation, review, around)? {
+            match self.invoke(invocation, review, around).await? {
                 Ok(true) => round.has_changed(),
                 Ok(false) => {}
                 Err(failure) => fail(&mut failures, invocation.policy, Some(invocation.binding), failure),
@@ -82,13 +82,13 @@ impl MutatingPolicies {
     }
 
     /// Makes the changes of a policy; whether there were any.
-    fn invoke(
+    async fn invoke(
         &self,
         invocation: &Invocation<'_>,
         review: &mut Review<'_>,
         around: Surroundings<'_>,
     ) -> Result<Result<bool, Failure>, Status> {
-        let mut subject = Subject::new(review, &invocation.served, around, &self.authorizer)?;
+        let mut subject = Subject::new(review, &invocation.served, around, &self.authorizer).await?;
         let before = subject.object.clone();
         let compiled = invocation.compiled;
         match Evaluator::new(compiled, &subject, &invocation.params).has_conditions() {
@@ -115,13 +115,13 @@ impl MutatingPolicies {
         review.object = if is_same {
             subject.object
         } else {
-            subject::convert(&subject.object, &invocation.served, review.served)?
+            subject::convert(&subject.object, &invocation.served, review.served, around).await?
         };
         Ok(Ok(true))
     }
 }
 
-fn collect<'a>(
+async fn collect<'a>(
     hook: &'a Hook,
     review: &Review<'_>,
     around: Surroundings<'_>,
@@ -142,7 +142,7 @@ fn collect<'a>(
         Err(why) => return fail(failures, policy, None, misconfigured("policy", &why.message)),
     };
     for binding in &hook.bindings {
-        match parameters::for_binding(policy, binding, review, around) {
+        match parameters::for_binding(policy, binding, review, around).await {
             Err(why) => fail(failures, policy, Some(binding), misconfigured("binding", &why)),
             Ok(params) => {
                 let with = |(position, params)| Invocation {

@@ -12,7 +12,7 @@ use crate::registry::Served;
 
 /// The parameters with which a policy is evaluated for a binding, once for each: `null` where the policy has none, and
 /// nothing at all if the binding is not about this write.
-pub(super) fn for_binding(
+pub(super) async fn for_binding(
     policy: &Policy,
     binding: &Binding,
     review: &Review<'_>,
@@ -21,12 +21,12 @@ pub(super) fn for_binding(
     let criteria = binding.criteria.as_ref().map_err(String::clone)?;
     match criteria.find(review, around) {
         Ok(None) => Ok(Vec::new()),
-        Ok(Some(_)) => collect(policy, binding, review.namespace, around),
+        Ok(Some(_)) => collect(policy, binding, review.namespace, around).await,
         Err(status) => Err(status.message),
     }
 }
 
-fn collect(
+async fn collect(
     policy: &Policy,
     binding: &Binding,
     namespace: &str,
@@ -58,8 +58,9 @@ fn collect(
     if found.is_empty() && reference.get("parameterNotFoundAction").str_or_empty() == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    let document = |entry: Arc<Entry>| served.view(&entry).object().to_whole_value();
-    found.into_iter().map(document).collect::<Result<_, _>>().map_err(|status| status.to_string())
+    let shown = served.all_shown(&found, around).await.map_err(|status| status.to_string())?;
+    let document = |entry: &Arc<Entry>| entry.object().to_whole_value();
+    shown.iter().map(document).collect::<Result<_, _>>().map_err(|status| status.to_string())
 }
 
 /// The resource of a kind, and its objects.

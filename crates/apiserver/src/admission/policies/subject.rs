@@ -33,7 +33,7 @@ struct Asker {
 
 impl Subject {
     /// The write as one of `served`, which may be another version of what is written.
-    pub fn new(
+    pub async fn new(
         review: &Review<'_>,
         served: &Arc<Served>,
         around: Surroundings<'_>,
@@ -49,8 +49,8 @@ impl Subject {
             ..Question::default()
         };
         Ok(Subject {
-            object: in_version(&review.object, review, served)?,
-            old: in_version(review.old, review, served)?,
+            object: in_version(&review.object, review, served, around).await?,
+            old: in_version(review.old, review, served, around).await?,
             request: request(review, served),
             namespace: namespace(review, around),
             asker: Arc::new(asker),
@@ -80,17 +80,27 @@ impl Subject {
 }
 
 /// A document of what is written, as another version of it shows it.
-fn in_version(document: &Value, review: &Review<'_>, served: &Arc<Served>) -> Result<Value, Status> {
+async fn in_version(
+    document: &Value,
+    review: &Review<'_>,
+    served: &Arc<Served>,
+    around: Surroundings<'_>,
+) -> Result<Value, Status> {
     if document.is_null() || Arc::ptr_eq(served, review.served) || !review.subresource.is_empty() {
         return Ok(document.clone());
     }
-    convert(document, review.served, served)
+    convert(document, review.served, served, around).await
 }
 
 /// A document of one version of a resource as another version shows it.
-pub(in super::super) fn convert(document: &Value, from: &Served, to: &Served) -> Result<Value, Status> {
-    let object = stored::read(&from.encode(document), 0)?;
-    let shown: Arc<Entry> = to.view(&object);
+pub(in super::super) async fn convert(
+    document: &Value,
+    from: &Served,
+    to: &Served,
+    around: Surroundings<'_>,
+) -> Result<Value, Status> {
+    let object = stored::read(&from.stored(document, around).await?, 0)?;
+    let shown: Arc<Entry> = to.shown(&object, around).await?;
     let mut shown = shown.object().to_whole_value()?;
     if document.at(&["metadata", "resourceVersion"]).is_null() {
         shown.entry("metadata").remove("resourceVersion");

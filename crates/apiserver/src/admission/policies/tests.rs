@@ -29,7 +29,13 @@ async fn world(objects: &[(&str, &str, String)]) -> World {
 }
 
 fn around<'a>(world: &'a World, registry: &'a ArcSwap<Registry>) -> Surroundings<'a> {
-    Surroundings { caches: &world.caches, registry, entropy: &world.env.entropy, env: &world.env }
+    Surroundings {
+        caches: &world.caches,
+        registry,
+        entropy: &world.env.entropy,
+        env: &world.env,
+        system_roots: &[],
+    }
 }
 
 fn registry(world: &World) -> ArcSwap<Registry> {
@@ -79,7 +85,7 @@ async fn validate(spec: &str, bound: &str) -> (Result<(), Status>, Vec<String>, 
     let reviewed = Reviewed::new(&world, "create configmaps a", "n", (CONFIG_MAP, "null"));
     let identity = Identity::new("alice", &["team"]);
     let mut review = reviewed.review(&identity);
-    let outcome = policies.validate(&mut review, around(&world, &registry));
+    let outcome = policies.validate(&mut review, around(&world, &registry)).await;
     (outcome, review.warnings, review.annotations.into_iter().collect())
 }
 
@@ -267,29 +273,30 @@ async fn policies_follow_what_changes() {
     let policies = ValidatingPolicies::new(&Arc::new(masters()));
     let reviewed = Reviewed::new(&world, "create configmaps a", "n", (CONFIG_MAP, "null"));
     let identity = Identity::new("alice", &[]);
-    let ask = || policies.validate(&mut reviewed.review(&identity), around(&world, &registry)).is_ok();
-    assert!(ask(), "without a binding it says nothing");
+    let ask =
+        async || policies.validate(&mut reviewed.review(&identity), around(&world, &registry)).await.is_ok();
+    assert!(ask().await, "without a binding it says nothing");
     let bound = binding("ValidatingAdmissionPolicyBinding", r#","validationActions":["Deny"]"#);
     world.put(BINDINGS, "b", &bound).await;
-    assert!(ask());
+    assert!(ask().await);
     let stricter = policy("ValidatingAdmissionPolicy", r#""validations":[{"expression":"false"}]"#);
     world.put(POLICIES, "p", &stricter).await;
-    assert!(!ask());
+    assert!(!ask().await);
     world.delete(BINDINGS, "b").await;
-    assert!(ask());
+    assert!(ask().await);
 }
 
 /// The document that policies make of a config map, or why they refuse it.
-fn mutated(
+async fn mutated(
     policies: &MutatingPolicies,
     review: &mut Review<'_>,
     around: Surroundings<'_>,
 ) -> Result<Value, String> {
     let mut round = Round::default();
-    policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
+    policies.mutate(review, around, &mut round).await.map_err(|status| status.message)?;
     if round.wants_second() {
         let mut round = round.second(&review.object);
-        policies.mutate(review, around, &mut round).map_err(|status| status.message)?;
+        policies.mutate(review, around, &mut round).await.map_err(|status| status.message)?;
     }
     Ok(review.object.clone())
 }
@@ -315,7 +322,7 @@ async fn mutate(mutations: &str) -> Result<Value, String> {
     let policies = MutatingPolicies::new(&Arc::new(masters()));
     let reviewed = Reviewed::new(&world, "create configmaps a", "n", (CONFIG_MAP, "null"));
     let identity = Identity::new("alice", &[]);
-    mutated(&policies, &mut reviewed.review(&identity), around(&world, &registry))
+    mutated(&policies, &mut reviewed.review(&identity), around(&world, &registry)).await
 }
 
 #[tokio::test]
@@ -409,5 +416,5 @@ async fn policies_are_never_asked_about_themselves() {
         .unwrap()
         .clone();
     review.served = &own;
-    assert!(policies.validate(&mut review, around(&world, &registry)).is_ok());
+    assert!(policies.validate(&mut review, around(&world, &registry)).await.is_ok());
 }

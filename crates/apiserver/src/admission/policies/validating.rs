@@ -55,14 +55,14 @@ impl ValidatingPolicies {
     }
 
     /// Asks all policies that a write is a matter of; the first that refuses is the one that is told of.
-    pub fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
+    pub async fn validate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         let hooks = self.catalog.hooks(around.caches);
         if hooks.is_empty() || is_exempt(review) {
             return Ok(());
         }
         let mut denial = None;
         for hook in hooks.iter() {
-            self.ask(hook, review, around, &mut denial)?;
+            self.ask(hook, review, around, &mut denial).await?;
         }
         match denial {
             None => Ok(()),
@@ -70,7 +70,7 @@ impl ValidatingPolicies {
         }
     }
 
-    fn ask(
+    async fn ask(
         &self,
         hook: &Hook,
         review: &mut Review<'_>,
@@ -93,7 +93,7 @@ impl ValidatingPolicies {
         let mut subject = None;
         let mut notes = Notes::new();
         for binding in &hook.bindings {
-            let params = match parameters::for_binding(policy, binding, review, around) {
+            let params = match parameters::for_binding(policy, binding, review, around).await {
                 Ok(params) => params,
                 Err(why) => {
                     misconfigured(denial, policy, Some(binding), &why);
@@ -103,7 +103,10 @@ impl ValidatingPolicies {
             for params in &params {
                 let subject = match &subject {
                     Some(subject) => subject,
-                    None => subject.insert(Subject::new(review, &served, around, &self.authorizer)?),
+                    None => {
+                        let fresh = Subject::new(review, &served, around, &self.authorizer).await?;
+                        subject.insert(fresh)
+                    }
                 };
                 let findings = Findings::of(policy, subject, params);
                 act(findings, (policy, binding), (review, &mut notes), denial);

@@ -11,6 +11,7 @@ use super::super::policies::catalog::Expression;
 use super::super::policies::criteria::Criteria;
 use super::super::rounds::Key;
 use crate::cache::{Caches, Entry};
+use crate::hook::Hook;
 
 /// How long a webhook has if it does not say.
 const TIMEOUT_SECS: i64 = 10;
@@ -31,9 +32,8 @@ pub(super) struct Webhook {
     pub name: String,
     pub configuration: String,
     position: usize,
-    /// `clientConfig`: where it is.
-    pub client: Value,
-    pub timeout: Duration,
+    /// The way to it.
+    pub hook: Hook,
     pub criteria: Result<Criteria, String>,
     pub conditions: Result<Vec<Expression>, String>,
     pub is_ignoring_failures: bool,
@@ -90,8 +90,10 @@ impl Webhook {
             name: text("name").to_owned(),
             configuration: configuration.to_owned(),
             position,
-            client: document.get("clientConfig").clone(),
-            timeout: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+            hook: Hook::new(
+                document.get("clientConfig"),
+                Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+            ),
             criteria: Criteria::of_webhook(document),
             conditions: conditions(document),
             is_ignoring_failures: text("failurePolicy") == "Ignore",

@@ -114,6 +114,7 @@ async fn write(world: &World, dry: bool) -> (Result<Value, (u16, String)>, Vec<S
         registry: &registry,
         entropy: &world.env.entropy,
         env: &world.env,
+        system_roots: &[],
     };
     let webhooks = Webhooks::new(&Arc::new(masters()));
     let reviewed = Reviewed::new(world, "create configmaps a", "n", (CONFIG_MAP, "null"));

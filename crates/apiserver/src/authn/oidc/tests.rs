@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::expression::About;
 use crate::remote::tests::{Answers, serve};
 use crate::tokens::Keys;
 
@@ -20,13 +21,25 @@ fn claims(issuer: &str, now: i64) -> Value {
     .unwrap()
 }
 
+fn claim(name: &str, prefix: &str) -> Source {
+    Source::Claim(name.to_owned(), prefix.to_owned())
+}
+
+fn expression(text: &str) -> Expression {
+    Expression::compile(About::Claims, text).unwrap()
+}
+
+fn rule(about: About, text: &str, message: &str) -> Rule {
+    Rule { expression: Expression::condition(about, text).unwrap(), message: message.to_owned() }
+}
+
 fn settings(url: &str) -> Settings {
     Settings {
         url: url.to_owned(),
         audiences: vec!["us".to_owned()],
-        username: ("name".to_owned(), "oidc:".to_owned()),
-        groups: Some(("groups".to_owned(), "g:".to_owned())),
-        uid: Some("sub".to_owned()),
+        username: claim("name", "oidc:"),
+        groups: Some(claim("groups", "g:")),
+        uid: Some(claim("sub", "")),
         required: vec![("hd".to_owned(), "x".to_owned())],
         ..Settings::default()
     }
@@ -50,6 +63,43 @@ fn claims_are_believed_if_all_is_right_with_them() {
         let error = believe(&settings("i"), &bad, 100).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
+}
+
+#[test]
+fn expressions_make_the_user_and_refuse_it() {
+    let by_expression = Settings {
+        username: Source::Expression(expression("claims.sub + '@' + claims.hd")),
+        groups: Some(Source::Expression(expression("claims.groups.filter(group, group != 'b')"))),
+        uid: Some(Source::Expression(expression("claims.jti"))),
+        extra: vec![("example.com/domain".to_owned(), expression("claims.hd"))],
+        claim_rules: vec![rule(About::Claims, "claims.exp - 100 <= 60", "lives too long")],
+        user_rules: vec![rule(About::User, "user.groups == ['a'] && user.uid == 'j'", "wrong user")],
+        ..settings("i")
+    };
+    let good = claims("i", 100);
+    let identity = believe(&by_expression, &good, 100).unwrap();
+    assert_eq!((identity.name.as_str(), identity.uid.as_str()), ("1@x", "j"));
+    assert_eq!(identity.groups, ["a", "system:authenticated"]);
+    assert_eq!(identity.extra["example.com/domain"], ["x"]);
+    for (claim, value, why) in [
+        (
+            "exp",
+            Value::from(1_000i64),
+            "claim validation expression: validation expression 'claims.exp - 100 <= 60' failed: lives",
+        ),
+        ("jti", Value::from("other"), "user info validation rule: validation expression"),
+        ("jti", Value::from(3i64), "uid claim expression must return a string"),
+        ("sub", Value::from(3i64), "error evaluating username claim expression: "),
+        ("groups", Value::from("a"), "error evaluating group claim expression: "),
+    ] {
+        let mut bad = good.clone();
+        bad.set(claim, value);
+        let error = believe(&by_expression, &bad, 100).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    let nameless = Settings { username: Source::Expression(expression("''")), ..settings("i") };
+    let error = believe(&nameless, &good, 100).unwrap_err();
+    assert_eq!(error, "oidc: empty username via CEL expression is not allowed");
 }
 
 #[tokio::test]

@@ -1,0 +1,22 @@
+use super::*;
+
+/// The first of all seeds; `make sim` runs more.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=12;
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (first, second) = (run(7, false), run(7, false));
+    let differs = first.trace.iter().zip(&second.trace).position(|(left, right)| left != right);
+    if let Some(at) = differs {
+        panic!("line {at} differs:\n  {}\n  {}", first.trace[at], second.trace[at]);
+    }
+    assert_eq!(first.trace.len(), second.trace.len());
+    assert_ne!(first.trace, run(8, false).trace, "another seed is another run");
+}
+
+#[test]
+fn whatever_goes_wrong_every_promise_is_kept() {
+    let broken: Vec<String> =
+        SEEDS.filter_map(|seed| Some(format!("seed {seed}: {}", run(seed, false).broken?))).collect();
+    assert!(broken.is_empty(), "{}\nreplay one with: make sim FROM=seed SEEDS=1", broken.join("\n"));
+}
