@@ -70,8 +70,19 @@ impl Cluster {
 
     /// Begins `ironclad up`; it ends when the cluster is ready.
     pub fn begin_up(&self) -> Result<std::process::Child> {
+        self.begin(&["--node-name", "bench", "--node-ip", NODE_IP])
+    }
+
+    /// Begins `ironclad up --control-plane-only`; it ends when the API is ready.
+    pub fn begin_control_plane(&self) -> Result<std::process::Child> {
+        self.begin(&["--control-plane-only"])
+    }
+
+    fn begin(&self, flags: &[&str]) -> Result<std::process::Child> {
         Command::new(&self.binary)
-            .args(["up", "--node-name", "bench", "--node-ip", NODE_IP, "--data-dir"])
+            .arg("up")
+            .args(flags)
+            .arg("--data-dir")
             .arg(self.data())
             .arg("--kubeconfig")
             .arg(self.kubeconfig())

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use env::Env;
 
 use crate::cluster::{Cluster, enter_namespaces};
+use crate::process::{cpu_seconds, resident_mib};
 use crate::report::{Figure, print};
 
 /// How long it may calm down before it is measured.
@@ -37,26 +38,4 @@ pub async fn run(arguments: &[String]) -> Result<()> {
         Figure::at_most("idle/binary", size as f64 / 1e6, "MB", 60.0),
     ]);
     Ok(())
-}
-
-/// CPU time of a process, all its threads together, those that ended included.
-fn cpu_seconds(process: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in brackets, may hold anything; what follows it is numbers.
-    let (_, numbers) = text.rsplit_once(')').context("stat")?;
-    let ticks: u64 =
-        numbers.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    // The kernel counts in hundredths of a second, whatever it runs at.
-    Ok(ticks as f64 / 100.0)
-}
-
-/// Resident memory of a process.
-fn resident_mib(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let kib: f64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-        .context("VmRSS")?;
-    Ok(kib / 1024.0)
 }

@@ -1,5 +1,6 @@
 //! Benchmarks: `cargo run --release -p bench -- WHAT`.
 
+mod api;
 mod cluster;
 mod containers;
 mod controllers;
@@ -7,8 +8,10 @@ mod datastore;
 mod idle;
 mod network;
 mod objects;
+mod process;
 mod report;
 mod startup;
+mod watch;
 
 use anyhow::{Result, bail};
 
@@ -23,10 +26,14 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "store" => datastore::run(rest).await,
         Some((what, rest)) if what == "startup" => startup::run(rest).await,
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
+        Some((what, rest)) if what == "api" => api::run(rest).await,
+        Some((what, rest)) if what == "watch" => watch::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, rest)) if what == "objects" => objects::run(rest),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
         Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
-        _ => bail!("say what to measure: startup, idle, store, network, objects, runtime, controllers"),
+        _ => bail!(
+            "say what to measure: startup, idle, api, watch, store, network, objects, runtime, controllers"
+        ),
     }
 }

@@ -372,3 +372,66 @@ fn large_maps_take_their_time_in_proportion() {
     server.apply("m", false, &data(3)).expect("its own");
     assert_eq!(server.object.get("data").as_object().map(machinery::Map::len), Some(33_334));
 }
+
+/// Entries that say the same in a way that no server writes: what is made of them is made the long way.
+fn said_otherwise(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(Value::Array(entries)) = object.entry("metadata").get_mut("managedFields") {
+        entries.iter_mut().for_each(|entry| drop(entry.remove("fieldsType")));
+    }
+    object
+}
+
+#[test]
+fn the_short_way_of_tracking_an_update_leads_where_the_long_one_does() {
+    let table = Table::load();
+    let ty = table.type_of(table.kind_of("v1", "Pod").expect("pods exist"));
+    let mut dice = 0x9e37_79b9_7f4a_7c15u64;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    let mut live = apply::empty(ty, "v1", "Pod");
+    let mut steady = 0;
+    for step in 0..3_000u64 {
+        let number = roll(3);
+        let change = match roll(8) {
+            // Of an object that nobody manages anything of nobody ever comes to manage anything.
+            _ if step == 0 => r#"{"metadata":{"labels":{"l0":"0"}}}"#.to_owned(),
+            0 => format!(r#"{{"metadata":{{"labels":{{"l{number}":"{step}"}}}}}}"#),
+            1 => format!(r#"{{"metadata":{{"labels":{{"l{number}":null}}}}}}"#),
+            2 => format!(r#"{{"spec":{{"nodeName":"n{step}","priority":{number}}}}}"#),
+            3 => format!(r#"{{"spec":{{"containers":[{{"name":"c{number}","image":"i{step}"}}]}}}}"#),
+            4 => format!(
+                r#"{{"status":{{"phase":"p{number}","conditions":[{{"type":"t{number}","status":"s{step}"}}]}}}}"#
+            ),
+            5 => format!(r#"{{"metadata":{{"finalizers":["f{number}","g"]}}}}"#),
+            6 => r#"{"spec":{"nodeName":null}}"#.to_owned(),
+            _ => "{}".to_owned(),
+        };
+        let new = machinery::patch::merge_values(live.clone(), value(&change));
+        let new = json::decode(&json::to_vec(&new), ty, &mut Report::new()).expect("a document");
+        let (manager, time) = (format!("m{}", roll(3)), format!("2024-01-01T00:{:02}:00Z", step % 60));
+        let (subresource, ignored) =
+            if step > 0 && roll(3) == 0 { ("status", &["spec"][..]) } else { ("", &["status"][..]) };
+        let write = Write { ty, manager: &manager, api_version: "v1", subresource, time: &time, ignored };
+        let fields = apply::track_update(&live, &new, write);
+        let the_long_way = apply::track_update(&said_otherwise(&live), &said_otherwise(&new), write);
+        assert_eq!(json::to_string(&fields), json::to_string(&the_long_way), "step {step}: {change}");
+        steady += u32::from(
+            !fields.is_null()
+                && fields.items().len() == live.at(&["metadata", "managedFields"]).items().len(),
+        );
+        live = new;
+        live.entry("metadata").set("uid", "u");
+        if fields.is_null() {
+            live.entry("metadata").remove("managedFields");
+        } else {
+            live.entry("metadata").set("managedFields", fields);
+        }
+        json::canonicalize(&mut live, ty);
+    }
+    assert!(steady > 1_000, "most updates change nothing but values: {steady}");
+}

@@ -1,6 +1,7 @@
 //! Answers: documents, objects, lists and watches in the form the client asked for.
 
 pub mod lists;
+pub mod messages;
 pub mod objects;
 pub mod table;
 pub mod watches;
@@ -93,7 +94,7 @@ fn type_meta(document: &Value) -> TypeMeta {
 }
 
 /// A message in its envelope.
-pub fn sealed(meta: &TypeMeta, message: &[u8]) -> Bytes {
+fn sealed(meta: &TypeMeta, message: &[u8]) -> Bytes {
     let mut body = Vec::with_capacity(message.len() + 64);
     protobuf::seal(meta, message, &mut body);
     Bytes::from(body)

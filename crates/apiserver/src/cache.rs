@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use env::Env;
+use machinery::managed::Pool;
 use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
@@ -33,6 +34,8 @@ pub struct Caches {
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     handoffs: Mutex<HashMap<Bytes, Vec<Handoff>>>,
     next_handoff: AtomicU64,
+    /// The managed fields of all objects.
+    managed_fields: Arc<Pool>,
     store: Arc<dyn Store>,
 }
 
@@ -63,11 +66,12 @@ impl Caches {
             waiting: Mutex::default(),
             handoffs: Mutex::default(),
             next_handoff: AtomicU64::new(0),
+            managed_fields: Arc::default(),
             store: store.clone(),
         });
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for name in names {
-            let collection = feed::load(store.as_ref(), name, revision).await?;
+            let collection = feed::load(&caches, name, revision).await?;
             caches.insert(name, collection);
         }
         let feed = feed::Feed { caches: caches.clone(), env: env.clone() };
@@ -86,7 +90,7 @@ impl Caches {
             return Ok(known);
         }
         let revision = self.catch_up().await?;
-        let collection = feed::load(self.store.as_ref(), name, revision).await?;
+        let collection = feed::load(self, name, revision).await?;
         self.insert(name, collection.clone());
         Ok(collection)
     }
@@ -139,7 +143,7 @@ impl Caches {
         revision: u64,
     ) -> Result<Option<Snapshot>, StoreError> {
         let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/');
-        match feed::load(self.store.as_ref(), name, revision).await {
+        match feed::load(self, name, revision).await {
             Ok(past) => Ok(Some(past.snapshot())),
             Err(StoreError::Compacted { .. }) => Ok(None),
             Err(error) => Err(error),

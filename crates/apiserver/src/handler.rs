@@ -138,7 +138,8 @@ impl Requests {
         let is_ours = self.core.aggregation.serving(&request.route.path).is_none();
         let zipped = is_ours && compress::wanted(&request.headers) && request.method == Method::GET;
         let lasting = request.route.verb == "watch" || objects::is_stream(&request.route);
-        let answered = self.dispatch(identity, request, form);
+        // In a box: it is large, and would be moved as a whole into whatever waits for it.
+        let answered = Box::pin(self.dispatch(identity, request, form));
         let mut response = if lasting {
             answered.await
         } else {

@@ -76,7 +76,7 @@ pub fn set(object: &mut Value, fields: Value) {
 
 /// Sees to it that a write which changes nothing but times changes nothing at all.
 pub fn settle(old: &Value, object: &mut Value) {
-    let mut fields = object.at(&["metadata", "managedFields"]).clone();
+    let mut fields = object.entry("metadata").remove("managedFields").unwrap_or_default();
     apply::keep_times(old.at(&["metadata", "managedFields"]), &mut fields);
     set(object, fields);
 }

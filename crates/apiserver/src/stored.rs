@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use machinery::managed::Pool;
 use machinery::{Object, Status, Value};
 
 use crate::cache::Entry;
-
-/// What stands before the number in the JSON of an object.
-const VERSION: &[u8] = b"\"resourceVersion\":\"";
 
 /// The bytes to store for a document in canonical order.
 pub fn write(document: &Value) -> Bytes {
@@ -20,20 +18,16 @@ pub fn read(value: &[u8], revision: u64) -> Result<Arc<Entry>, Status> {
     Object::from_stored(value, revision).map(|object| Arc::new(Entry::new(object)))
 }
 
+/// The entry of a stored value; its managed fields are those of all objects that have the same.
+pub fn read_sharing(value: &[u8], revision: u64, pool: &Pool) -> Result<Arc<Entry>, Status> {
+    let mut object = Object::from_stored(value, revision)?;
+    object.share_managed_fields(pool);
+    Ok(Arc::new(Entry::new(object)))
+}
+
 /// The same entry at another revision: what watchers are told when it is gone.
-pub fn at_revision(entry: &Entry, revision: u64) -> Result<Arc<Entry>, Status> {
-    let whole = entry.json();
-    let from = whole
-        .windows(VERSION.len())
-        .position(|window| window == VERSION)
-        .map(|at| at + VERSION.len())
-        .ok_or_else(|| Status::internal("a cached object has no resource version"))?;
-    let length = whole[from..].iter().position(|byte| *byte == b'"').unwrap_or(0);
-    let mut fresh = Vec::with_capacity(whole.len() + 20);
-    fresh.extend_from_slice(&whole[..from]);
-    fresh.extend_from_slice(revision.to_string().as_bytes());
-    fresh.extend_from_slice(&whole[from + length..]);
-    Object::from_json(&fresh).map(|object| Arc::new(Entry::new(object)))
+pub fn at_revision(entry: &Entry, revision: u64) -> Arc<Entry> {
+    Arc::new(Entry::new(entry.object().at_revision(revision)))
 }
 
 /// An entry as it would be, for writes that are not carried out. Without a revision it never was.
@@ -55,7 +49,7 @@ mod tests {
         let stored = br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"d","uid":"u",
             "labels":{"a":"1"},"managedFields":[{"manager":"m"}]},"spec":{}}"#;
         let entry = read(stored, 9).unwrap();
-        let later = at_revision(&entry, 1_000).unwrap();
+        let later = at_revision(&entry, 1_000);
         assert_eq!(later.object(), read(stored, 1_000).unwrap().object());
         assert_eq!((later.key(), later.revision()), ("d/p", 1_000));
     }

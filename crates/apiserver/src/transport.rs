@@ -284,7 +284,7 @@ impl Stream {
 fn told(served: &Served, item: Item) -> Result<WatchEvent, Status> {
     Ok(match item {
         Item::Initial(entry) => WatchEvent::Added(entry.object().clone()),
-        Item::Change(kind, event) => seen(kind, served.view(&event.shown(kind)?).object().clone()),
+        Item::Change(kind, event) => seen(kind, served.view(&event.shown(kind)).object().clone()),
         Item::Shown(kind, entry) => seen(kind, entry.object().clone()),
         Item::Bookmark { revision, .. } => WatchEvent::Bookmark(revision),
         Item::Failed(status) => return Err(status),

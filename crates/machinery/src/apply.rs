@@ -14,6 +14,7 @@ mod managers;
 mod merge;
 mod remove;
 mod set;
+mod steady;
 mod unowned;
 mod validate;
 
@@ -93,6 +94,9 @@ pub fn empty(ty: TypeRef<'_>, api_version: &str, kind: &str) -> Value {
 /// The `managedFields` of an object after an update. `live` is the object before (see [`empty`] for creates) and `new`
 /// after it, both with the `managedFields` they came with. `Null` means that there are none.
 pub fn track_update(live: &Value, new: &Value, write: Write<'_>) -> Value {
+    if let Some(fields) = steady::track(live, new, write) {
+        return fields;
+    }
     let mut managers = Managers::of_update(live, new, !write.subresource.is_empty());
     let is_create = live.at(&["metadata", "uid"]).str_or_empty().is_empty();
     // Once managing was switched off for an object, only an apply switches it on again.
@@ -118,7 +122,11 @@ fn update(managers: &mut Managers, live: &Value, new: &Value, write: Write<'_>) 
         return;
     }
     let entry = managers.entry(Entry::new(write, Operation::Update));
-    entry.fields.unite(&own);
+    if entry.fields.is_empty() {
+        entry.fields = own;
+    } else {
+        entry.fields.unite(&own);
+    }
     entry.time = Some(write.time.into());
 }
 

@@ -5,6 +5,7 @@ pub mod cel;
 pub mod field;
 pub mod json;
 pub mod jsonpath;
+pub mod managed;
 pub mod names;
 pub mod object;
 mod object_codec;

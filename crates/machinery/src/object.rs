@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::managed::{ManagedFields, Pool};
 use crate::{Status, Value};
 
 /// A reference from a dependent to its owner.
@@ -90,13 +91,21 @@ pub struct Object {
     inner: Arc<Inner>,
 }
 
+/// Canonical JSON without `managedFields`.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub bytes: Bytes,
+    /// Where `,"managedFields":[…]` goes; the byte before it ends a member of `metadata`.
+    pub splice_at: usize,
+    /// Where the number of `resourceVersion` begins, if there is one.
+    pub number_at: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Inner {
     header: Header,
-    body: Bytes,
-    /// Where `,"managedFields":[…]` goes into `body`; the byte before it ends the last member of `metadata`.
-    splice_at: usize,
-    managed_fields: Option<Arc<[u8]>>,
+    body: Body,
+    managed_fields: Option<Arc<ManagedFields>>,
     /// The typed view that somebody holds right now, if anybody does.
     view: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
 }
@@ -121,11 +130,49 @@ impl Object {
     /// Puts the parts together.
     pub(crate) fn from_parts(
         header: Header,
-        body: Bytes,
-        splice_at: usize,
-        managed_fields: Option<Arc<[u8]>>,
+        body: Body,
+        managed_fields: Option<Arc<ManagedFields>>,
     ) -> Object {
-        Object { inner: Arc::new(Inner { header, body, splice_at, managed_fields, view: Mutex::new(None) }) }
+        Object { inner: Arc::new(Inner { header, body, managed_fields, view: Mutex::new(None) }) }
+    }
+
+    /// The same object at another revision. One without a revision stays without.
+    pub fn at_revision(&self, revision: u64) -> Object {
+        let Inner { header, body, managed_fields, .. } = &*self.inner;
+        let Some(at) = body.number_at else { return self.clone() };
+        let length = body.bytes[at..].iter().position(|byte| *byte == b'"').unwrap_or(0);
+        let number = revision.to_string();
+        let mut bytes = Vec::with_capacity(body.bytes.len() + number.len() - length);
+        bytes.extend_from_slice(&body.bytes[..at]);
+        bytes.extend_from_slice(number.as_bytes());
+        bytes.extend_from_slice(&body.bytes[at + length..]);
+        let splice_at =
+            if body.splice_at > at { body.splice_at + number.len() - length } else { body.splice_at };
+        let body = Body { bytes: bytes.into(), splice_at, number_at: Some(at) };
+        Object::from_parts(Header { revision, ..header.clone() }, body, managed_fields.clone())
+    }
+
+    /// Whether this is what the store holds of the object: its bytes but for the revision.
+    pub fn is_stored_as(&self, stored: &[u8]) -> bool {
+        const BEFORE: usize = "\"resourceVersion\":\"".len();
+        let mut whole = Vec::new();
+        self.write_json(&mut whole);
+        let body = &self.inner.body;
+        let Some(number_at) = body.number_at else { return whole == stored };
+        // Managed fields may stand before the number.
+        let at =
+            if body.splice_at < number_at { number_at + whole.len() - body.bytes.len() } else { number_at };
+        let length = whole[at..].iter().position(|byte| *byte == b'"').unwrap_or(0);
+        let (mut begin, mut end) = (at - BEFORE, at + length + 1);
+        // The comma goes with the member: the one before it, or the one after it if it is the first.
+        match (whole[begin - 1], whole.get(end)) {
+            (b',', _) => begin -= 1,
+            (_, Some(b',')) => end += 1,
+            _ => {}
+        }
+        stored.len() + end - begin == whole.len()
+            && stored.starts_with(&whole[..begin])
+            && stored.ends_with(&whole[end..])
     }
 
     /// What can be asked without decoding.
@@ -135,26 +182,38 @@ impl Object {
 
     /// Canonical JSON without `managedFields`.
     pub fn body(&self) -> &Bytes {
-        &self.inner.body
+        &self.inner.body.bytes
     }
 
-    /// The `managedFields` list as JSON (`[…]`), if there is one.
-    pub fn managed_fields(&self) -> Option<&Arc<[u8]>> {
+    /// The `managedFields`, if there are any.
+    pub fn managed_fields(&self) -> Option<&Arc<ManagedFields>> {
         self.inner.managed_fields.as_ref()
+    }
+
+    /// Takes the `managedFields` from what others share. To be called before the object itself is shared.
+    pub fn share_managed_fields(&mut self, pool: &Pool) {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.managed_fields = inner.managed_fields.take().map(|list| pool.share(list));
+        }
     }
 
     /// Appends the whole object as JSON, `managedFields` included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let (before, after) = self.inner.body.split_at(self.inner.splice_at);
+        self.write_json_after(0, out);
+    }
+
+    /// Appends what follows the first `skipped` bytes of [`Object::write_json`], which must end before `metadata`.
+    pub fn write_json_after(&self, skipped: usize, out: &mut Vec<u8>) {
+        let (before, after) = self.inner.body.bytes.split_at(self.inner.body.splice_at);
         out.reserve(self.json_len());
-        out.extend_from_slice(before);
+        out.extend_from_slice(&before[skipped..]);
         if let Some(managed_fields) = &self.inner.managed_fields {
             let first = before.ends_with(b"{");
             if !first {
                 out.push(b',');
             }
             out.extend_from_slice(b"\"managedFields\":");
-            out.extend_from_slice(managed_fields);
+            out.extend_from_slice(managed_fields.json());
             if first && !after.starts_with(b"}") {
                 out.push(b',');
             }
@@ -164,8 +223,8 @@ impl Object {
 
     /// The length of what [`Object::write_json`] appends, give or take a comma.
     pub fn json_len(&self) -> usize {
-        let managed_fields = self.inner.managed_fields.as_ref().map_or(0, |fields| fields.len() + 17);
-        self.inner.body.len() + managed_fields
+        let managed_fields = self.inner.managed_fields.as_ref().map_or(0, |fields| fields.json().len() + 17);
+        self.inner.body.bytes.len() + managed_fields
     }
 
     /// The object as a document, without `managedFields`.
@@ -189,7 +248,7 @@ impl Object {
             return Ok(view);
         }
         // Decoded outside the lock: whoever comes at the same time decodes too, and the last one's is shared.
-        let view: Arc<T> = Arc::new(serde_json::from_slice(&self.inner.body).map_err(|error| {
+        let view: Arc<T> = Arc::new(serde_json::from_slice(self.body()).map_err(|error| {
             Status::internal(format!(
                 "{} {} cannot be read: {error}",
                 self.header().kind,
@@ -210,7 +269,6 @@ impl Object {
 impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
-            || (self.inner.body == other.inner.body
-                && self.inner.managed_fields == other.inner.managed_fields)
+            || (self.body() == other.body() && self.inner.managed_fields == other.inner.managed_fields)
     }
 }

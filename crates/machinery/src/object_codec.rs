@@ -2,13 +2,13 @@
 //! `resourceVersion`; nothing else is looked at.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use crate::json::scan::Scanner;
 use crate::json::{self, Error};
-use crate::object::{Header, OwnerRef};
+use crate::managed::ManagedFields;
+use crate::object::{Body, Header, OwnerRef};
 use crate::{Object, Status, Value};
 
 pub(crate) fn from_value(document: &Value) -> Result<Object, Status> {
@@ -17,8 +17,7 @@ pub(crate) fn from_value(document: &Value) -> Result<Object, Status> {
 
 pub(crate) fn from_json(bytes: &[u8]) -> Result<Object, Status> {
     let scan = Scan::read(bytes, true).map_err(unreadable)?;
-    let (body, splice_at, managed_fields) = scan.without_managed_fields(bytes, None);
-    Ok(Object::from_parts(scan.header, body.into(), splice_at, managed_fields))
+    Ok(scan.object(bytes, None))
 }
 
 pub(crate) fn from_stored(bytes: &[u8], revision: u64) -> Result<Object, Status> {
@@ -27,8 +26,7 @@ pub(crate) fn from_stored(bytes: &[u8], revision: u64) -> Result<Object, Status>
         return Err(Status::internal("a stored object has no metadata"));
     }
     scan.header.revision = revision;
-    let (body, splice_at, managed_fields) = scan.without_managed_fields(bytes, Some(revision));
-    Ok(Object::from_parts(scan.header, body.into(), splice_at, managed_fields))
+    Ok(scan.object(bytes, Some(revision)))
 }
 
 pub(crate) fn to_value(object: &Object) -> Result<Value, Status> {
@@ -81,6 +79,8 @@ struct Scan {
     header: Header,
     /// Between the braces of `metadata`.
     metadata: Option<Range<usize>>,
+    /// Where the text of `metadata.resourceVersion` begins, if there is one.
+    revision: Option<usize>,
     /// The members of `metadata`: from the first quote of the name to the end of the value.
     managed_fields: Option<Member>,
     /// Where `resourceVersion` goes: the end of the member it follows, or the beginning of `metadata`.
@@ -141,7 +141,7 @@ impl Scan {
         while more {
             let name_at = scanner.position();
             let key = scanner.key()?;
-            scanner.begin_value()?;
+            let is_text = scanner.begin_value()? == b'"';
             let value_at = scanner.position();
             self.read_member(&key, scanner)?;
             end = scanner.position();
@@ -149,6 +149,9 @@ impl Scan {
                 self.managed_fields = Some(Member { whole: name_at..end, value: value_at..end });
             } else if !self.by_name || *key < *"managedFields" {
                 self.splice_at = end;
+            }
+            if key == "resourceVersion" && is_text {
+                self.revision = Some(value_at + 1);
             }
             if self.precedes_revision(&key) {
                 self.revision_at = end;
@@ -207,12 +210,8 @@ impl Scan {
         Ok(())
     }
 
-    /// The bytes without `managedFields`, with `resourceVersion` put in if it is given; where the former go; and they.
-    fn without_managed_fields(
-        &self,
-        bytes: &[u8],
-        revision: Option<u64>,
-    ) -> (Vec<u8>, usize, Option<Arc<[u8]>>) {
+    /// The object: the bytes without `managedFields`, with `resourceVersion` put in if it is given.
+    fn object(self, bytes: &[u8], revision: Option<u64>) -> Object {
         let mut body = Vec::with_capacity(bytes.len() + 48);
         let metadata = self.metadata.clone().unwrap_or(0..0);
         let cut =
@@ -232,6 +231,7 @@ impl Scan {
                 body.extend_from_slice(&bytes[after]);
             }
         };
+        let mut number_at = self.revision.map(|at| if at >= cut.end { at - cut.len() } else { at });
         match revision {
             None => copy(0..bytes.len(), &mut body),
             Some(revision) => {
@@ -244,6 +244,7 @@ impl Scan {
                     (true, false) => format!("\"resourceVersion\":\"{revision}\","),
                     (true, true) => format!("\"resourceVersion\":\"{revision}\""),
                 };
+                number_at = Some(at + text.find(|letter: char| letter.is_ascii_digit()).unwrap_or(0));
                 body.extend_from_slice(text.as_bytes());
                 copy(self.revision_at..bytes.len(), &mut body);
                 if splice_at > at || (splice_at == at && !self.by_name) {
@@ -252,8 +253,8 @@ impl Scan {
             }
         }
         let managed_fields =
-            self.managed_fields.as_ref().map(|member| Arc::from(&bytes[member.value.clone()]));
-        (body, splice_at, managed_fields)
+            self.managed_fields.as_ref().map(|member| ManagedFields::new(&bytes[member.value.clone()]));
+        Object::from_parts(self.header, Body { bytes: body.into(), splice_at, number_at }, managed_fields)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! * [`encode`] and [`decode`] turn a document into a message and back; neither holds `apiVersion` and `kind`.
 //! * [`seal`] and [`open`] put a message into the envelope that bodies come in (`k8s\0` and what it is).
-//! * [`encode_list`] and [`encode_event`] put messages that were encoded already into lists and watch frames.
+//! * [`encode_list`] and [`encode_event`] put messages that were encoded already into lists and watch frames;
+//!   [`Spliced`] puts managed fields into an object's.
 //!
 //! A message cannot tell an empty list from an unset one; documents that come out of [`decode`] are canonical all the same.
 
@@ -11,7 +12,7 @@ mod encode;
 mod wire;
 
 pub use decode::decode;
-pub use encode::{encode, encode_event, encode_item, encode_list, item_len};
+pub use encode::{Spliced, encode, encode_event, encode_list, encode_member, item_len};
 
 use std::fmt;
 
@@ -60,6 +61,15 @@ pub fn seal(meta: &TypeMeta, message: &[u8], out: &mut Vec<u8>) {
     wire::bytes(2, message, out);
     wire::bytes(3, b"", out);
     wire::bytes(4, b"", out);
+}
+
+/// Appends the envelope with a message of `length` bytes in it, which `write` appends.
+pub fn seal_with(meta: &TypeMeta, length: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let (before, after) = envelope(meta, length);
+    out.reserve(before.len() + length + after.len());
+    out.extend_from_slice(&before);
+    write(out);
+    out.extend_from_slice(&after);
 }
 
 /// The envelope around a message of `length` bytes that is sent piece by piece: what comes before it, and what after.
@@ -113,20 +123,30 @@ mod piecewise {
     #[test]
     fn a_list_sent_in_pieces_is_the_same_list() {
         let meta = TypeMeta { api_version: "v1".into(), kind: "PodList".into() };
-        let items: [&[u8]; 3] = [b"one", &[7; 300], b""];
+        // Metadata of 4 and of 300 bytes, the latter with more to come, and something behind them.
+        let long = [b"\x0a\xac\x02".as_slice(), &[7; 300], b"rest"].concat();
+        let objects: [(&[u8], &[u8]); 3] =
+            [(b"\x0a\x04meta", b""), (&long, &[9; 200]), (b"\x0a\x04meta", b"x")];
+        let whole = [
+            b"\x0a\x04meta".to_vec(),
+            [b"\x0a\xf4\x03".as_slice(), &[7; 300], &[9; 200], b"rest"].concat(),
+            b"\x0a\x05metax".to_vec(),
+        ];
         let mut message = Vec::new();
-        encode_list(b"meta", items, &mut message);
-        let mut whole = Vec::new();
-        seal(&meta, &message, &mut whole);
+        encode_list(b"list", whole.iter().map(Vec::as_slice), &mut message);
+        let mut sealed = Vec::new();
+        seal(&meta, &message, &mut sealed);
         let mut head = Vec::new();
-        encode_list(b"meta", [], &mut head);
-        let length = head.len() + items.iter().map(|item| item_len(item.len())).sum::<usize>();
+        encode_list(b"list", [], &mut head);
+        let items =
+            objects.map(|(object, managed)| Spliced::new(object, managed).expect("metadata come first"));
+        let length = head.len() + items.iter().map(|item| item_len(item.length())).sum::<usize>();
         let (before, after) = envelope(&meta, length);
         let mut pieces = [before, head].concat();
-        for item in items {
-            encode_item(item, &mut pieces);
-        }
+        items.iter().for_each(|item| item.write_item(&mut pieces));
         pieces.extend_from_slice(&after);
-        assert_eq!(pieces, whole);
+        assert_eq!(pieces, sealed);
+        assert!(Spliced::new(b"\x12\x00", b"").is_err(), "metadata come first");
+        assert!(Spliced::new(b"\x0a\x09", b"").is_err(), "cut short");
     }
 }

@@ -412,6 +412,17 @@ impl Struct {
             .ok()?;
         Some(self.by_name[found] as usize)
     }
+
+    /// The position of a field that probably stands at `expected` or shortly behind it, as in a document that is in order.
+    pub fn position_from(&self, name: &str, expected: usize) -> Option<usize> {
+        /// Beyond so many fields that are left out a search is faster.
+        const NEAR: usize = 8;
+        let near = self.fields.get(expected..).unwrap_or_default().iter().take(NEAR);
+        match near.into_iter().position(|field| field.name == name) {
+            Some(offset) => Some(expected + offset),
+            None => self.position(name),
+        }
+    }
 }
 
 /// Short names first: most comparisons end with the length.

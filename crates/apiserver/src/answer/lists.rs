@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use api::Table;
 use bytes::Bytes;
-use machinery::json::TypeMeta;
-use machinery::{Reason, Status, protobuf};
+use machinery::{Reason, Status};
 
-use super::objects::{Look, message_of, write_metadata};
+use super::objects::{Look, write_metadata};
 use super::table::{self, Rows};
-use super::{document, json_text, respond};
+use super::{document, json_text, messages, respond};
 use crate::cache::Entry;
 use crate::document::internal_package;
 use crate::http::accept::{Media, MetaVersion, Shape};
@@ -19,7 +17,7 @@ use crate::registry::Served;
 use crate::verbs::list::{Items, Listing};
 
 /// The size of the pieces a list is sent in: large enough to cost little each, small enough to be sent soon.
-const PIECE: usize = 128 * 1024;
+pub(super) const PIECE: usize = 128 * 1024;
 
 /// The metadata of a list.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +70,11 @@ enum ItemForm {
 }
 
 /// Answers with a list.
-pub async fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
+pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
     let Look { table: kinds, form, rows } = look;
     let metadata = ListMeta::of(&listing);
     if form.media == Media::Protobuf && form.shape == Shape::Whole {
-        return messages(kinds, served, listing, &metadata).await;
+        return messages::list(kinds, served, listing, &metadata);
     }
     let mut head = Vec::with_capacity(PIECE + PIECE / 8);
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
@@ -110,63 +108,6 @@ pub async fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Res
             Ok(document(kinds, 200, &value, form))
         }
     }
-}
-
-/// How many messages are made before other work gets a turn.
-const TURN: usize = 64;
-
-/// A list of protobuf messages. Its length stands before it, so all of them are made before the first is sent; they are
-/// kept beside their objects for the next time.
-async fn messages(
-    kinds: &Table,
-    served: &Served,
-    listing: Listing,
-    metadata: &ListMeta,
-) -> Result<Response, Status> {
-    let kind = format!("{}List", served.kind);
-    let known = kinds.kind(&served.group, &served.version, &kind);
-    let metadata_type = known
-        .and_then(|known| kinds.type_of(known).member("metadata"))
-        .ok_or_else(|| Status::internal(format!("the table of kinds has no {kind}")))?;
-    let mut json = Vec::new();
-    metadata.write(&mut json);
-    let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
-    let mut encoded = Vec::new();
-    protobuf::encode(&metadata, metadata_type, &mut encoded);
-    let mut head = Vec::new();
-    protobuf::encode_list(&encoded, [], &mut head);
-    let mut items = Vec::new();
-    let mut length = head.len();
-    for (position, entry) in listing.items.enumerate() {
-        let message = message_of(served, &entry)?;
-        length += protobuf::item_len(message.len());
-        items.push(message);
-        if position % TURN == TURN - 1 {
-            tokio::task::yield_now().await;
-        }
-    }
-    let meta = TypeMeta { api_version: served.api_version.clone(), kind: kind.into() };
-    let (mut first, last) = protobuf::envelope(&meta, length);
-    first.extend_from_slice(&head);
-    Ok(respond(200, Media::Protobuf.name(), message_pieces(first, items, last)))
-}
-
-/// Messages, joined while they are sent.
-fn message_pieces(first: Vec<u8>, items: Vec<Bytes>, last: Vec<u8>) -> Body {
-    let state = Some((first, items.into_iter(), last));
-    let pieces = futures_util::stream::unfold(state, |state| async {
-        let (mut piece, mut items, last) = state?;
-        piece.reserve(PIECE + PIECE / 8);
-        while piece.len() < PIECE {
-            let Some(item) = items.next() else {
-                piece.extend_from_slice(&last);
-                return Some((Bytes::from(piece), None));
-            };
-            protobuf::encode_item(&item, &mut piece);
-        }
-        Some((Bytes::from(piece), Some((Vec::new(), items, last))))
-    });
-    Body::Pieces(Box::pin(pieces))
 }
 
 fn begin_metadata(head: &mut Vec<u8>, version: MetaVersion, metadata: &ListMeta) {
@@ -283,13 +224,10 @@ impl Writer {
 
 /// An object as an item of a list: without kind and version, as upstream's typed lists have them.
 fn whole_item(served: &Served, entry: &Entry, out: &mut Vec<u8>) {
-    let start = out.len();
-    entry.object().write_json(out);
     let prefix = served.type_prefix.as_bytes();
-    if !prefix.is_empty() && out[start..].starts_with(prefix) {
-        // Move the brace behind the prefix, then close the gap.
-        let length = prefix.len();
-        out.copy_within(start + length.., start + 1);
-        out.truncate(out.len() - (length - 1));
+    if prefix.is_empty() || !entry.object().body().starts_with(prefix) {
+        return entry.object().write_json(out);
     }
+    out.push(b'{');
+    entry.object().write_json_after(prefix.len(), out);
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use api::Table;
-use bytes::Bytes;
+use machinery::protobuf::{self, Spliced};
 use machinery::{Reason, Status, Value};
 
 use super::table::{self, Rows};
-use super::{document, json_text, respond, sealed};
+use super::{document, json_text, respond};
 use crate::cache::Entry;
 use crate::document::internal_package;
 use crate::http::Response;
@@ -32,10 +32,7 @@ pub fn object(code: u16, served: &Served, entry: &Arc<Entry>, look: Look<'_>) ->
         Shape::Whole => match form.media {
             Media::Json => Ok(respond(code, form.media.name(), json_text(entry.json(), form.pretty))),
             Media::Yaml => Ok(document(table, code, &entry.object().to_whole_value()?, form)),
-            Media::Protobuf => {
-                let body = sealed(&served.type_meta(), &message_of(served, entry)?);
-                Ok(respond(code, form.media.name(), body))
-            }
+            Media::Protobuf => Ok(respond(code, form.media.name(), sealed_object(served, entry)?)),
         },
         Shape::Table(version) => in_form(code, table::of_one(served, entry, version, rows)?, form),
         Shape::Metadata(version) => {
@@ -70,25 +67,45 @@ pub fn in_form(code: u16, json: Vec<u8>, form: Form) -> Result<Response, Status>
     Ok(respond(code, form.media.name(), json_text(json, form.pretty)))
 }
 
-/// The object as a protobuf message, without envelope.
-pub fn message_of(served: &Served, entry: &Entry) -> Result<Bytes, Status> {
+/// The object as a protobuf message, without envelope. What of it is the object's own is made once and kept beside it;
+/// its managed fields are kept beside those, for all who share them.
+pub fn message_of<'a>(served: &Served, entry: &'a Entry) -> Result<Spliced<'a>, Status> {
+    let root = served.schema.root();
     let mut failed = None;
-    let message = entry.protobuf(|object| match object.to_whole_value() {
+    let message = entry.protobuf(|object| match object.to_value() {
         Ok(document) => {
             let mut message = Vec::with_capacity(object.body().len());
-            machinery::protobuf::encode(&document, served.schema.root(), &mut message);
-            message.shrink_to_fit();
-            Bytes::from(message)
+            protobuf::encode(&document, root, &mut message);
+            message.into_boxed_slice()
         }
         Err(status) => {
             failed = Some(status);
-            Bytes::new()
+            Box::default()
         }
     });
-    match failed {
-        Some(status) => Err(status),
-        None => Ok(message.clone()),
+    if let Some(status) = failed {
+        return Err(status);
     }
+    let managed_fields = entry.object().managed_fields().map_or(&[][..], |list| {
+        list.message(|json| match (machinery::json::parse(json), root.member("metadata")) {
+            (Ok(list), Some(metadata)) => {
+                let mut message = Vec::with_capacity(json.len());
+                protobuf::encode_member("managedFields", &list, metadata, &mut message);
+                message.into_boxed_slice()
+            }
+            // They were cut out of JSON that was read, and every object has metadata.
+            _ => Box::default(),
+        })
+    });
+    Spliced::new(message, managed_fields).map_err(Status::internal)
+}
+
+/// The message of an object in its envelope.
+pub fn sealed_object(served: &Served, entry: &Entry) -> Result<Vec<u8>, Status> {
+    let message = message_of(served, entry)?;
+    let mut body = Vec::new();
+    protobuf::seal_with(&served.type_meta(), message.length(), &mut body, |body| message.write(body));
+    Ok(body)
 }
 
 /// Appends the object's metadata alone, managed fields included, as JSON: cut out of its bytes, not encoded anew.
@@ -111,7 +128,7 @@ pub fn write_metadata(entry: &Entry, version: MetaVersion, out: &mut Vec<u8>) {
             // Before the closing brace; every object has a name, so there is something before it.
             out.extend_from_slice(&body[start..end - 1]);
             out.extend_from_slice(b",\"managedFields\":");
-            out.extend_from_slice(managed_fields);
+            out.extend_from_slice(managed_fields.json());
             out.push(b'}');
         }
         _ if end > start => out.extend_from_slice(&body[start..end]),

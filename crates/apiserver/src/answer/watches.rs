@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use machinery::{Status, Value, protobuf};
 
 use super::lists::ListMeta;
-use super::objects::{Look, message_of, write_metadata};
+use super::objects::{Look, sealed_object, write_metadata};
 use super::table::{self, Rows};
-use super::{encode, respond, sealed};
+use super::{encode, respond};
 use crate::cache::{Entry, Event, SeenKind};
 use crate::http::accept::{Form, Media, Shape};
 use crate::http::body::Pieces;
@@ -17,8 +17,9 @@ use crate::http::{Body, Response};
 use crate::registry::Served;
 use crate::verbs::watch::{Item, Watcher};
 
-/// Room for the frames of a batch of events.
-const BATCH_BYTES: usize = 16 * 1024;
+/// Frames below this size are joined with those that are ready at the same time, up to this size; larger ones go out as
+/// they are, for they are shared by all watchers.
+const JOINED: usize = 4 * 1024;
 
 /// Answers with a watch.
 pub fn watch(served: &Arc<Served>, watcher: Watcher, look: Look<'_>) -> Response {
@@ -29,11 +30,14 @@ pub fn watch(served: &Arc<Served>, watcher: Watcher, look: Look<'_>) -> Response
     };
     let form = Form { pretty: false, ..form };
     let framer = Framer { kinds: table.clone(), served: served.clone(), form, rows, columns_sent: false };
-    let state = (watcher, framer);
-    let pieces: Pieces = Box::pin(futures_util::stream::unfold(state, |(mut watcher, mut framer)| async {
-        let items = watcher.next().await?;
-        Some((framer.piece(&items), (watcher, framer)))
-    }));
+    let state = (watcher, framer, Vec::new().into_iter());
+    let pieces: Pieces =
+        Box::pin(futures_util::stream::unfold(state, |(mut watcher, mut framer, mut items)| async {
+            if items.as_slice().is_empty() {
+                items = watcher.next().await?.into_iter();
+            }
+            Some((framer.piece(&mut items), (watcher, framer, items)))
+        }));
     respond(200, content_type, Body::Pieces(pieces))
 }
 
@@ -46,14 +50,18 @@ struct Framer {
 }
 
 impl Framer {
-    fn piece(&mut self, items: &[Item]) -> Bytes {
-        if let [one] = items {
-            return self.frame_or_failure(one);
+    /// The next frame, or some small ones. There is at least one item.
+    fn piece(&mut self, items: &mut std::vec::IntoIter<Item>) -> Bytes {
+        let first = items.next().map(|item| self.frame_or_failure(&item)).unwrap_or_default();
+        if first.len() >= JOINED || items.as_slice().is_empty() {
+            return first;
         }
-        let mut piece = BytesMut::with_capacity(BATCH_BYTES);
-        for item in items {
-            let frame = self.frame_or_failure(item);
-            piece.extend_from_slice(&frame);
+        let mut piece = BytesMut::with_capacity(2 * JOINED);
+        piece.extend_from_slice(&first);
+        while piece.len() < JOINED
+            && let Some(item) = items.next()
+        {
+            piece.extend_from_slice(&self.frame_or_failure(&item));
         }
         piece.freeze()
     }
@@ -69,7 +77,7 @@ impl Framer {
                 self.shared(*kind, event)
             }
             Item::Change(kind, event) => {
-                let entry = self.served.view(&event.shown(*kind)?);
+                let entry = self.served.view(&event.shown(*kind));
                 self.of_entry(kind.as_str(), &entry, event.revision)
             }
             Item::Shown(kind, entry) => self.of_entry(kind.as_str(), entry, entry.revision()),
@@ -84,7 +92,7 @@ impl Framer {
         if let Some(frame) = event.frame(kind, protobuf) {
             return Ok(frame);
         }
-        let entry = event.shown(kind)?;
+        let entry = event.shown(kind);
         let frame = self.of_entry(kind.as_str(), &entry, event.revision)?;
         event.keep_frame(kind, protobuf, frame.clone());
         Ok(frame)
@@ -93,9 +101,7 @@ impl Framer {
     fn of_entry(&mut self, kind: &str, entry: &Entry, revision: u64) -> Result<Bytes, Status> {
         if self.form.media == Media::Protobuf {
             let object = match self.form.shape {
-                Shape::Whole | Shape::Table(_) => {
-                    sealed(&self.served.type_meta(), &message_of(&self.served, entry)?)
-                }
+                Shape::Whole | Shape::Table(_) => sealed_object(&self.served, entry)?,
                 Shape::Metadata(version) | Shape::MetadataList(version) => {
                     let mut json = Vec::new();
                     write_metadata(entry, version, &mut json);

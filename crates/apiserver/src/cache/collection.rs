@@ -15,6 +15,8 @@ const KEEP_EVENTS: usize = 1_000;
 const MAX_EVENTS: usize = 100_000;
 /// What kept events may weigh together; older ones go first.
 const MAX_EVENT_BYTES: usize = 64 << 20;
+/// What the frames of events may weigh together in one encoding: enough for watchers that are some seconds behind.
+const MAX_FRAME_BYTES: usize = 16 << 20;
 /// How long an event is kept where there is room: upstream's freshness of 75 seconds.
 const KEEP_FOR: Duration = Duration::from_secs(75);
 
@@ -34,6 +36,9 @@ struct State {
     ring_bytes: usize,
     /// The sequence number of the ring's first event.
     first: u64,
+    /// The sequence number of the first event that keeps its frames, and what those of it and of all later ones weigh.
+    framed: u64,
+    framed_bytes: usize,
     /// All events after this revision are in the ring.
     floor: u64,
     /// The revision the index was loaded at: events up to it are no news.
@@ -160,7 +165,7 @@ impl Collection {
         let mut state = self.write();
         // One number is left out, so that even a watcher that had seen everything notices.
         let first = state.first + state.ring.len() as u64 + 1;
-        *state = State { index, floor, loaded_at: floor, first, ..State::default() };
+        *state = State { index, floor, loaded_at: floor, first, framed: first, ..State::default() };
     }
 
     /// Takes over a changed object. Only the feed does this.
@@ -203,19 +208,34 @@ impl State {
     fn push(&mut self, event: Arc<Event>, now: Duration) {
         // The newest state is held by the index as well; what an event costs is the state it replaced.
         let bytes = event.previous.as_ref().map_or(0, |entry| entry.object().body().len()) + 256;
+        self.framed_bytes += event.entry.object().json_len();
         self.ring.push_back(Kept { event, at: now, bytes });
         self.ring_bytes += bytes;
+        while self.framed_bytes > MAX_FRAME_BYTES && self.next_framed() {}
         while let Some(oldest) = self.ring.front() {
             let aged = oldest.at + KEEP_FOR < now && self.ring.len() > KEEP_EVENTS;
             let heavy = self.ring.len() > MAX_EVENTS || self.ring_bytes > MAX_EVENT_BYTES;
             if !aged && !heavy || self.ring.len() == 1 {
                 break;
             }
+            if self.framed == self.first {
+                self.next_framed();
+            }
             let gone = self.ring.pop_front().expect("the ring has a front");
             self.ring_bytes -= gone.bytes;
             self.floor = gone.event.revision;
             self.first += 1;
         }
+    }
+
+    /// Lets the first event that keeps its frames forget them; whether there was one that is not the newest.
+    fn next_framed(&mut self) -> bool {
+        let offset = usize::try_from(self.framed - self.first).unwrap_or(usize::MAX);
+        let Some(kept) = self.ring.get(offset).filter(|_| offset + 1 < self.ring.len()) else { return false };
+        kept.event.close_frames();
+        self.framed_bytes -= kept.event.entry.object().json_len();
+        self.framed += 1;
+        true
     }
 }
 

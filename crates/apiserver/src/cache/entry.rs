@@ -1,6 +1,6 @@
 //! An object as the cache holds it: the shared object, and its other wire forms once somebody asked for them.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use machinery::{Object, Status};
@@ -12,7 +12,7 @@ pub struct Entry {
     key: SmolStr,
     object: Object,
     fields: OnceLock<Fields>,
-    protobuf: OnceLock<Bytes>,
+    protobuf: OnceLock<Box<[u8]>>,
     others: OnceLock<Box<Mutex<Others>>>,
 }
 
@@ -57,8 +57,8 @@ impl Entry {
         self.fields.get_or_init(|| make(&self.object))
     }
 
-    /// Its protobuf message without envelope; `make` runs once.
-    pub fn protobuf(&self, make: impl FnOnce(&Object) -> Bytes) -> &Bytes {
+    /// Its protobuf message without envelope and managed fields; `make` runs once.
+    pub fn protobuf(&self, make: impl FnOnce(&Object) -> Box<[u8]>) -> &[u8] {
         self.protobuf.get_or_init(|| make(&self.object))
     }
 
@@ -99,9 +99,9 @@ impl Entry {
         keep(&mut others, number, shown);
     }
 
-    /// The whole object as JSON.
+    /// The whole object as JSON, with room for the line feed that answers end with.
     pub fn json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.object.json_len());
+        let mut out = Vec::with_capacity(self.object.json_len() + 2);
         self.object.write_json(&mut out);
         out
     }
@@ -148,12 +148,16 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The object before the change, if there was one.
     pub previous: Option<Arc<Entry>>,
-    frames: Frames,
+    frames: Mutex<Frames>,
 }
 
-/// An event as it goes to watchers, by type and encoding; made for the first of them.
+/// An event as it goes to watchers, by type and encoding (whether it is protobuf); made for the first of them.
 #[derive(Debug, Default)]
-struct Frames([OnceLock<Bytes>; 8]);
+struct Frames {
+    made: Vec<(SeenKind, bool, Bytes)>,
+    /// Most watchers are past the event: those that are not make frames of their own.
+    closed: bool,
+}
 
 /// The type of an event as one watcher sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +186,7 @@ impl SeenKind {
 impl Event {
     /// An event.
     pub fn new(revision: u64, change: Change, entry: Arc<Entry>, previous: Option<Arc<Entry>>) -> Event {
-        Event { revision, change, entry, previous, frames: Frames::default() }
+        Event { revision, change, entry, previous, frames: Mutex::default() }
     }
 
     /// How a watcher sees the event whose selector is `matches`; `None` if it is none of its business.
@@ -200,32 +204,57 @@ impl Event {
     }
 
     /// The state of the object that a watcher is shown.
-    pub fn shown(&self, kind: SeenKind) -> Result<Arc<Entry>, Status> {
+    pub fn shown(&self, kind: SeenKind) -> Arc<Entry> {
         match (kind, &self.previous) {
             (SeenKind::Gone, Some(previous)) => crate::stored::at_revision(previous, self.revision),
-            _ => Ok(self.entry.clone()),
+            _ => self.entry.clone(),
         }
     }
 
     /// The frame that watchers of an encoding share for a type, if one of them made it already.
     pub fn frame(&self, kind: SeenKind, protobuf: bool) -> Option<Bytes> {
-        self.slot(kind, protobuf).get().cloned()
+        let frames = self.frames();
+        let made = frames.made.iter().find(|(of, encoding, _)| (*of, *encoding) == (kind, protobuf));
+        made.map(|(_, _, frame)| frame.clone())
     }
 
     /// Keeps a frame for the other watchers.
     pub fn keep_frame(&self, kind: SeenKind, protobuf: bool, frame: Bytes) {
+        let mut frames = self.frames();
         // Somebody else may have been faster; then both frames are the same.
-        let _ = self.slot(kind, protobuf).set(frame);
+        if !frames.closed && !frames.made.iter().any(|(of, encoding, _)| (*of, *encoding) == (kind, protobuf))
+        {
+            frames.made.push((kind, protobuf, frame));
+        }
     }
 
-    fn slot(&self, kind: SeenKind, protobuf: bool) -> &OnceLock<Bytes> {
-        &self.frames.0[kind as usize * 2 + usize::from(protobuf)]
+    /// Forgets the frames, and keeps none any more.
+    pub fn close_frames(&self) {
+        *self.frames() = Frames { made: Vec::new(), closed: true };
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        // A frame is added in one step, so they are whole even if somebody panicked beside them.
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_are_shared_until_most_watchers_are_past_the_event() {
+        let event = Event::new(1, Change::Created, Arc::new(Entry::for_test("n/a", 1)), None);
+        assert_eq!(event.frame(SeenKind::Added, false), None);
+        event.keep_frame(SeenKind::Added, false, Bytes::from_static(b"json"));
+        event.keep_frame(SeenKind::Added, true, Bytes::from_static(b"protobuf"));
+        assert_eq!(event.frame(SeenKind::Added, true).as_deref(), Some(b"protobuf".as_slice()));
+        assert_eq!(event.frame(SeenKind::Modified, false), None);
+        event.close_frames();
+        event.keep_frame(SeenKind::Added, false, Bytes::from_static(b"json"));
+        assert_eq!(event.frame(SeenKind::Added, false), None);
+    }
 
     #[test]
     fn selectors_turn_changes_into_comings_and_goings() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Env;
-use store::{Query, Store, StoreError, Watch, WatchItem};
+use store::{Query, StoreError, Watch, WatchItem};
 
 use super::{Caches, Collection, Entry, ROOT};
 use crate::stored;
@@ -19,24 +19,20 @@ pub(super) struct Feed {
 }
 
 /// Reads a collection as it stood at `revision`.
-pub(super) async fn load(
-    store: &dyn Store,
-    name: &str,
-    revision: u64,
-) -> Result<Arc<Collection>, StoreError> {
+pub(super) async fn load(caches: &Caches, name: &str, revision: u64) -> Result<Arc<Collection>, StoreError> {
     let prefix = format!("{ROOT}{name}/");
     let collection = Collection::new(&prefix, revision);
     let query = Query { revision: Some(revision), ..Query::prefix(prefix.as_bytes()) };
-    for item in store.range(query).await?.items {
-        if let Some(entry) = decode(&item.key, &item.value, item.modified) {
+    for item in caches.store.range(query).await?.items {
+        if let Some(entry) = decode(caches, &item.key, &item.value, item.modified) {
             collection.load(entry);
         }
     }
     Ok(Arc::new(collection))
 }
 
-fn decode(key: &Bytes, value: &Bytes, revision: u64) -> Option<Arc<Entry>> {
-    match stored::read(value, revision) {
+fn decode(caches: &Caches, key: &Bytes, value: &Bytes, revision: u64) -> Option<Arc<Entry>> {
+    match stored::read_sharing(value, revision, &caches.managed_fields) {
         Ok(entry) => Some(entry),
         Err(error) => {
             let key = String::from_utf8_lossy(key);
@@ -91,15 +87,10 @@ impl Feed {
         let Some(value) = event.value else {
             let key = object_key(collection, &event.key);
             let Some(current) = collection.get(key) else { return };
-            match stored::at_revision(&current, event.revision) {
-                Ok(last) => {
-                    collection.delete(last, now);
-                }
-                Err(error) => tracing::error!(key, %error, "a deletion cannot be told"),
-            }
+            collection.delete(stored::at_revision(&current, event.revision), now);
             return;
         };
-        let Some(entry) = decode(&event.key, &value.value, event.revision) else { return };
+        let Some(entry) = decode(&self.caches, &event.key, &value.value, event.revision) else { return };
         collection.put(entry.clone(), now);
         if let Some(handoff) = self.caches.take_handoff(&event.key, |handoff| handoff.value == value.value) {
             // A writer that was cut off in the meantime needs no answer.
@@ -140,7 +131,7 @@ impl Feed {
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for collection in self.caches.all() {
             let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/').to_owned();
-            let fresh = load(store.as_ref(), &name, revision).await?;
+            let fresh = load(&self.caches, &name, revision).await?;
             collection.replace(&fresh);
             collection.announce();
         }

@@ -101,21 +101,22 @@ impl Call<'_> {
             return Err(no_such_resource());
         }
         if !route.subresource.is_empty() {
-            return crate::subresource::answer(self, request).await;
+            return Box::pin(crate::subresource::answer(self, request)).await;
         }
         let verb = self.verb(&request.method, route)?;
         if verb == Verb::Create && self.served.namespaced && route.namespace.is_empty() {
             return Err(method_not_allowed());
         }
+        // Writes have large states, which reads should not have to make room for: each is in a box of its own.
         match verb {
             Verb::Get => self.get(&request).await,
             Verb::List => self.list(&request).await,
             Verb::Watch => self.watch(&request).await,
-            Verb::Create => self.create(request).await,
-            Verb::Update => self.update(request).await,
-            Verb::Patch => self.patch(request).await,
-            Verb::Delete => self.delete(request).await,
-            Verb::DeleteCollection => self.delete_collection(request).await,
+            Verb::Create => Box::pin(self.create(request)).await,
+            Verb::Update => Box::pin(self.update(request)).await,
+            Verb::Patch => Box::pin(self.patch(request)).await,
+            Verb::Delete => Box::pin(self.delete(request)).await,
+            Verb::DeleteCollection => Box::pin(self.delete_collection(request)).await,
         }
     }
 
@@ -175,7 +176,7 @@ impl Call<'_> {
         let look = self.look(request)?;
         let options = list::Options::read(&request.query, false)?;
         let listing = list::list(self.core, self.served, &request.route.namespace, &options).await?;
-        lists::list(self.served, listing, look).await
+        lists::list(self.served, listing, look)
     }
 
     async fn watch(&self, request: &Arrived) -> Result<Response, Status> {
@@ -309,7 +310,7 @@ impl Call<'_> {
         let writing = write::Options { dry_run: options.dry_run, record, ..write::Options::default() };
         let request = Request { name: "", ..self.request(&route, &writing) };
         let listing = deletecollection::delete_collection(request, &selection, &options).await?;
-        lists::list(self.served, listing, look).await
+        lists::list(self.served, listing, look)
     }
 
     async fn delete_options(&self, request: Arrived) -> Result<(Route, delete::Options), Status> {

@@ -15,7 +15,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::gather::{Gather, Rooms};
 use super::{Body, Response};
 use crate::config::Limits;
 
@@ -57,6 +59,7 @@ struct Serving<H> {
     limits: Limits,
     env: Env,
     handler: Arc<H>,
+    rooms: Rooms,
 }
 
 /// Accepts connections until the environment's tasks are stopped, then lets open requests end.
@@ -67,7 +70,8 @@ pub async fn serve<H: Handler>(
     env: Env,
     handler: Arc<H>,
 ) {
-    let serving = Arc::new(Serving { acceptor: TlsAcceptor::from(tls), limits, env, handler });
+    let serving =
+        Arc::new(Serving { acceptor: TlsAcceptor::from(tls), limits, env, handler, rooms: Rooms::default() });
     let env = &serving.env;
     let places = Arc::new(Semaphore::new(limits.connections));
     let stopping = env.tasks.stopping();
@@ -101,34 +105,49 @@ pub async fn serve<H: Handler>(
     }
 }
 
+/// Each stage is in a box of its own, which goes with it: a connection that is idle should not keep the room that making
+/// it took.
 async fn serve_one<H: Handler>(stream: TcpStream, address: SocketAddr, serving: Arc<Serving<H>>) {
-    let Serving { acceptor, limits, env, handler } = &*serving;
+    let made = Box::pin(shake_hands(stream, address, &serving)).await;
+    if let Some(stream) = made {
+        Box::pin(converse(stream, address, &serving)).await;
+    }
+}
+
+async fn shake_hands<H: Handler>(
+    stream: TcpStream,
+    address: SocketAddr,
+    serving: &Serving<H>,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let Serving { acceptor, limits, env, .. } = serving;
     // Small frames (watch events) must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "TCP_NODELAY was refused");
     }
-    let stream = match env.clock.timeout(limits.handshake, acceptor.accept(stream)).await {
-        Some(Ok(stream)) => stream,
-        Some(Err(error)) => {
-            tracing::debug!(%address, %error, "TLS handshake failed");
-            return;
-        }
-        None => {
-            tracing::debug!(%address, "TLS handshake took too long");
-            return;
-        }
-    };
+    match env.clock.timeout(limits.handshake, acceptor.accept(stream)).await {
+        Some(Ok(stream)) => return Some(Box::new(stream)),
+        Some(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+        None => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+    None
+}
+
+async fn converse<H: Handler>(stream: Box<TlsStream<TcpStream>>, address: SocketAddr, serving: &Serving<H>) {
+    let Serving { limits, env, handler, rooms, .. } = serving;
     let certificates =
         stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
     let peer = Peer { address, certificates: certificates.collect() };
     let connection = Arc::new(handler.connected(peer));
     let service = service_fn(|request| {
         let (handler, connection) = (handler.clone(), connection.clone());
-        async move { Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await) }
+        // In a box, which goes when the answer begins: an open watch should not keep the room that its beginning took.
+        Box::pin(
+            async move { Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await) },
+        )
     });
     let builder = protocol(*limits);
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    tokio::pin!(served);
+    let io = TokioIo::new(Gather::new(stream, rooms.clone()));
+    let mut served = Box::pin(builder.serve_connection_with_upgrades(io, service));
     let stopping = env.tasks.stopping();
     let ended = tokio::select! {
         biased;

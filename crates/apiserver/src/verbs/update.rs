@@ -278,7 +278,13 @@ async fn conclude(
     let key = request.store_key(request.name)?;
     // What another key sealed, or what is stored in a version that is to go, is written again all the same.
     let is_to_be_rewritten = request.core.seals.is_stale(&key) || is_outdated(request)?;
-    if !is_to_be_rewritten && request.served.is_stored_alike(&object, old) {
+    // Made once, where that costs nobody a call.
+    let value = (!request.served.is_converted()).then(|| request.served.encode(&object));
+    let is_same = match &value {
+        Some(value) => current.object().is_stored_as(value),
+        None => request.served.is_stored_alike(&object, old),
+    };
+    if is_same && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
     let charge = quota::charge(request, request.name, &object, Some(old)).await?;
@@ -290,9 +296,13 @@ async fn conclude(
         let last = stored::unwritten(&object, current.revision())?;
         return Ok(delete::remove(request, current, old).await?.map(|_| last));
     }
+    let value = match value {
+        Some(value) => value,
+        None => request.stored(&object).await?,
+    };
     let commit = Commit {
         key,
-        value: Some(request.stored(&object).await?),
+        value: Some(value),
         ttl_secs: request.served.ttl_secs(),
         expected: Some(current.revision()),
         also: charge.with(also),

@@ -1,9 +1,11 @@
 //! Following objects: a cursor, a filter and a wake-up.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::Tasks;
+use env::{Clock, Tasks};
 use machinery::Status;
 
 use super::list::{self, Items, Options};
@@ -62,6 +64,24 @@ pub struct Watcher {
     bookmark_at: Duration,
     /// It ends in good order when these stop.
     closing: Tasks,
+    alarm: Option<Alarm>,
+}
+
+/// What wakes a watcher that has no news. It is kept from one event to the next: setting it costs more than an event.
+struct Alarm(Pin<Box<dyn Future<Output = Rang> + Send>>);
+
+/// Why an alarm rang.
+enum Rang {
+    /// The server stops.
+    Stopping,
+    /// It is time for a bookmark, or for the end.
+    Due,
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Alarm")
+    }
 }
 
 /// Starts a watch.
@@ -91,6 +111,7 @@ pub async fn watch(
         ends_at: now + lasts,
         bookmark_at: now + BOOKMARK_EVERY,
         closing: core.env.tasks.clone(),
+        alarm: None,
     };
     let initial = options.initial_events.unwrap_or(asked.is_none_or(|revision| revision == 0));
     match asked {
@@ -129,7 +150,7 @@ fn too_old(asked: u64, oldest: u64) -> Status {
 impl Watcher {
     /// The same, for somebody who comes through the doors: it ends when those close.
     pub fn through_doors(self) -> Watcher {
-        Watcher { closing: self.core.doors.clone(), ..self }
+        Watcher { closing: self.core.doors.clone(), alarm: None, ..self }
     }
 
     /// Waits for what the watcher is to be told next. `None` ends the watch in good order.
@@ -163,7 +184,7 @@ impl Watcher {
                 continue;
             }
             let now = self.core.env.clock.monotonic();
-            if now >= self.ends_at {
+            if now >= self.ends_at || self.core.env.tasks.is_stopping() {
                 self.cursor = None;
                 return self.bookmarks.then(|| vec![bookmark(reached)]);
             }
@@ -230,14 +251,34 @@ impl Watcher {
 
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
-        let stopping = self.closing.stopping();
         let Some(cursor) = &self.cursor else { return };
+        // One that was set before a bookmark rings early, which wakes nobody but this watcher.
+        let alarm = self.alarm.get_or_insert_with(|| {
+            Alarm::set(&self.closing, &self.core.env.clock, until.saturating_sub(now))
+        });
         tokio::select! {
             biased;
-            () = stopping => self.ends_at = now,
             () = cursor.ready() => {}
-            () = self.core.env.clock.sleep(until.saturating_sub(now)) => {}
+            rang = alarm.0.as_mut() => {
+                self.alarm = None;
+                if matches!(rang, Rang::Stopping) {
+                    self.ends_at = now;
+                }
+            }
         }
+    }
+}
+
+impl Alarm {
+    fn set(closing: &Tasks, clock: &Clock, after: Duration) -> Alarm {
+        let (stopping, clock) = (closing.stopping(), clock.clone());
+        Alarm(Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = stopping => Rang::Stopping,
+                () = clock.sleep(after) => Rang::Due,
+            }
+        }))
     }
 }
 

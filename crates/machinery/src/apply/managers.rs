@@ -265,6 +265,14 @@ impl Managers {
     }
 }
 
+/// Where an entry of `managedFields` stands among others.
+pub(super) fn order(entry: &Value) -> (Operation, i64, [&str; 3]) {
+    let text = |name: &str| entry.get(name).str_or_empty();
+    let operation = if text("operation") == "Apply" { Operation::Apply } else { Operation::Update };
+    let seconds = Timestamp::parse(text("time")).map_or(0, |time| time.secs);
+    (operation, seconds, [text("manager"), text("apiVersion"), text("subresource")])
+}
+
 /// Whether an entry says nothing at all: the client's way to remove all.
 fn is_zero(entry: &Value) -> bool {
     entry.members().all(|(_, member)| member.is_empty())
@@ -272,14 +280,16 @@ fn is_zero(entry: &Value) -> bool {
 
 /// Takes over the times of `old` if nothing else differs, so that a write which changes nothing is seen to.
 pub fn keep_times(old: &Value, new: &mut Value) {
-    let without_times = |fields: &Value| -> Vec<Value> {
-        let mut entries = fields.items().to_vec();
-        for entry in &mut entries {
-            entry.remove("time");
-        }
-        entries
-    };
-    if !old.is_null() && without_times(old) == without_times(new) {
+    let (ours, theirs) = (old.items(), new.items());
+    let same = ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(old, new)| is_same_but_for_time(old, new));
+    if !old.is_null() && same {
         *new = old.clone();
     }
+}
+
+fn is_same_but_for_time(old: &Value, new: &Value) -> bool {
+    let without_time = |entry: &Value| entry.members().filter(|(name, _)| *name != "time").count();
+    without_time(old) == without_time(new)
+        && old.members().filter(|(name, _)| *name != "time").all(|(name, value)| new.get(name) == value)
 }

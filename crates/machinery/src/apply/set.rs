@@ -1,7 +1,5 @@
 //! Sets of fields, and their form in `managedFields`.
 
-use std::collections::BTreeMap;
-
 use smol_str::SmolStr;
 
 use super::element;
@@ -11,7 +9,8 @@ use crate::value::Map;
 /// A set of fields, as a tree of the steps to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
-    nodes: BTreeMap<SmolStr, Node>,
+    /// Sorted by step. Most sets have a few steps, and sets are made and dropped with every write.
+    nodes: Vec<(SmolStr, Node)>,
 }
 
 /// What is known of a step: whether the set has the field itself, and what it has below.
@@ -38,30 +37,53 @@ impl Set {
 
     /// What is known of a step.
     pub fn get(&self, step: &str) -> Option<&Node> {
-        self.nodes.get(step)
+        self.find(step).ok().map(|at| &self.nodes[at].1)
+    }
+
+    /// Where a step stands; where it would, if it is not there.
+    fn find(&self, step: &str) -> Result<usize, usize> {
+        // Sets are mostly built in order.
+        match self.nodes.last() {
+            Some((last, _)) if last.as_str() < step => Err(self.nodes.len()),
+            _ => self.nodes.binary_search_by(|(other, _)| other.as_str().cmp(step)),
+        }
+    }
+
+    /// The node of a step, made if it is not there.
+    fn node(&mut self, step: &SmolStr) -> &mut Node {
+        let at = self.find(step).unwrap_or_else(|at| {
+            self.nodes.insert(at, (step.clone(), Node::default()));
+            at
+        });
+        &mut self.nodes[at].1
     }
 
     /// Whether it has the field at the end of this step.
     pub fn has(&self, step: &str) -> bool {
-        self.nodes.get(step).is_some_and(|node| node.member)
+        self.get(step).is_some_and(|node| node.member)
     }
 
     /// The steps and what is known of them.
     pub fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Node)> {
-        self.nodes.iter()
+        self.nodes.iter().map(|(step, node)| (step, node))
     }
 
     /// Adds what is known of a step, unless that is nothing.
     pub(super) fn put(&mut self, step: impl FnOnce() -> SmolStr, node: Node) {
-        if !node.is_empty() {
-            self.nodes.insert(step(), node);
+        if node.is_empty() {
+            return;
+        }
+        let step = step();
+        match self.find(&step) {
+            Ok(at) => self.nodes[at].1 = node,
+            Err(at) => self.nodes.insert(at, (step, node)),
         }
     }
 
     /// Adds the field at the end of a path of names.
     pub(super) fn insert(&mut self, path: &[&str]) {
         let Some((first, rest)) = path.split_first() else { return };
-        let node = self.nodes.entry(element::field(first)).or_default();
+        let node = self.node(&element::field(first));
         if rest.is_empty() {
             node.member = true;
         } else {
@@ -71,8 +93,12 @@ impl Set {
 
     /// Adds all of another set.
     pub(super) fn unite(&mut self, other: &Set) {
+        if self.nodes.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         for (step, theirs) in &other.nodes {
-            let ours = self.nodes.entry(step.clone()).or_default();
+            let ours = self.node(step);
             ours.member |= theirs.member;
             ours.below.unite(&theirs.below);
         }
@@ -81,11 +107,12 @@ impl Set {
     /// Removes the fields of another set; what lies below them stays.
     pub(super) fn subtract(&mut self, other: &Set) {
         for (step, theirs) in &other.nodes {
-            let Some(ours) = self.nodes.get_mut(step) else { continue };
+            let Ok(at) = self.find(step) else { continue };
+            let ours = &mut self.nodes[at].1;
             ours.member &= !theirs.member;
             ours.below.subtract(&theirs.below);
             if ours.is_empty() {
-                self.nodes.remove(step);
+                self.nodes.remove(at);
             }
         }
     }
@@ -93,14 +120,15 @@ impl Set {
     /// Removes the fields of another set and all that lies below them.
     pub(super) fn subtract_deeply(&mut self, other: &Set) {
         for (step, theirs) in &other.nodes {
+            let Ok(at) = self.find(step) else { continue };
             if theirs.member {
-                self.nodes.remove(step);
+                self.nodes.remove(at);
                 continue;
             }
-            let Some(ours) = self.nodes.get_mut(step) else { continue };
+            let ours = &mut self.nodes[at].1;
             ours.below.subtract_deeply(&theirs.below);
             if ours.is_empty() {
-                self.nodes.remove(step);
+                self.nodes.remove(at);
             }
         }
     }
@@ -109,7 +137,7 @@ impl Set {
     pub(super) fn intersect(&self, other: &Set) -> Set {
         let mut both = Set::default();
         for (step, ours) in &self.nodes {
-            let Some(theirs) = other.nodes.get(step) else { continue };
+            let Some(theirs) = other.get(step) else { continue };
             let below = ours.below.intersect(&theirs.below);
             both.put(|| step.clone(), Node { member: ours.member && theirs.member, below });
         }
@@ -134,23 +162,29 @@ impl Set {
     }
 
     fn ordered(&self) -> Vec<(&SmolStr, &Node)> {
-        let mut nodes: Vec<_> = self.nodes.iter().collect();
-        nodes.sort_by_key(|(step, _)| element::rank(step));
+        let mut nodes: Vec<_> = self.iter().collect();
+        if !nodes.is_sorted_by_key(|(step, _)| element::rank(step)) {
+            nodes.sort_by_key(|(step, _)| element::rank(step));
+        }
         nodes
     }
 
     /// The set as `fieldsV1`.
     pub fn to_value(&self) -> Value {
-        let members = self.ordered().into_iter().map(|(step, node)| {
-            let mut below = node.below.to_value();
-            if let (true, Value::Object(map)) = (node.member && !node.below.is_empty(), &mut below) {
-                let mut entries = vec![(SmolStr::new_static("."), Value::object())];
-                entries.append(&mut std::mem::take(map).into_entries());
-                *map = Map::from_entries(entries);
-            }
-            (step.clone(), below)
-        });
-        Value::Object(Map::from_entries(members.collect()))
+        self.to_value_with(false)
+    }
+
+    /// `with_self`: whether the field that this lies below is in the set too.
+    fn to_value_with(&self, with_self: bool) -> Value {
+        let mut entries = Vec::with_capacity(self.nodes.len() + usize::from(with_self));
+        if with_self {
+            entries.push((SmolStr::new_static("."), Value::object()));
+        }
+        entries.extend(self.ordered().into_iter().map(|(step, node)| {
+            let with_self = node.member && !node.below.is_empty();
+            (step.clone(), node.below.to_value_with(with_self))
+        }));
+        Value::Object(Map::from_entries(entries))
     }
 
     /// The set that a `fieldsV1` describes; `None` if it describes none.
@@ -163,7 +197,9 @@ impl Set {
             }
             let members = below.as_object()?;
             let member = members.is_empty() || members.contains_key(".");
-            set.nodes.insert(step.clone(), Node { member, below: Set::from_value(below)? });
+            let below = Set::from_value(below)?;
+            let node = set.node(step);
+            *node = Node { member, below };
         }
         Some(set)
     }

@@ -48,7 +48,8 @@ fn structure(map: &mut Map, inner: &Struct, ty: TypeRef<'_>) {
     let mut last = None;
     let mut in_order = true;
     map.retain(|name, value| {
-        let Some(position) = inner.position(name) else { return inner.open };
+        let expected = last.map_or(0, |last| last + 1);
+        let Some(position) = inner.position_from(name, expected) else { return inner.open };
         let field = &inner.fields()[position];
         canonicalize(value, ty.types().get(field.type_id));
         if field.omission == Omission::Never && (value.is_null() || is_unset(field, value)) {

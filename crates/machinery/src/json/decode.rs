@@ -165,7 +165,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         let mut more = self.scanner.first_member()?;
         while more {
             let key = self.scanner.key()?;
-            match find(inner, &key, expected) {
+            match inner.position_from(&key, expected) {
                 Some(position) => {
                     expected = position + 1;
                     let field = &inner.fields()[position];
@@ -400,14 +400,6 @@ impl Seen {
         let before = *word & (1 << (position % 64)) != 0;
         *word |= 1 << (position % 64);
         before
-    }
-}
-
-/// The position of a field; the one after the last is tried first.
-fn find(inner: &Struct, key: &str, expected: usize) -> Option<usize> {
-    match inner.fields().get(expected) {
-        Some(field) if field.name == key => Some(expected),
-        _ => inner.position(key),
     }
 }
 

@@ -56,7 +56,29 @@ fn what_the_store_holds_becomes_the_same_object() {
         let object = Object::from_stored(&stored, revision).expect("an object");
         assert_eq!(whole(&object), text);
         assert_eq!(object.header(), Object::from_json(text.as_bytes()).expect("an object").header());
+        assert!(object.is_stored_as(&stored), "{text}");
+        assert!(!object.is_stored_as(&stored[1..]));
+        let other = String::from_utf8(stored).expect("UTF-8").replace("u", "v");
+        assert!(!object.is_stored_as(other.as_bytes()));
     }
+}
+
+#[test]
+fn an_object_can_be_shown_at_another_revision() {
+    for (text, number) in [(POD, "\"42\""), (CUSTOM, "\"7\"")] {
+        for revision in [1u64, 42, 123_456_789] {
+            let object = Object::from_json(text.as_bytes()).expect("an object").at_revision(revision);
+            let expected = text.replacen(number, &format!("\"{revision}\""), 1);
+            assert_eq!(whole(&object), expected);
+            assert_eq!(object.header().revision, revision);
+            assert_eq!(
+                whole(&object.at_revision(3)),
+                whole(&Object::from_json(expected.as_bytes()).unwrap().at_revision(3))
+            );
+        }
+    }
+    let without = Object::from_json(br#"{"kind":"Status","metadata":{}}"#).expect("an object");
+    assert_eq!(without.at_revision(5), without);
 }
 
 #[test]
@@ -86,6 +108,11 @@ fn odd_metadata_is_no_trouble() {
     ] {
         let object = Object::from_stored(stored.as_bytes(), 5).expect("an object");
         assert_eq!(whole(&object), expected, "{stored}");
+        // What stood elsewhere than it belongs is not stored as it was.
+        let members = [r#","resourceVersion":"5""#, r#""resourceVersion":"5","#, r#""resourceVersion":"5""#];
+        let in_order = members.iter().any(|member| expected.replacen(member, "", 1) == stored);
+        assert_eq!(object.is_stored_as(stored.as_bytes()), in_order, "{stored}");
+        assert_eq!(whole(&object.at_revision(66)), expected.replace("\"5\"", "\"66\""), "{stored}");
     }
     assert!(Object::from_stored(br#"{"kind":"K"}"#, 5).is_err());
     assert!(Object::from_json(b"[]").is_err());

@@ -1,6 +1,6 @@
 //! Documents as messages.
 
-use super::wire;
+use super::wire::{self, Reader, WireType};
 use crate::Value;
 use crate::json::{self, scalar};
 use crate::schema::{Alternative, Content, Field, Free, Shape, Struct, TypeRef};
@@ -13,6 +13,66 @@ pub fn encode(document: &Value, ty: TypeRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends one member of a structure as it stands in the structure's message; nothing if there is no such member.
+pub fn encode_member(name: &str, value: &Value, ty: TypeRef<'_>, out: &mut Vec<u8>) {
+    if let Shape::Struct(inner) = ty.shape()
+        && let Some(field) = inner.position(name).and_then(|position| inner.fields().get(position))
+    {
+        Encoder::default().value(field.number, value, ty.types().get(field.type_id), out);
+    }
+}
+
+/// A message of an object whose metadata go on elsewhere: the object without its managed fields, and those.
+#[derive(Clone, Copy, Debug)]
+pub struct Spliced<'a> {
+    /// What metadata begin with, without their length.
+    begin: &'a [u8],
+    /// The end of metadata: the managed fields.
+    end: &'a [u8],
+    /// What follows metadata.
+    rest: &'a [u8],
+}
+
+impl<'a> Spliced<'a> {
+    /// From a message of an object (metadata are the first member of all of them) and of managed fields, which are the
+    /// last of metadata.
+    pub fn new(object: &'a [u8], managed_fields: &'a [u8]) -> Result<Spliced<'a>, super::Error> {
+        let mut reader = Reader::new(object);
+        match reader.tag()? {
+            Some((1, WireType::Bytes)) => {
+                let begin = reader.bytes()?;
+                Ok(Spliced { begin, end: managed_fields, rest: &object[reader.position()..] })
+            }
+            _ => {
+                Err(super::Error { text: "the message of an object does not begin with metadata".to_owned() })
+            }
+        }
+    }
+
+    fn metadata_len(&self) -> usize {
+        self.begin.len() + self.end.len()
+    }
+
+    /// The length of the message.
+    pub fn length(&self) -> usize {
+        item_len(self.metadata_len()) + self.rest.len()
+    }
+
+    /// Appends the message.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        wire::head(1, self.metadata_len(), out);
+        out.extend_from_slice(self.begin);
+        out.extend_from_slice(self.end);
+        out.extend_from_slice(self.rest);
+    }
+
+    /// Appends the message as an item of a list.
+    pub fn write_item(&self, out: &mut Vec<u8>) {
+        wire::head(2, self.length(), out);
+        self.write(out);
+    }
+}
+
 /// Appends a list: its metadata and items that are messages already. All kinds of lists are alike in this.
 pub fn encode_list<'m>(metadata: &[u8], items: impl IntoIterator<Item = &'m [u8]>, out: &mut Vec<u8>) {
     wire::bytes(1, metadata, out);
@@ -21,16 +81,9 @@ pub fn encode_list<'m>(metadata: &[u8], items: impl IntoIterator<Item = &'m [u8]
     }
 }
 
-/// Appends one item of a list, for lists that are sent piece by piece after their metadata.
-pub fn encode_item(item: &[u8], out: &mut Vec<u8>) {
-    wire::bytes(2, item, out);
-}
-
-/// The length of what [`encode_item`] appends for an item of `length` bytes.
+/// The length of a message of `length` bytes as an item of a list (or another member with a small number).
 pub fn item_len(length: usize) -> usize {
-    let mut head = Vec::new();
-    wire::head(2, length, &mut head);
-    head.len() + length
+    wire::head_len(length) + length
 }
 
 /// Appends the frame of a watch: its length and an event about an object, which is a body in its envelope.
@@ -55,11 +108,7 @@ impl<'v> Encoder<'v> {
         self.members.resize(base + inner.fields().len(), None);
         let mut expected = 0;
         for (name, value) in document.members() {
-            let found = match inner.fields().get(expected) {
-                Some(field) if field.name == *name => Some(expected),
-                _ => inner.position(name),
-            };
-            if let Some(position) = found {
+            if let Some(position) = inner.position_from(name, expected) {
                 expected = position + 1;
                 self.members[base + position] = (!value.is_null()).then_some(value);
             }

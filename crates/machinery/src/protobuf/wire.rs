@@ -28,6 +28,11 @@ impl<'a> Reader<'a> {
         self.at >= self.bytes.len()
     }
 
+    /// How many bytes were taken.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     /// The next field's number and form; `None` at the end.
     pub(super) fn tag(&mut self) -> Result<Option<(u32, WireType)>, Error> {
         if self.is_at_end() {
@@ -130,6 +135,12 @@ pub(super) fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
 pub(super) fn head(number: u32, length: usize, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3 | 2, out);
     put_varint(length as u64, out);
+}
+
+/// The length of [`head`] for a small number.
+pub(super) fn head_len(length: usize) -> usize {
+    // Seven bits a byte, and at least one of them.
+    1 + (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// A message that `write` appends. Most are shorter than 128 bytes; for others the length is made room for afterwards.

@@ -161,16 +161,16 @@ impl Writer {
     }
 
     /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
-    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it.
+    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. The moment is
+    /// slept through, for they need the processor to ask.
     fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
-        let until = self.core.monotonic() + pace.patience;
+        let mut may_wait = true;
         while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
             match jobs.try_recv() {
                 Ok(job) => group.add(job),
-                Err(TryRecvError::Empty)
-                    if group.commits.len() < pace.expected && self.core.monotonic() < until =>
-                {
-                    std::thread::yield_now();
+                Err(TryRecvError::Empty) if may_wait && group.commits.len() < pace.expected => {
+                    may_wait = false;
+                    std::thread::sleep(pace.patience);
                 }
                 Err(_) => return,
             }

@@ -28,7 +28,7 @@ pub(super) async fn changes(
         let Some(kind) = event.seen_by(|entry| selection.matches(&look(entry))) else { continue };
         let entry = match (kind, &event.previous) {
             // It matches no longer: its last state that did, at the revision of the change.
-            (SeenKind::Gone, Some(previous)) => stored::at_revision(&look(previous), event.revision)?,
+            (SeenKind::Gone, Some(previous)) => stored::at_revision(&look(previous), event.revision),
             _ => look(&event.entry),
         };
         told.push(Item::Shown(kind, entry));
