@@ -150,7 +150,7 @@ fn too_old(asked: u64, oldest: u64) -> Status {
 impl Watcher {
     /// The same, for somebody who comes through the doors: it ends when those close.
     pub fn through_doors(self) -> Watcher {
-        Watcher { closing: self.core.doors.clone(), alarm: None, ..self }
+        Watcher { closing: self.core.doors.clone(), ..self }
     }
 
     /// Waits for what the watcher is to be told next. `None` ends the watch in good order.
@@ -184,7 +184,7 @@ impl Watcher {
                 continue;
             }
             let now = self.core.env.clock.monotonic();
-            if now >= self.ends_at || self.core.env.tasks.is_stopping() {
+            if now >= self.ends_at || self.closing.is_stopping() {
                 self.cursor = None;
                 return self.bookmarks.then(|| vec![bookmark(reached)]);
             }
@@ -252,10 +252,9 @@ impl Watcher {
     async fn wait(&mut self, now: Duration) {
         let until = if self.bookmarks { self.ends_at.min(self.bookmark_at) } else { self.ends_at };
         let Some(cursor) = &self.cursor else { return };
+        let (clock, closing) = (&self.core.env.clock, &self.closing);
         // One that was set before a bookmark rings early, which wakes nobody but this watcher.
-        let alarm = self.alarm.get_or_insert_with(|| {
-            Alarm::set(&self.closing, &self.core.env.clock, until.saturating_sub(now))
-        });
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::set(clock, closing, until.saturating_sub(now)));
         tokio::select! {
             biased;
             () = cursor.ready() => {}
@@ -270,7 +269,7 @@ impl Watcher {
 }
 
 impl Alarm {
-    fn set(closing: &Tasks, clock: &Clock, after: Duration) -> Alarm {
+    fn set(clock: &Clock, closing: &Tasks, after: Duration) -> Alarm {
         let (stopping, clock) = (closing.stopping(), clock.clone());
         Alarm(Box::pin(async move {
             tokio::select! {
