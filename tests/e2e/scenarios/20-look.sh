@@ -14,14 +14,14 @@ contains "describe" "Started" "$described"
 contains "describe" "Successfully assigned" "$described"
 contains "a command that is not there" "executable file not found" "$(k exec client -- nothing-like-this 2>&1 || true)"
 # Of answers that nobody keeps there are no tables.
-k proxy --port=18001 >/dev/null &
+k proxy --port=18001 >/dev/null 2>&1 &
 proxy=$!
+trap 'kill "$proxy"' EXIT
 review='{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}'
 reviewed() { # reviewed ACCEPT: the status of the answer
-  curl --silent --output /dev/null --write-out '%{http_code}' --header "Accept: $1" --json "$review" \
+  curl --silent --output /dev/null --write-out '%{http_code}' --header "Accept: $1" --header "Content-Type: application/json" --data "$review" \
     http://127.0.0.1:18001/apis/authorization.k8s.io/v1/selfsubjectaccessreviews
 }
 eventually 10 curl --silent --output /dev/null http://127.0.0.1:18001/version
 equal "a review as JSON" 201 "$(reviewed application/json)"
 equal "a review as a table" 406 "$(reviewed 'application/json;as=Table;v=v1;g=meta.k8s.io')"
-kill "$proxy"

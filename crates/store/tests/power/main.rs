@@ -285,6 +285,20 @@ async fn a_database_that_cannot_be_made_durable_ends_the_store() {
 }
 
 #[tokio::test]
+async fn writes_without_a_pause_do_not_make_the_log_grow_for_ever() {
+    let directory = Directory::new("log");
+    let store = Embedded::open(&directory.0, options(), Env::real()).await.expect("the store opens");
+    let mut longest = 0;
+    for _ in 0..600 {
+        let write = put(Bytes::from_static(b"key"), Bytes::from(vec![b'v'; 500_000]));
+        store.commit(Txn { guards: vec![], writes: vec![write] }).await.expect("it is taken");
+        longest = longest.max(std::fs::metadata(directory.0.join("store.db-wal")).map_or(0, |log| log.len()));
+    }
+    assert!(longest < 128 << 20, "300 MB were written, and the log was {longest} bytes long");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_database_without_room_refuses_writes_before_the_journal_is_lost_and_heals() {
     let directory = Directory::new("database-full");
     let path = directory.observed();

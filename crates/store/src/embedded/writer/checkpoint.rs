@@ -8,9 +8,9 @@
 //! log is only begun anew when it has. So the writer takes the last steps itself; few are left then.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -21,13 +21,23 @@ use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::embedded::medium::Medium;
 use crate::embedded::{database, disk};
 
+/// So many pages make the log long: 32 MiB.
+const LONG: u64 = 8_192;
+
+/// So often the writer passes over the last steps because the thread has begun with the next ones already. Then it
+/// waits for its turn, or the log would grow for as long as writes keep the thread busy.
+const PASSED_OVER: u32 = 8;
+
 /// Has the write-ahead log made durable and brought over.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     core: Arc<Core>,
     path: PathBuf,
-    /// Whether the thread has brought over what it could, but not all.
+    /// Whether the log is long although the thread has brought over what it could.
     unfinished: Arc<AtomicBool>,
+    /// Held by whoever brings something over.
+    turn: Arc<Mutex<()>>,
+    passed_over: u32,
     thread: Option<Running>,
     /// Whether the thread was asked to make the log durable, and its answer is to come.
     asked: bool,
@@ -46,6 +56,7 @@ struct Work {
     path: PathBuf,
     medium: Arc<dyn Medium>,
     unfinished: Arc<AtomicBool>,
+    turn: Arc<Mutex<()>>,
     /// Made when it is first needed.
     connection: Option<Connection>,
 }
@@ -58,6 +69,7 @@ impl Checkpoints {
         medium: Arc<dyn Medium>,
     ) -> std::io::Result<Checkpoints> {
         let unfinished = Arc::new(AtomicBool::new(false));
+        let turn = Arc::new(Mutex::new(()));
         let (wake, woken) = sync_channel(1);
         let (tell, durable) = sync_channel(1);
         let work = Work {
@@ -65,12 +77,13 @@ impl Checkpoints {
             path: path.clone(),
             medium,
             unfinished: unfinished.clone(),
+            turn: turn.clone(),
             connection: None,
         };
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
         let handle = thread.spawn(move || work.run(&woken, &tell))?;
         let thread = Some(Running { wake, durable, handle });
-        Ok(Checkpoints { core, path, unfinished, thread, asked: false })
+        Ok(Checkpoints { core, path, unfinished, turn, passed_over: 0, thread, asked: false })
     }
 
     /// Asks for the log, as it is now, to be made durable and brought over.
@@ -103,10 +116,22 @@ impl Checkpoints {
     }
 
     /// Called by the writer between two groups.
-    pub(crate) fn finish(&self, connection: &Connection) {
-        if self.unfinished.swap(false, Ordering::Relaxed)
-            && let Err(error) = checkpoint(connection)
-        {
+    pub(crate) fn finish(&mut self, connection: &Connection) {
+        if !self.unfinished.load(Ordering::Relaxed) {
+            return;
+        }
+        let turn = if self.passed_over < PASSED_OVER {
+            self.turn.try_lock().ok()
+        } else {
+            Some(self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let Some(_turn) = turn else {
+            self.passed_over += 1;
+            return;
+        };
+        self.passed_over = 0;
+        self.unfinished.store(false, Ordering::Relaxed);
+        if let Err(error) = checkpoint(connection) {
             failed(&self.core, &self.path, &error);
         }
     }
@@ -142,17 +167,29 @@ impl Work {
     fn run(mut self, woken: &Receiver<()>, durable: &SyncSender<()>) {
         while woken.recv().is_ok() {
             let log = disk::write_ahead_log(&self.path);
-            if let Err(error) = self.medium.open(&log).and_then(|log| log.sync()) {
-                let detail = format!("the disk below {} failed: {error}", log.display());
-                stop(&self.core, StoreError::Unavailable { detail });
-            }
+            self.sync(&log);
             // The writer may have gone; what it asked for is done all the same.
             let _ = durable.send(());
+            let turn = self.turn.clone();
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             match self.connection().map(checkpoint) {
-                Ok(Ok((pages, done))) => self.unfinished.store(done < pages, Ordering::Relaxed),
+                Ok(Ok(pages)) => {
+                    // The database is only said to have it when all of the log was brought over, which may be never
+                    // while there are writes. So that little is left to be synced by the writer, it is done here.
+                    self.sync(&self.path);
+                    self.unfinished.store(pages > LONG, Ordering::Relaxed);
+                }
                 Ok(Err(error)) => failed(&self.core, &self.path, &error),
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be shortened"),
             }
+        }
+    }
+
+    /// Makes a file durable, or ends the store.
+    fn sync(&self, file: &Path) {
+        if let Err(error) = self.medium.open(file).and_then(|file| file.sync()) {
+            let detail = format!("the disk below {} failed: {error}", file.display());
+            stop(&self.core, StoreError::Unavailable { detail });
         }
     }
 
@@ -171,10 +208,9 @@ impl Work {
     }
 }
 
-/// Brings over what can be without stopping anybody. Answers how many pages the log has, and how many are done.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+/// Brings over what can be without stopping anybody. Answers how many pages the log had when it began.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        let count = |at| row.get::<_, i64>(at).map(|count| u64::try_from(count).unwrap_or(0));
-        Ok((count(1)?, count(2)?))
+        Ok(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0))
     })
 }
