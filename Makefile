@@ -47,6 +47,10 @@ e2e: build ## Only the end-to-end run: a real cluster, real containers, the real
 compat: build ## Replay recorded conversations with the reference API server, if they are here (COMPAT=folder)
 	@scripts/compat
 
+.PHONY: mutants
+mutants: build ## Prove that the recorded conversations notice a verb that is made wrong on purpose
+	@tests/mutants/run
+
 .PHONY: conformance
 conformance: build ## Run the official conformance suite, if it is given (E2E=file IMAGES=folder FOCUS= SKIP=)
 	@scripts/setup test
