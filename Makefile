@@ -61,6 +61,16 @@ test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=fold
 	@scripts/setup test
 	@E2E="$(E2E)" OUT="$(OUT)" PROGRAMS="$(PROGRAMS)" tests/images/suite
 
+.PHONY: chaos
+chaos: build ## Kills, cut links and a full disk on a real cluster of three nodes (T=seconds SEED=)
+	@scripts/setup test
+	@T="$(or $(T),120)" SEED="$(SEED)" tests/chaos/run
+
+.PHONY: soak
+soak: build ## A long, steady life on one node; nothing may grow (T=seconds)
+	@scripts/setup test
+	@T="$(or $(T),600)" tests/soak/run
+
 .PHONY: sim
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
 	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
