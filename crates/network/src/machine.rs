@@ -44,6 +44,23 @@ pub fn attach(machine: &Namespace, guest: &Guest<'_>) -> Result<()> {
     wire::connect(machine, &mut Links::of(machine)?, guest.namespace, &cable)
 }
 
+/// Lays the cable again where it lost its route: the kernel forgets that of a link which was taken down, also when it is
+/// put up again. A link that is down stays so, whoever took it down. Answers whether there was something to mend.
+pub fn mend(machine: &Namespace, guest: &Guest<'_>) -> Result<bool> {
+    let mut links = Links::of(machine)?;
+    if let Some(link) = links.by_name(&cable_of(guest.instance))? {
+        let routes = links.our_routes()?;
+        let has_route = |address: &IpAddr| {
+            routes.iter().any(|route| route.link == link.index && route.destination == IpNet::from(*address))
+        };
+        if !link.running || guest.addresses.iter().all(has_route) {
+            return Ok(false);
+        }
+    }
+    attach(machine, guest)?;
+    Ok(true)
+}
+
 /// Takes the cable to a node away.
 pub fn detach(machine: &Namespace, instance: &str) -> Result<()> {
     Links::of(machine)?.remove(&cable_of(instance))

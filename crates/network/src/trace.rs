@@ -152,7 +152,7 @@ impl Packet<'_> {
             return trace.end("address", format!("the sender has no address of {family}"), Fate::Refused);
         }
         if self.world.dns.contains(&self.to.ip()) {
-            return self.to_names(trace);
+            return self.where_names_are(trace);
         }
         // A packet for a node comes to that node first; any other is looked at where it is sent.
         let entry = self.world.node_at(self.to.ip()).or(self.source.node).map(|host| host.facts.clone());
@@ -195,7 +195,7 @@ impl Packet<'_> {
     }
 
     /// The node of the sender answers names itself, whatever policies say.
-    fn to_names(&self, trace: Trace) -> Trace {
+    fn where_names_are(&self, trace: Trace) -> Trace {
         let answers = self.to.port() == 53 && matches!(self.protocol, protocol::TCP | protocol::UDP);
         let text = "the sender's own node answers names at this address";
         if answers {

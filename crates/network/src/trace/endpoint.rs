@@ -44,7 +44,7 @@ impl Way<'_> {
             }
         }
         let Some(pod) = world.pod_at(self.to.ip()) else {
-            let (text, fate) = self.to_no_pod(world);
+            let (text, fate) = self.where_no_pod_is(world);
             say("route", text);
             return fate;
         };
@@ -118,7 +118,7 @@ impl Way<'_> {
         }
     }
 
-    fn to_no_pod(&self, world: &World) -> (String, Fate) {
+    fn where_no_pod_is(&self, world: &World) -> (String, Fate) {
         let to = self.to.ip();
         if let Some(host) = world.node_at(to) {
             let text = format!("{to} is node {} itself: whether it listens, only it knows", host.facts.name);
