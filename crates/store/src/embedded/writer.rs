@@ -101,8 +101,7 @@ impl Writer {
         let follower =
             Follower { core: core.clone(), connection, path: path.clone(), pending: pending.clone() };
         let settler = Settler::start(follower, checkpoints, Sweep { swept })?;
-        let durable =
-            Durable { core: core.clone(), path, journal, pending, settler, other: OtherFile::Free };
+        let durable = Durable { core: core.clone(), path, journal, pending, settler, other: OtherFile::Free };
         Ok(Writer { core, durable, readers })
     }
 
@@ -122,7 +121,7 @@ impl Writer {
             if !group.commits.is_empty() {
                 self.commit(group.commits);
             }
-            pace.patience = (self.core.monotonic() - start) / 4;
+            pace.patience = (self.core.monotonic() - start) / 2;
             for order in group.orders {
                 self.carry_out(order);
             }
@@ -158,16 +157,17 @@ impl Writer {
     }
 
     /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
-    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. The moment is
-    /// slept through, for they need the processor to ask.
+    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. Whoever needs
+    /// the processor to ask gets it meanwhile.
     fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
-        let mut may_wait = true;
+        let until = self.core.monotonic() + pace.patience;
         while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
             match jobs.try_recv() {
                 Ok(job) => group.add(job),
-                Err(TryRecvError::Empty) if may_wait && group.commits.len() < pace.expected => {
-                    may_wait = false;
-                    std::thread::sleep(pace.patience);
+                Err(TryRecvError::Empty)
+                    if group.commits.len() < pace.expected && self.core.monotonic() < until =>
+                {
+                    std::thread::yield_now();
                 }
                 Err(_) => return,
             }

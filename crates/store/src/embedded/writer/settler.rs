@@ -18,6 +18,10 @@ use crate::embedded::writer::{Answer, stop};
 use crate::row::Row;
 use crate::{Revision, StoreError};
 
+/// How much the thread gives way to others: whoever waits for an answer goes first. It has until the other file of the
+/// journal is full, too; then the writer waits for it.
+const NICE: i32 = 10;
+
 /// What is done to the database.
 #[derive(Debug)]
 pub(crate) enum Task {
@@ -149,6 +153,9 @@ struct Work {
 
 impl Work {
     fn run(mut self, tasks: &Receiver<Task>) {
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::warn!(%error, "bringing rows into the database may hold up those who write");
+        }
         while let Some(task) = self.next(tasks) {
             self.carry_out(task);
             self.checkpoints.finish(&self.follower.connection);
@@ -180,10 +187,10 @@ impl Work {
         match task {
             Task::Follow => self.follow(sound),
             Task::Settle { answer } => drop(answer.send(sound.and_then(|()| self.settle()))),
-            Task::MakeDurable { answer } => match sound.and_then(|()| self.settle()) {
-                Ok(()) => self.checkpoints.begin(answer),
-                Err(error) => drop(answer.send(Err(error))),
-            },
+            Task::MakeDurable { answer } => {
+                let settled = sound.and_then(|()| self.settle());
+                drop(answer.send(settled.and_then(|()| self.checkpoints.begin())));
+            }
             Task::WriteThrough { rows, answer } => {
                 let write = |()| self.follower.write_through(|connection| insert(connection, &rows));
                 drop(answer.send(sound.and_then(write)));
