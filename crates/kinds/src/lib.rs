@@ -12,7 +12,9 @@ use machinery::field::Errors;
 #[cfg(test)]
 mod checks;
 mod columns;
+mod conditions;
 pub mod diff;
+mod domain_path;
 pub mod internal;
 pub mod label_selector;
 pub mod metadata;

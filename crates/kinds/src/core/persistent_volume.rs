@@ -7,7 +7,8 @@ use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{self, amounts, or, or_text};
 use crate::pod_spec::resources::amount;
 use crate::pod_spec::volumes::{
-    check_csi_driver_name, check_host_path, check_network_storage, has_backsteps,
+    check_csi_driver_name, check_host_path, check_network_storage, has_backsteps, name_of_source,
+    name_of_surplus,
 };
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, diff, internal, table};
@@ -190,7 +191,9 @@ fn check_source(spec: Place<'_>) {
             continue;
         }
         if !first.is_empty() {
-            source.forbidden("may not specify more than 1 volume type");
+            spec.with(source.value())
+                .at(name_of_surplus(kind))
+                .forbidden("may not specify more than 1 volume type");
             continue;
         }
         first = kind;
@@ -222,7 +225,10 @@ fn check_source(spec: Place<'_>) {
                     check_secret(source.get(secret));
                 }
             }
-            other => check_network_storage(other, source),
+            other => {
+                let told = spec.with(source.value());
+                check_network_storage(other, told.at(name_of_source(other)));
+            }
         }
     }
     if first.is_empty() {

@@ -83,16 +83,31 @@ fn check_source(volume: Place<'_>, within: Within) -> &'static str {
             continue;
         }
         if !first.is_empty() {
-            source.forbidden(ONE_TYPE);
+            volume.with(source.value()).at(name_of_surplus(kind)).forbidden(ONE_TYPE);
             continue;
         }
         first = kind;
-        check_one(kind, source, within);
+        let told = volume.with(source.value());
+        check_one(kind, told.at(name_of_source(kind)), within);
     }
     if first.is_empty() {
         volume.required("must specify a volume type");
     }
     first
+}
+
+/// What a complaint calls a source that is one too many: some have another name there.
+pub fn name_of_surplus(kind: &str) -> &str {
+    match kind {
+        "cephfs" => "cephFS",
+        "downwardAPI" => "downwarAPI",
+        other => other,
+    }
+}
+
+/// What complaints about what is in a source call it.
+pub fn name_of_source(kind: &str) -> &str {
+    if kind == "gcePersistentDisk" { "persistentDisk" } else { kind }
 }
 
 fn need(source: Place<'_>, members: &[&str]) {
@@ -180,16 +195,56 @@ pub fn check_network_storage(kind: &str, source: Place<'_>) {
                 .invalid_as("resource", "datasetName and datasetUUID can not be specified simultaneously"),
             _ => {}
         },
-        "quobyte" => need(source, &["registry", "volume"]),
+        "quobyte" => check_quobyte(source),
         "fc" => check_fibre_channel(source),
         "flexVolume" => need(source, &["driver"]),
         "azureFile" => need(source, &["secretName", "shareName"]),
         "vsphereVolume" => need(source, &["volumePath"]),
         "photonPersistentDisk" => need(source, &["pdID"]),
         "portworxVolume" => need(source, &["volumeID"]),
-        "azureDisk" => need(source, &["diskName", "diskURI"]),
+        "azureDisk" => check_azure_disk(source),
         "scaleIO" => need(source, &["gateway", "system", "volumeName"]),
         _ => {}
+    }
+}
+
+fn check_quobyte(source: Place<'_>) {
+    const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
+    let (registry, tenant) = (source.get("registry"), source.get("tenant"));
+    if registry.text().is_empty() {
+        registry.required(PAIRS);
+    } else if tenant.text().len() > 64 {
+        tenant.required("must be a UUID and may not exceed a length of 64 characters");
+    } else {
+        let is_pair = |pair: &str| {
+            let host = pair.rsplit_once(':').map(|(host, _)| host);
+            host.is_some_and(|host| !host.contains(':') || host.starts_with('[') && host.ends_with(']'))
+        };
+        for _ in registry.text().split(',').filter(|pair| !is_pair(pair)) {
+            registry.invalid(PAIRS);
+        }
+    }
+    need(source, &["volume"]);
+}
+
+fn check_azure_disk(source: Place<'_>) {
+    need(source, &["diskName", "diskURI"]);
+    for (member, allowed) in
+        [("cachingMode", ["None", "ReadOnly", "ReadWrite"]), ("kind", ["Dedicated", "Managed", "Shared"])]
+    {
+        let place = source.get(member);
+        if place.is_set() {
+            place.one_of(&allowed);
+        }
+    }
+    let (kind, uri) = (source.get("kind"), source.get("diskURI"));
+    if kind.text() == "Managed" && !uri.text().starts_with("/subscriptions/") {
+        uri.unsupported(&[
+            "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",
+        ]);
+    }
+    if kind.is_set() && kind.text() != "Managed" && !uri.text().starts_with("https://") {
+        uri.unsupported(&["https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"]);
     }
 }
 
@@ -262,7 +317,7 @@ pub fn check_host_path(source: Place<'_>) {
 /// What is wrong with the name of a CSI driver.
 pub fn check_csi_driver_name(driver: Place<'_>) {
     if driver.text().is_empty() {
-        driver.required("");
+        return driver.required("");
     }
     if driver.text().len() > names::LABEL_MAX {
         driver.too_long(names::LABEL_MAX);
