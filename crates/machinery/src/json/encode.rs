@@ -89,65 +89,59 @@ pub fn to_string(value: &Value) -> String {
     String::from_utf8(to_vec(value)).expect("the encoder writes UTF-8 only")
 }
 
-/// Which bytes may not stand in a text as they are, or begin what may not.
-static ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
+/// Bytes that do not, or not always, stand for themselves in a text.
+const IS_SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
     let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
+    while byte < special.len() {
+        special[byte] = byte < 0x20 || matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
         byte += 1;
     }
-    let marks = b"\"\\<>&\xe2";
-    let mut at = 0;
-    while at < marks.len() {
-        table[marks[at] as usize] = true;
-        at += 1;
-    }
-    table
+    special
 };
 
 /// Appends a text in quotes.
 pub fn encode_string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
-        out.extend_from_slice(&rest[..at]);
-        let taken = encode_escaped(&rest[at..], out);
-        rest = &rest[at + taken..];
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
-}
-
-/// Appends what stands for the first byte of a text, or for its first character; answers how many bytes that was.
-fn encode_escaped(text: &[u8], out: &mut Vec<u8>) -> usize {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let byte = text[0];
-    let short = match byte {
-        // U+2028 and U+2029
-        0xe2 => {
-            if let Some([0x80, last @ (0xa8 | 0xa9)]) = text.get(1..3) {
-                out.extend_from_slice(if *last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
-                return 3;
+    let bytes = text.as_bytes();
+    let mut run = 0;
+    let mut at = 0;
+    while let Some(offset) = bytes[at..].iter().position(|byte| IS_SPECIAL[usize::from(*byte)]) {
+        at += offset;
+        let byte = bytes[at];
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0c => b"\\f",
+            0..=0x1f | b'<' | b'>' | b'&' => {
+                &[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
             }
-            out.push(byte);
-            return 1;
-        }
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        _ => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            return 1;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
-    1
+            // U+2028 and U+2029
+            0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => {
+                out.extend_from_slice(&bytes[run..at]);
+                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+                at += 3;
+                run = at;
+                continue;
+            }
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[run..at]);
+        out.extend_from_slice(escape);
+        at += 1;
+        run = at;
+    }
+    out.extend_from_slice(&bytes[run..]);
+    out.push(b'"');
 }
 
 fn encode_int(number: i64, out: &mut Vec<u8>) {
