@@ -4,4 +4,5 @@ pub mod cron;
 pub mod cron_job;
 pub mod job;
 mod job_indexes;
+mod job_policies;
 mod job_status;

@@ -14,6 +14,7 @@ pub mod defaults;
 mod environment;
 mod mounts;
 mod network;
+pub mod network_storage;
 mod probes;
 pub mod resources;
 mod scheduling;

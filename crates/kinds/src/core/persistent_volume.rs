@@ -5,11 +5,9 @@ use machinery::{Value, names};
 use super::volume_claim::{capacity, short_modes, storage_class};
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{self, amounts, or, or_text};
+use crate::pod_spec::network_storage::{self, name_of_source, name_of_surplus};
 use crate::pod_spec::resources::amount;
-use crate::pod_spec::volumes::{
-    check_csi_driver_name, check_host_path, check_network_storage, has_backsteps, name_of_source,
-    name_of_surplus,
-};
+use crate::pod_spec::volumes::{check_csi_driver_name, check_host_path, has_backsteps};
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, diff, internal, table};
 
@@ -227,7 +225,7 @@ fn check_source(spec: Place<'_>) {
             }
             other => {
                 let told = spec.with(source.value());
-                check_network_storage(other, told.at(name_of_source(other)));
+                network_storage::check(other, told.at(name_of_source(other)));
             }
         }
     }
