@@ -13,7 +13,9 @@ use machinery::json::Parts;
 #[cfg(test)]
 mod checks;
 mod columns;
+mod conditions;
 pub mod diff;
+mod domain_path;
 pub mod internal;
 pub mod label_selector;
 pub mod metadata;
