@@ -21,6 +21,7 @@ use crate::publish::Publisher;
 use crate::resize::Ledger;
 use crate::sources::Sources;
 use crate::status::Place;
+use crate::users::Ranges;
 
 /// All of it, shared.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Kit {
     pub probed: Tally,
     /// Rung when static pods changed, for those who keep their pictures.
     pub repaint: tokio::sync::Notify,
+    /// The user ids of pods that have their own.
+    pub users: Ranges,
     pub place: Place,
     pub machine: Machine,
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use cri::{ContainerConfig, Mount, PortMapping, Propagation, Protocol, SandboxConfig, Security};
+use cri::{
+    ContainerConfig, Mount, PortMapping, Propagation, Protocol, SandboxConfig, Security, UserNamespace,
+};
 use k8s_openapi::api::core::v1::VolumeMount;
 
 use crate::config::Config;
@@ -26,8 +28,18 @@ fn pod_labels(pod: &PodView) -> BTreeMap<String, String> {
     ])
 }
 
+/// How a sandbox is to be run.
+pub(crate) struct Way {
+    /// Which time it is.
+    pub attempt: u32,
+    /// The runtime's handler.
+    pub handler: String,
+    /// The pod's own user ids.
+    pub users: Option<UserNamespace>,
+}
+
 /// The sandbox of a pod.
-pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32, handler: String) -> SandboxConfig {
+pub(crate) fn sandbox(config: &Config, pod: &PodView, way: Way) -> SandboxConfig {
     let spec = pod.spec();
     let mut labels: BTreeMap<String, String> = pod.pod().metadata.labels.clone().unwrap_or_default();
     labels.extend(pod_labels(pod));
@@ -37,7 +49,7 @@ pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32, handler: Str
     let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
     SandboxConfig {
         pod: pod.id(),
-        attempt,
+        attempt: way.attempt,
         hostname: if pod.host_network() {
             String::new()
         } else {
@@ -47,12 +59,12 @@ pub(crate) fn sandbox(config: &Config, pod: &PodView, attempt: u32, handler: Str
         port_mappings: if pod.host_network() { Vec::new() } else { port_mappings(pod) },
         labels,
         annotations: pod.pod().metadata.annotations.clone().unwrap_or_default(),
-        namespaces: security::namespaces(pod),
+        namespaces: security::namespaces(pod, way.users),
         sysctls: sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
         cgroup_parent: resources::cgroup_parent(&config.cgroup_root, pod),
         resources: resources::of_pod(pod),
         privileged,
-        handler,
+        handler: way.handler,
     }
 }
 

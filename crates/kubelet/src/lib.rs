@@ -37,6 +37,7 @@ mod status;
 mod termination;
 #[cfg(test)]
 mod tests;
+mod users;
 mod volumes;
 mod worker;
 
@@ -118,6 +119,7 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         collector: Default::default(),
         probed: Default::default(),
         repaint: Default::default(),
+        users: Default::default(),
         place: Place { ips: config.node_ips.clone(), runtime: services.runtime.version().0 },
         machine: Machine {
             memory: facts.memory,

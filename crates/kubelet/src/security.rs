@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cri::{Image, NamespaceMode, Namespaces, Seccomp, Security};
+use cri::{Image, NamespaceMode, Namespaces, Seccomp, Security, UserNamespace};
 use k8s_openapi::api::core::v1::{PodSecurityContext, SeccompProfile, SecurityContext};
 
 use crate::pod::{Member, PodView};
@@ -37,12 +37,14 @@ pub(crate) struct Needs<'a> {
     pub image: &'a Image,
     /// Where profiles of the node are.
     pub profiles: &'a Path,
+    /// The pod's own user ids.
+    pub users: Option<UserNamespace>,
     /// The id of the container whose processes it shares; empty if none.
     pub target: &'a str,
 }
 
-/// The namespaces of a pod.
-pub(crate) fn namespaces(pod: &PodView) -> Namespaces {
+/// The namespaces of a pod, which may have user ids of its own.
+pub(crate) fn namespaces(pod: &PodView, user: Option<UserNamespace>) -> Namespaces {
     let spec = pod.spec();
     let node_or = |node: bool, other: NamespaceMode| if node { NamespaceMode::Node } else { other };
     let pid = if spec.share_process_namespace == Some(true) {
@@ -54,7 +56,7 @@ pub(crate) fn namespaces(pod: &PodView) -> Namespaces {
         network: node_or(pod.host_network(), NamespaceMode::Pod),
         pid: node_or(spec.host_pid == Some(true), pid),
         ipc: node_or(spec.host_ipc == Some(true), NamespaceMode::Pod),
-        user: None,
+        user,
     }
 }
 
@@ -82,7 +84,7 @@ pub(crate) fn security(needs: &Needs<'_>) -> Result<Security, String> {
     masked_paths.extend(listed(&[MASKED_POWERCAP]));
     let mut supplemental_groups = of_pod.supplemental_groups.clone().unwrap_or_default();
     supplemental_groups.extend(of_pod.fs_group);
-    let mut namespaces = namespaces(needs.pod);
+    let mut namespaces = namespaces(needs.pod, needs.users.clone());
     if !needs.target.is_empty() {
         namespaces.pid = NamespaceMode::Target(needs.target.to_owned());
     }

@@ -8,7 +8,7 @@ use crate::names;
 use crate::netlink::{Links, Namespace, Result};
 use crate::nftables::expression::{Expression, Payload, Register, family_is};
 use crate::nftables::set::{Element, Field, Set};
-use crate::nftables::{BaseChain, Batch, ChainKind, Hook, Nft, priority};
+use crate::nftables::{BaseChain, Batch, Blueprint, ChainKind, Hook, Nft, priority};
 use crate::podnet::wire::{self, Cable};
 
 /// The largest packet between the machine and its nodes: that of Ethernet, so that tunnels have room.
@@ -57,12 +57,13 @@ fn cable_of(instance: &str) -> String {
 
 /// Lets the nodes of the machine, whose addresses nobody outside knows, speak to the world as the machine.
 pub fn let_out(machine: &Namespace, instance: &str, nodes: &[IpNet], inside: &[IpNet]) -> Result<()> {
-    Nft::of(machine)?.apply(rules(&names::table(instance, PART), nodes, inside))
+    let table = names::table(instance, PART);
+    let make = |table: &str| Blueprint::unchanging(rules(table, nodes, inside));
+    Nft::of(machine)?.establish(&table, make).map(|_| ())
 }
 
 fn rules(table: &str, nodes: &[IpNet], inside: &[IpNet]) -> Batch {
     let mut batch = Batch::new(table);
-    batch.replace_table();
     let (name, kind, hook) = ("outgoing", ChainKind::Nat, Hook::Postrouting);
     batch.add_base_chain(BaseChain { name, kind, hook, priority: priority::SOURCE });
     for v6 in [false, true] {

@@ -18,6 +18,8 @@ pub(crate) struct SandboxPlan {
     /// One process-id namespace for all containers.
     pub shared_pids: bool,
     pub sysctls: BTreeMap<String, String>,
+    /// The ids of its own user namespace, if it has one.
+    pub users: Option<IdRange>,
     /// The cgroup directories the shim itself moves to.
     pub shim_cgroups: Vec<PathBuf>,
 }
@@ -72,6 +74,22 @@ pub(crate) struct ProcessPlan {
     pub no_new_privs: bool,
     pub seccomp: SeccompPlan,
     pub oom_score_adj: Option<i32>,
+    /// The ids of the pod's own user namespace, if it has one.
+    pub users: Option<IdRange>,
+}
+
+/// The node's ids that stand behind those of a user namespace: 0 inside is `first` on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IdRange {
+    pub first: u32,
+    pub count: u32,
+}
+
+impl IdRange {
+    /// What an id inside is on the node, if the range goes that far.
+    pub fn on_node(self, inside: u32) -> Option<u32> {
+        (inside < self.count).then(|| self.first.checked_add(inside)).flatten()
+    }
 }
 
 /// As whom, to be looked up in the container's own files.
@@ -161,5 +179,20 @@ pub(crate) enum CgroupView {
 impl Default for CgroupView {
     fn default() -> Self {
         CgroupView::Legacy(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_inside_are_counted_from_the_first_of_the_range() {
+        let range = IdRange { first: 65_536, count: 65_536 };
+        let cases = [(0, Some(65_536)), (1000, Some(66_536)), (65_535, Some(131_071)), (65_536, None)];
+        for (inside, on_node) in cases {
+            assert_eq!(range.on_node(inside), on_node);
+        }
+        assert_eq!(IdRange { first: u32::MAX, count: 2 }.on_node(1), None);
     }
 }

@@ -10,10 +10,12 @@ mod clients;
 mod containers;
 mod execs;
 mod failure;
+mod layers;
 mod log;
 mod rootfs;
 mod sandbox;
 mod streams;
+mod users;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -98,6 +100,8 @@ pub(crate) struct Shim {
     own_pids: OwnedFd,
     /// Process 1 of the sandbox's shared process-id namespace.
     pause: Option<OwnedFd>,
+    /// The sandbox's own user namespace.
+    users: Option<OwnedFd>,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
     containers: BTreeMap<String, Container>,
@@ -127,7 +131,7 @@ impl Shim {
             .context("write the shim's state")?;
         let own_pids =
             std::fs::File::open("/proc/self/ns/pid").context("open the process-id namespace")?.into();
-        let pause = sandbox::make(directory, &record.plan)?;
+        let made = sandbox::make(directory, &record.plan)?;
         let listener = UnixListener::bind(state::SOCKET).context("listen")?;
         listener.set_nonblocking(true).context("listen")?;
         Ok(Shim {
@@ -137,7 +141,8 @@ impl Shim {
             listener,
             signals,
             own_pids,
-            pause,
+            pause: made.pause,
+            users: made.users,
             clients: BTreeMap::new(),
             next_client: 1,
             containers: BTreeMap::new(),

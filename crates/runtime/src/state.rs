@@ -20,6 +20,8 @@ pub(crate) const EXIT: &str = "exit.json";
 pub(crate) const SOCKET: &str = "shim.sock";
 pub(crate) const NETNS: &str = "netns";
 pub(crate) const SHM: &str = "shm";
+/// Short, because the paths of all layers must fit in one page.
+pub(crate) const MAPPED: &str = "m";
 
 /// Where things are below the runtime's directory.
 #[derive(Clone, Debug)]
@@ -47,6 +49,11 @@ impl Layout {
     /// What is being deleted. Moved here first, so that a half-deleted thing is never taken for a whole one.
     pub fn trash(&self) -> PathBuf {
         self.root.join("trash")
+    }
+
+    /// Where layers are mounted with other ids, each container for itself: nothing is ever seen there from outside.
+    pub fn mapped(&self) -> PathBuf {
+        self.root.join(MAPPED)
     }
 
     pub fn images(&self) -> PathBuf {

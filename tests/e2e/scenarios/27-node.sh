@@ -62,7 +62,16 @@ k -n node delete pod short
 wait
 equal "the code of a command whose container ended" 137 "$(cat "$E2E_WORK/code")"
 
-# Handlers that are not there, and users of its own, are refused and say so.
-pod users 'sleep 1000' '"hostUsers": false,'
-eventually 30 bash -c "$(declare -f k); k -n node get events | grep -q 'does not support user namespaces'"
+# A pod with users of its own: its root is nobody on the node, and no other pod has its ids.
+users() { # users NAME: the pod's ids on the node
+  pod "$1" 'id -u; sleep 1000' '"hostUsers": false, "volumes": [{"name": "v", "emptyDir": {}}],' \
+    '"volumeMounts": [{"name": "v", "mountPath": "/v"}],'
+  k -n node wait "pod/$1" --for=condition=Ready --timeout=60s >/dev/null
+  equal "who it is inside" 0 "$(k -n node logs "$1")"
+  equal "whose its files are" "0 0" "$(k -n node exec "$1" -- sh -c 'touch /v/x; echo $(stat -c %u /v/x /etc/hosts)')"
+  k -n node exec "$1" -- awk '{print $2}' /proc/self/uid_map
+}
+first=$(users one)
+second=$(users two)
+[ "$first" -ge 65536 ] && [ "$second" -ge 65536 ] && [ "$first" != "$second" ] || fail "ids: $first, $second"
 k delete namespace node

@@ -161,7 +161,8 @@ impl Runtime for FakeRuntime {
 
     fn handlers(&self) -> Vec<Handler> {
         let able = Handler { recursive_readonly_mounts: true, ..Handler::default() };
-        vec![able.clone(), Handler { name: "fast".to_owned(), ..able }]
+        let users = Handler { name: "users".to_owned(), user_namespaces: true, ..able.clone() };
+        vec![able.clone(), Handler { name: "fast".to_owned(), ..able }, users]
     }
 
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {

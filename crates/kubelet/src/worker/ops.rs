@@ -138,11 +138,11 @@ pub(super) async fn mount(
 }
 
 pub(super) async fn start_sandbox(kit: Arc<Kit>, pod: PodView, attempt: u32) -> Outcome {
-    let handler = match handler(&kit, &pod).await {
-        Ok(handler) => handler,
+    let way = match way(&kit, &pod, attempt).await {
+        Ok(way) => way,
         Err(error) => return quiet(Done::SandboxStarted(Err(error))),
     };
-    let config = launch::sandbox(&kit.config, &pod, attempt, handler);
+    let config = launch::sandbox(&kit.config, &pod, way);
     let directory = config.log_directory.clone();
     let made =
         blocking(&kit, move || std::fs::create_dir_all(directory).map_err(|error| error.to_string())).await;
@@ -157,8 +157,9 @@ pub(super) async fn start_sandbox(kit: Arc<Kit>, pod: PodView, attempt: u32) -> 
     told(Done::SandboxStarted(result))
 }
 
-/// The handler that the pod's runtime class names. It must be able to do what the pod wants.
-async fn handler(kit: &Kit, pod: &PodView) -> Result<String, String> {
+/// How the pod's sandbox is to be run: by the handler that its runtime class names, which must be able to do what the pod
+/// wants, and with which user ids.
+async fn way(kit: &Arc<Kit>, pod: &PodView, attempt: u32) -> Result<launch::Way, String> {
     let class = pod.spec().runtime_class_name.as_deref().unwrap_or_default();
     let name = if class.is_empty() {
         String::new()
@@ -171,10 +172,22 @@ async fn handler(kit: &Kit, pod: &PodView) -> Result<String, String> {
     };
     let known = kit.runtime.handlers();
     let able = known.iter().any(|handler| handler.name == name && handler.user_namespaces);
-    if pod.spec().host_users == Some(false) && !able {
-        return Err(format!("RuntimeClass handler {} does not support user namespaces", go_quote(&name)));
+    let wants_users = pod.spec().host_users == Some(false);
+    if wants_users && !able {
+        let who = match name.as_str() {
+            "" => "runtime".to_owned(),
+            name => format!("RuntimeClass handler {}", go_quote(name)),
+        };
+        return Err(format!("can't set `spec.hostUsers: false`, {who} does not support user namespaces"));
     }
-    Ok(name)
+    let users = if wants_users {
+        let (shared, uid) = (kit.clone(), pod.uid().to_owned());
+        let taken = blocking(kit, move || shared.users.take(&shared.config.root.join("pods"), &uid)).await;
+        Some(taken.map_err(|error| format!("create user namespace: {error}"))?)
+    } else {
+        None
+    };
+    Ok(launch::Way { attempt, handler: name, users })
 }
 
 pub(super) async fn stop_sandbox(kit: Arc<Kit>, id: String) -> Outcome {

@@ -154,7 +154,11 @@ async fn configure(
         _ => String::new(),
     };
     let profiles = kit.config.root.join("seccomp");
-    let needs = security::Needs { pod, member, image, profiles: &profiles, target: &target };
+    let users = match pod.spec().host_users {
+        Some(false) => crate::users::read(&kit.config.pod_dir(pod.uid()))?,
+        _ => None,
+    };
+    let needs = security::Needs { pod, member, image, profiles: &profiles, users, target: &target };
     let security = security::security(&needs)?;
     let environment = environment(kit, order, member).await?;
     for warning in &environment.warnings {

@@ -1,5 +1,7 @@
 //! Whole pods, from their creation to their end, against a simulated API and runtime in virtual time.
 
+mod users;
+
 use serde_json::{Value, json};
 
 use crate::tests::World;
@@ -647,22 +649,6 @@ async fn a_runtime_class_names_a_handler_that_must_be_there() {
         let event = |line: &String| line.contains("FailedCreatePodSandBox") && line.contains(why);
         assert!(told.iter().any(event), "{pod}: {told:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_wants_users_of_its_own_is_not_run_without_them() {
-    let world = World::start("users").await;
-    let mut spec = one(&["run"], "Always");
-    spec["hostUsers"] = json!(false);
-    world.create("web", spec);
-    world.pass(3).await;
-    assert!(world.runtime.sandboxes().is_empty());
-    let told = world.api.events();
-    let why = "RuntimeClass handler \"\" does not support user namespaces";
-    assert!(
-        told.iter().any(|line| line.contains("FailedCreatePodSandBox") && line.contains(why)),
-        "{told:?}"
-    );
 }
 
 #[tokio::test(start_paused = true)]

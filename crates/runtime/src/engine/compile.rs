@@ -5,7 +5,7 @@ use cri::{ContainerConfig, NamespaceMode, RuntimeError, SandboxConfig};
 use crate::capabilities;
 use crate::image::ImageConfig;
 use crate::plan::{
-    ContainerPlan, MountPlan, MountSource, PidPlan, ProcessPlan, SandboxPlan, SeccompPlan, UserPlan,
+    ContainerPlan, IdRange, MountPlan, MountSource, PidPlan, ProcessPlan, SandboxPlan, SeccompPlan, UserPlan,
 };
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -20,6 +20,7 @@ pub(crate) fn sandbox(id: &str, config: &SandboxConfig) -> SandboxPlan {
         own_ipc: config.namespaces.ipc != NamespaceMode::Node,
         shared_pids: config.namespaces.pid == NamespaceMode::Pod,
         sysctls: config.sysctls.clone(),
+        users: ids(config),
         shim_cgroups: Vec::new(),
     }
 }
@@ -52,7 +53,7 @@ pub(crate) fn container(
             .filter(|mount| mount.image.is_empty())
             .map(mount)
             .collect::<Result<_, _>>()?,
-        process: process(config, image, &sandbox.hostname)?,
+        process: process(config, image, sandbox)?,
         log,
         stdin: config.stdin,
         stdin_once: config.stdin_once,
@@ -65,6 +66,12 @@ pub(crate) fn container(
         pids,
         ..ContainerPlan::default()
     })
+}
+
+/// The ids of a pod that has its own. All its containers have the same.
+fn ids(sandbox: &SandboxConfig) -> Option<IdRange> {
+    let users = sandbox.namespaces.user.as_ref()?;
+    Some(IdRange { first: users.host_id, count: users.length })
 }
 
 fn mount(mount: &cri::Mount) -> Result<MountPlan, RuntimeError> {
@@ -89,7 +96,7 @@ pub(crate) fn target_of(mount: &cri::Mount, source: MountSource) -> MountPlan {
 fn process(
     config: &ContainerConfig,
     image: &ImageConfig,
-    hostname: &str,
+    sandbox: &SandboxConfig,
 ) -> Result<ProcessPlan, RuntimeError> {
     let security = &config.security;
     let argv = command_line(config, image);
@@ -108,7 +115,7 @@ fn process(
     let bits = capabilities::container_set(&security.add_capabilities, &security.drop_capabilities);
     Ok(ProcessPlan {
         argv,
-        env: environment(config, image, hostname),
+        env: environment(config, image, &sandbox.hostname),
         cwd: first(&config.working_dir, &image.working_dir, "/"),
         terminal: config.tty,
         user: user(config, image)?,
@@ -120,6 +127,7 @@ fn process(
         no_new_privs: security.no_new_privs,
         seccomp,
         oom_score_adj: Some(config.resources.oom_score_adj),
+        users: ids(sandbox),
     })
 }
 

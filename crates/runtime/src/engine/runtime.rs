@@ -15,10 +15,11 @@ impl Runtime for Engine {
     }
 
     fn handlers(&self) -> Vec<Handler> {
+        let user_namespaces = crate::sys::process::can_map_users();
         let handler = |name: &&str| Handler {
             name: (*name).to_owned(),
             recursive_readonly_mounts: true,
-            user_namespaces: false,
+            user_namespaces,
         };
         super::sandboxes::HANDLERS.iter().map(handler).collect()
     }

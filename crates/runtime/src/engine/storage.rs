@@ -33,6 +33,7 @@ pub(super) fn prepare(layout: &Layout) -> cri::Result<fs::File> {
         layout.trash(),
         layout.images(),
         layout.root.join("l"),
+        layout.mapped(),
     ] {
         make_directory(&directory, 0o700)?;
     }

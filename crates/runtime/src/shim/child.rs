@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,13 @@ pub(crate) struct Stdio {
 /// What a child is to become.
 pub(crate) enum Role<'a> {
     /// A container's main process.
-    Main { layout: &'a Layout, sandbox: &'a Path, plan: &'a ContainerPlan },
+    Main {
+        layout: &'a Layout,
+        sandbox: &'a Path,
+        plan: &'a ContainerPlan,
+        /// The pod's own user namespace.
+        users: Option<BorrowedFd<'a>>,
+    },
     /// A command in a running container, whose main process this descriptor stands for.
     Beside { main: OwnedFd, process: &'a ProcessPlan, cgroup: &'a CgroupPlan },
 }
@@ -73,21 +79,29 @@ fn become_role(role: &Role<'_>, stdio: Stdio, link: &OwnedFd) -> Result<Infallib
     rustix::thread::disable_transparent_huge_pages(false).context("allow huge pages")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     match role {
-        Role::Main { layout, sandbox, plan } => {
+        Role::Main { layout, sandbox, plan, users } => {
             join(&plan.cgroup)?;
             adjust_oom_score(&plan.process);
             process::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP)
                 .context("unshare mounts and cgroups")?;
-            rootfs::enter(layout, sandbox, plan)?;
-            execute(&plan.process, stdio, link, plan.process.terminal)
+            rootfs::enter(layout, sandbox, plan, *users)?;
+            execute(&plan.process, stdio, link, Way { users: *users, is_main: true })
         }
         Role::Beside { main, process, cgroup } => {
             join(cgroup)?;
             adjust_oom_score(process);
             process::enter(main, libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP).context("enter the container")?;
-            execute(process, stdio, link, false)
+            // Through the main process, which is in it.
+            let users = process.users.map(|_| main.as_fd());
+            execute(process, stdio, link, Way { users, is_main: false })
         }
     }
+}
+
+/// What sets a container's main process apart from a command beside it.
+struct Way<'a> {
+    users: Option<BorrowedFd<'a>>,
+    is_main: bool,
 }
 
 /// Moves to the container's cgroup in every hierarchy.
@@ -118,11 +132,13 @@ fn small_file(path: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn execute(plan: &ProcessPlan, stdio: Stdio, link: &OwnedFd, console: bool) -> Result<Infallible> {
+fn execute(plan: &ProcessPlan, stdio: Stdio, link: &OwnedFd, way: Way<'_>) -> Result<Infallible> {
     let account = accounts::look_up(&plan.user, &small_file("/etc/passwd"), &small_file("/etc/group"))?;
-    let terminal = if plan.terminal { Some(Terminal::open(&account, console)?) } else { None };
+    let owner = Owner::of(&account, plan)?;
+    let terminal = if plan.terminal { Some(Terminal::open(&owner, way.is_main)?) } else { None };
     report_and_wait(&account, terminal.as_ref(), link)?;
-    connect(stdio, terminal, &account)?;
+    connect(stdio, terminal, &owner)?;
+    enter_users(&way)?;
     // Kernels without keyrings have none to share.
     let _ = process::new_session_keyring();
     let bits = plan.capabilities & rights::bounding_set();
@@ -160,6 +176,35 @@ fn execute(plan: &ProcessPlan, stdio: Stdio, link: &OwnedFd, console: bool) -> R
     Err(format!("exec {}: {}", program.display(), plain(&error)).into())
 }
 
+/// The node's ids of a user of the container.
+struct Owner {
+    uid: rustix::fs::Uid,
+    gid: rustix::fs::Gid,
+}
+
+impl Owner {
+    fn of(account: &Account, plan: &ProcessPlan) -> Result<Owner> {
+        let on_node = |id: u32| match plan.users {
+            None => Ok(id),
+            Some(range) => range.on_node(id).ok_or_else(|| format!("id {id} is beyond those of the pod")),
+        };
+        Ok(Owner {
+            uid: rustix::fs::Uid::from_raw(on_node(account.uid)?),
+            gid: rustix::fs::Gid::from_raw(on_node(account.gid)?),
+        })
+    }
+}
+
+/// Enters the pod's user namespace. The container's mounts, all made, belong to it from then on.
+fn enter_users(way: &Way<'_>) -> Result<()> {
+    let Some(users) = way.users else { return Ok(()) };
+    process::enter(users, libc::CLONE_NEWUSER).context("enter the user namespace")?;
+    if way.is_main {
+        process::unshare(libc::CLONE_NEWNS).context("unshare mounts")?;
+    }
+    Ok(())
+}
+
 fn filter_of(plan: &ProcessPlan, bits: u64) -> Result<Option<Vec<rights::Instruction>>> {
     match &plan.seccomp {
         SeccompPlan::Unconfined => Ok(None),
@@ -193,7 +238,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(account: &Account, console: bool) -> Result<Terminal> {
+    fn open(owner: &Owner, console: bool) -> Result<Terminal> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = rustix::fs::open("/dev/pts/ptmx", flags, Mode::empty()).context("open a terminal")?;
         rustix::pty::unlockpt(&master).context("unlock the terminal")?;
@@ -202,8 +247,7 @@ impl Terminal {
             rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY,
         )
         .context("open the terminal's other side")?;
-        rustix::fs::fchown(&slave, Some(rustix::fs::Uid::from_raw(account.uid)), None)
-            .context("give the terminal to the user")?;
+        rustix::fs::fchown(&slave, Some(owner.uid), None).context("give the terminal to the user")?;
         if console {
             let name = rustix::pty::ptsname(&master, Vec::new()).context("name the terminal")?;
             let name = PathBuf::from(name.to_string_lossy().into_owned());
@@ -217,7 +261,7 @@ impl Terminal {
 }
 
 /// Puts the streams in their places, owned by the user so that `/dev/stdout` can be opened.
-fn connect(stdio: Stdio, terminal: Option<Terminal>, account: &Account) -> Result<()> {
+fn connect(stdio: Stdio, terminal: Option<Terminal>, owner: &Owner) -> Result<()> {
     if let Some(terminal) = terminal {
         process::take_terminal(&terminal.slave).context("take the terminal")?;
         for at in 0..3 {
@@ -228,8 +272,7 @@ fn connect(stdio: Stdio, terminal: Option<Terminal>, account: &Account) -> Resul
     for (at, stream) in [stdio.stdin, stdio.stdout, stdio.stderr].into_iter().enumerate() {
         let stream = match stream {
             Some(stream) => {
-                let owner = (rustix::fs::Uid::from_raw(account.uid), rustix::fs::Gid::from_raw(account.gid));
-                rustix::fs::fchown(&stream, Some(owner.0), Some(owner.1))
+                rustix::fs::fchown(&stream, Some(owner.uid), Some(owner.gid))
                     .context("give the streams to the user")?;
                 stream
             }

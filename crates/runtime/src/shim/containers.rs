@@ -179,7 +179,8 @@ impl Shim {
         match forked {
             Fork::Parent(pid) => Ok(pid),
             Fork::Child => {
-                let role = Role::Main { layout: &self.layout, sandbox: &self.directory, plan };
+                let users = self.users.as_ref().map(AsFd::as_fd);
+                let role = Role::Main { layout: &self.layout, sandbox: &self.directory, plan, users };
                 child::run(&role, stdio, link)
             }
         }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,15 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::failure::{Context, Result};
+use super::layers;
 use crate::plan::{CgroupView, ContainerPlan, DevicePlan, MountPlan, MountSource};
 use crate::state::{Layout, SHM};
 use crate::sys::mount;
 
 const LOCKED: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+/// The group of terminals.
+const TTY_GROUP: u32 = 5;
 
 /// A mount tree of the node and where it goes.
 struct Tree {
@@ -28,7 +32,13 @@ struct Tree {
 }
 
 /// Builds the root file system and makes it this process's. It must be in a mount namespace of its own.
-pub(crate) fn enter(layout: &Layout, sandbox: &Path, plan: &ContainerPlan) -> Result<()> {
+/// What the node's root owns belongs, seen from within the pod's own user namespace, to the pod's.
+pub(crate) fn enter(
+    layout: &Layout,
+    sandbox: &Path,
+    plan: &ContainerPlan,
+    users: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let shm = if plan.node_ipc { PathBuf::from("/dev/shm") } else { sandbox.join(SHM) };
     let shm = mount::clone_tree(&shm, false).context("open /dev/shm")?;
     let devices = if plan.privileged { node_devices() } else { default_devices() };
@@ -36,7 +46,7 @@ pub(crate) fn enter(layout: &Layout, sandbox: &Path, plan: &ContainerPlan) -> Re
     let mut trees = Vec::new();
     for planned in &plan.mounts {
         if let MountSource::Path(source) = &planned.source {
-            trees.push(open_tree(planned, source)?);
+            trees.push(open_tree(planned, source, users)?);
         }
     }
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
@@ -46,40 +56,61 @@ pub(crate) fn enter(layout: &Layout, sandbox: &Path, plan: &ContainerPlan) -> Re
     let rootfs = own.join("rootfs");
     for planned in &plan.mounts {
         if let MountSource::Layers(layers, path) = &planned.source {
-            trees.push(open_image(planned, layers, path, &rootfs)?);
+            layers::mount(layers, users, None, &rootfs)?;
+            trees.push(open_image(planned, path, &rootfs)?);
         }
     }
-    overlay(&plan.layers, Some(&own), &rootfs)?;
+    let owner = Owner::of(plan);
+    owner.give(&own.join("upper")).context("give the writable layer to the pod")?;
+    layers::mount(&plan.layers, users, Some(&own), &rootfs)?;
     rustix::process::chdir(&rootfs).context("enter the root file system")?;
     mount::pivot_here().context("change the root")?;
     populate(plan, &devices, shm, trees)
 }
 
+/// Who owns what is made for a container: the node's root, or the id that stands behind the pod's own.
+#[derive(Clone, Copy, Debug)]
+struct Owner(u32);
+
+impl Owner {
+    fn of(plan: &ContainerPlan) -> Owner {
+        Owner(plan.process.users.map_or(0, |range| range.first))
+    }
+
+    fn give(self, path: &Path) -> io::Result<()> {
+        if self.0 == 0 { Ok(()) } else { std::os::unix::fs::lchown(path, Some(self.0), Some(self.0)) }
+    }
+}
+
 /// Everything that happens inside the new root.
 fn populate(plan: &ContainerPlan, devices: &[DevicePlan], shm: OwnedFd, mut trees: Vec<Tree>) -> Result<()> {
+    let owner = Owner::of(plan);
     let overridden = |path: &str| plan.mounts.iter().any(|mount| Path::new(&mount.target) == Path::new(path));
     if !overridden("/proc") {
-        real_directory("/proc")?;
+        real_directory("/proc", owner)?;
         mount::mount_kernel("proc", Path::new("/proc"), LOCKED, "").context("mount /proc")?;
     }
     if !overridden("/dev") {
-        real_directory("/dev")?;
+        real_directory("/dev", owner)?;
         let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
-        mount::mount_kernel("tmpfs", Path::new("/dev"), flags, "mode=755,size=65536k")
-            .context("mount /dev")?;
-        populate_dev(devices, &plan.devices, shm)?;
+        let options = format!("mode=755,size=65536k,uid={id},gid={id}", id = owner.0);
+        mount::mount_kernel("tmpfs", Path::new("/dev"), flags, &options).context("mount /dev")?;
+        for device in devices.iter().chain(&plan.devices) {
+            make_device(device, owner).context(format_args!("make device {}", device.path))?;
+        }
+        populate_dev(shm, owner)?;
     }
     if !overridden("/sys") {
-        real_directory("/sys")?;
+        real_directory("/sys", owner)?;
         let flags = if plan.privileged { LOCKED } else { LOCKED | MountFlags::RDONLY };
         mount::mount_kernel("sysfs", Path::new("/sys"), flags, "").context("mount /sys")?;
         mount_cgroups(&plan.cgroup.view, plan.privileged)?;
     }
     // What lies deeper is mounted later, so that it is not covered; equals keep the order they were given in.
     trees.sort_by_key(|tree| tree.target.components().count());
-    trees.into_iter().try_for_each(attach)?;
+    trees.into_iter().try_for_each(|tree| attach(tree, owner))?;
     for directory in plan.directories.iter().chain([&plan.process.cwd]).filter(|path| !path.is_empty()) {
-        make_directory(Path::new(directory)).context(format_args!("make directory {directory}"))?;
+        make_directory(Path::new(directory), owner).context(format_args!("make directory {directory}"))?;
     }
     plan.readonly_paths.iter().try_for_each(|path| make_readonly(Path::new(path)))?;
     plan.masked_paths.iter().try_for_each(|path| mask(Path::new(path)))?;
@@ -90,26 +121,7 @@ fn populate(plan: &ContainerPlan, devices: &[DevicePlan], shm: OwnedFd, mut tree
     Ok(())
 }
 
-/// Stacks layers, with a writable one below `own` if there is to be one. Paths are relative to keep the list short:
-/// the kernel takes one page.
-fn overlay(layers: &[String], own: Option<&Path>, target: &Path) -> Result<()> {
-    let mut options = format!("lowerdir={}", layers.join(":"));
-    match own {
-        Some(own) => {
-            let own = own.display();
-            options.push_str(&format!(",upperdir={own}/upper,workdir={own}/work"));
-        }
-        // An overlay needs two layers if it has none to write to.
-        None if layers.len() == 1 => {
-            let tree = mount::clone_tree(Path::new(&layers[0]), false).context("open the image's layer")?;
-            return mount::attach_tree(tree, target).context("mount the image's layer");
-        }
-        None => {}
-    }
-    mount::mount_kernel("overlay", target, MountFlags::empty(), &options).context("mount the layers")
-}
-
-fn open_tree(planned: &MountPlan, source: &Path) -> Result<Tree> {
+fn open_tree(planned: &MountPlan, source: &Path, users: Option<BorrowedFd<'_>>) -> Result<Tree> {
     let shown = source.display();
     let metadata = match fs::metadata(source) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -126,13 +138,16 @@ fn open_tree(planned: &MountPlan, source: &Path) -> Result<Tree> {
         cri::Propagation::Bidirectional => MountPropagationFlags::SHARED,
     };
     mount::set_propagation(&tree, propagation).context(format_args!("set the propagation of {shown}"))?;
+    if let Some(users) = users {
+        let what = format_args!("map the ids of {shown} (does its file system support idmapped mounts?)");
+        mount::map_ids(&tree, users).context(what)?;
+    }
     restrict(&tree, planned)?;
     Ok(Tree { tree, target: PathBuf::from(&planned.target), is_directory })
 }
 
-/// An image's content as a tree, read-only as images are. `scratch` is a directory to mount it at for a moment.
-fn open_image(planned: &MountPlan, layers: &[String], path: &str, scratch: &Path) -> Result<Tree> {
-    overlay(layers, None, scratch)?;
+/// An image's content, mounted at `scratch` for a moment, as a tree, read-only as images are.
+fn open_image(planned: &MountPlan, path: &str, scratch: &Path) -> Result<Tree> {
     let inside = rustix::fs::openat2(
         rustix::fs::open(scratch, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context("open the image")?,
         if path.is_empty() { "." } else { path },
@@ -162,47 +177,53 @@ fn restrict(tree: &OwnedFd, planned: &MountPlan) -> Result<()> {
     Ok(())
 }
 
-fn attach(tree: Tree) -> Result<()> {
+fn attach(tree: Tree, owner: Owner) -> Result<()> {
     let target = tree.target.as_path();
     let shown = target.display();
     if target != Path::new("/proc") && target.starts_with("/proc") {
         return Err(format!("{shown} is inside /proc and cannot be a mount's target").into());
     }
     if tree.is_directory {
-        make_directory(target).context(format_args!("make directory {shown}"))?;
+        make_directory(target, owner).context(format_args!("make directory {shown}"))?;
     } else {
-        make_file(target).context(format_args!("make file {shown}"))?;
+        make_file(target, owner).context(format_args!("make file {shown}"))?;
     }
     mount::attach_tree(tree.tree, target).context(format_args!("mount {shown}"))
 }
 
 /// A directory to mount on that is not a link to somewhere else: an image might have put one there to escape masks.
-fn real_directory(path: &str) -> Result<()> {
+fn real_directory(path: &str, owner: Owner) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(format!("{path} of the image is not a directory").into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir(path).context(format_args!("make directory {path}"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(path)
+            .and_then(|()| owner.give(Path::new(path)))
+            .context(format_args!("make directory {path}")),
         Err(error) => Err(error).context(format_args!("look at {path}")),
     }
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path, owner: Owner) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Ok(()),
-        _ => fs::DirBuilder::new().recursive(true).mode(0o755).create(path),
+        Ok(found) if found.is_dir() => return Ok(()),
+        _ => {}
     }
+    if let Some(parent) = path.parent() {
+        make_directory(parent, owner)?;
+    }
+    fs::DirBuilder::new().mode(0o755).create(path)?;
+    owner.give(path)
 }
 
-fn make_file(path: &Path) -> io::Result<()> {
+fn make_file(path: &Path, owner: Owner) -> io::Result<()> {
     if fs::metadata(path).is_ok() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        make_directory(parent)?;
+        make_directory(parent, owner)?;
     }
-    fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).map(drop)
+    fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    owner.give(path)
 }
 
 fn default_devices() -> Vec<DevicePlan> {
@@ -252,10 +273,7 @@ fn node_devices() -> Vec<DevicePlan> {
     devices
 }
 
-fn populate_dev(devices: &[DevicePlan], more: &[DevicePlan], shm: OwnedFd) -> Result<()> {
-    for device in devices.iter().chain(more) {
-        make_device(device).context(format_args!("make device {}", device.path))?;
-    }
+fn populate_dev(shm: OwnedFd, owner: Owner) -> Result<()> {
     let links = [
         ("/proc/self/fd", "/dev/fd"),
         ("/proc/self/fd/0", "/dev/stdin"),
@@ -267,19 +285,22 @@ fn populate_dev(devices: &[DevicePlan], more: &[DevicePlan], shm: OwnedFd) -> Re
         std::os::unix::fs::symlink(to, link).context(format_args!("link {link}"))?;
     }
     for name in ["/dev/pts", "/dev/shm", "/dev/mqueue"] {
-        make_directory(Path::new(name)).context(format_args!("make directory {name}"))?;
+        make_directory(Path::new(name), owner).context(format_args!("make directory {name}"))?;
     }
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    let options = "newinstance,ptmxmode=0666,mode=0620,gid=5";
-    mount::mount_kernel("devpts", Path::new("/dev/pts"), flags, options).context("mount /dev/pts")?;
+    let options = format!("newinstance,ptmxmode=0666,mode=0620,gid={}", owner.0 + TTY_GROUP);
+    mount::mount_kernel("devpts", Path::new("/dev/pts"), flags, &options).context("mount /dev/pts")?;
+    owner.give(Path::new("/dev/pts")).context("give /dev/pts to the pod")?;
     mount::attach_tree(shm, Path::new("/dev/shm")).context("mount /dev/shm")?;
-    mount::mount_kernel("mqueue", Path::new("/dev/mqueue"), LOCKED, "").context("mount /dev/mqueue")
+    let queues = Path::new("/dev/mqueue");
+    mount::mount_kernel("mqueue", queues, LOCKED, "").context("mount /dev/mqueue")?;
+    owner.give(queues).context("give /dev/mqueue to the pod")
 }
 
-fn make_device(device: &DevicePlan) -> io::Result<()> {
+fn make_device(device: &DevicePlan, owner: Owner) -> io::Result<()> {
     let path = Path::new(&device.path);
     if let Some(parent) = path.parent() {
-        make_directory(parent)?;
+        make_directory(parent, owner)?;
     }
     let kind = if device.block { FileType::BlockDevice } else { FileType::CharacterDevice };
     let number = rustix::fs::makedev(device.major, device.minor);
@@ -290,7 +311,11 @@ fn make_device(device: &DevicePlan) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     fs::set_permissions(path, fs::Permissions::from_mode(device.mode))?;
-    std::os::unix::fs::chown(path, Some(device.uid), Some(device.gid))
+    std::os::unix::fs::chown(
+        path,
+        Some(owner.0.saturating_add(device.uid)),
+        Some(owner.0.saturating_add(device.gid)),
+    )
 }
 
 /// The container's own cgroups, which it may read but not change.

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "mount_setattr has no form in rustix")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
@@ -41,6 +41,13 @@ fn set_attributes(mount: impl AsFd, attributes: &Attributes, recursive: bool) ->
 /// Makes a mount read-only, and with `recursive` all mounts below it.
 pub(crate) fn make_read_only(mount: impl AsFd, recursive: bool) -> io::Result<()> {
     set_attributes(mount, &Attributes { set: READ_ONLY, ..Attributes::default() }, recursive)
+}
+
+/// Files of a mount that belong to id 0 belong, seen through it, to whoever 0 is in the user namespace; and so on.
+pub(crate) fn map_ids(mount: impl AsFd, users: BorrowedFd<'_>) -> io::Result<()> {
+    const IDMAP: u64 = 0x0010_0000;
+    let user_namespace = users.as_raw_fd() as u64;
+    set_attributes(mount, &Attributes { set: IDMAP, user_namespace, ..Attributes::default() }, false)
 }
 
 /// Changes how mounts below a tree travel.

@@ -105,12 +105,14 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
 
 /// Every signal unblocked and with its default effect, as a fresh program expects it.
 pub(crate) fn default_signals() {
-    // SAFETY: resetting handlers to the default installs no code; the set lives through the calls.
+    // Handler, flags, restorer and mask, as the kernel wants them: the C library would not let go of its own signals.
+    let default = [libc::SIG_DFL, 0, 0, 0];
+    // SAFETY: resetting handlers to the default installs no code; action and set live through the calls. What cannot be
+    // reset (SIGKILL, SIGSTOP) never was anything else.
     unsafe {
         for signal in 1..=64 {
-            if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-                libc::signal(signal, libc::SIG_DFL);
-            }
+            let no_old = std::ptr::null_mut::<usize>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, 8);
         }
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -186,6 +188,22 @@ pub(crate) fn execute(program: &Path, arguments: &[CString], environment: &[CStr
     io::Error::last_os_error()
 }
 
+/// Whether pods can have users of their own here: namespaces for them, and mounts that map ids on the file systems that
+/// matter (tmpfs was the last to learn it, in Linux 6.3).
+pub(crate) fn can_map_users() -> bool {
+    let most = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    most.trim().parse().is_ok_and(|most: u64| most > 0) && at_least(&release, (6, 3))
+}
+
+fn at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= wanted,
+        _ => false,
+    }
+}
+
 /// Brings the loopback interface of the current network namespace up.
 pub(crate) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
@@ -232,4 +250,24 @@ pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|id| id.trim().to_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_compared_by_their_numbers() {
+        let cases = [
+            ("6.3.0", true),
+            ("6.18.1-micro", true),
+            ("10.0", true),
+            ("6.2.16-debian", false),
+            ("5.19", false),
+            ("odd", false),
+        ];
+        for (release, wanted) in cases {
+            assert_eq!(at_least(release, (6, 3)), wanted, "{release}");
+        }
+    }
 }

@@ -5,6 +5,8 @@ mod features;
 mod harness;
 mod images;
 mod lifecycle;
+mod oci;
 mod recovery;
 mod registry;
 mod sessions;
+mod users;

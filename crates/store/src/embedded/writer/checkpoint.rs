@@ -1,15 +1,15 @@
-//! Checkpoints: what the write-ahead log holds is made durable, and then brought into the database, beside the writer,
+//! Checkpoints: what the write-ahead log holds is made durable, and then brought into the database, beside the settler,
 //! on a thread of its own.
 //!
 //! The writer turns to the other file of the journal when one is full. The full one is free as soon as the write-ahead
 //! log, which has all of it by then, is durable.
 //!
 //! A passive checkpoint stops nobody, but while there are new writes it may never quite reach the log's end, and the
-//! log is only begun anew when it has. So the writer takes the last steps itself; few are left then.
+//! log is only begun anew when it has. So the settler takes the last steps itself; few are left then.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -19,12 +19,13 @@ use crate::StoreError;
 use crate::core::Core;
 use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::embedded::medium::Medium;
+use crate::embedded::writer::{Answer, stop};
 use crate::embedded::{database, disk};
 
 /// So many pages make the log long: 32 MiB.
 const LONG: u64 = 8_192;
 
-/// So often the writer passes over the last steps because the thread has begun with the next ones already. Then it
+/// So often the settler passes over the last steps because the thread has begun with the next ones already. Then it
 /// waits for its turn, or the log would grow for as long as writes keep the thread busy.
 const PASSED_OVER: u32 = 8;
 
@@ -38,16 +39,8 @@ pub(crate) struct Checkpoints {
     /// Held by whoever brings something over.
     turn: Arc<Mutex<()>>,
     passed_over: u32,
-    thread: Option<Running>,
-    /// Whether the thread was asked to make the log durable, and its answer is to come.
-    asked: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    wake: SyncSender<()>,
-    durable: Receiver<()>,
-    handle: JoinHandle<()>,
+    /// It is told where to say that the log is durable.
+    thread: Option<(Sender<Answer<()>>, JoinHandle<()>)>,
 }
 
 /// What the thread works with.
@@ -70,8 +63,7 @@ impl Checkpoints {
     ) -> std::io::Result<Checkpoints> {
         let unfinished = Arc::new(AtomicBool::new(false));
         let turn = Arc::new(Mutex::new(()));
-        let (wake, woken) = sync_channel(1);
-        let (tell, durable) = sync_channel(1);
+        let (wake, woken) = channel();
         let work = Work {
             core: core.clone(),
             path: path.clone(),
@@ -81,41 +73,21 @@ impl Checkpoints {
             connection: None,
         };
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        let handle = thread.spawn(move || work.run(&woken, &tell))?;
-        let thread = Some(Running { wake, durable, handle });
-        Ok(Checkpoints { core, path, unfinished, turn, passed_over: 0, thread, asked: false })
+        let handle = thread.spawn(move || work.run(&woken))?;
+        Ok(Checkpoints { core, path, unfinished, turn, passed_over: 0, thread: Some((wake, handle)) })
     }
 
-    /// Asks for the log, as it is now, to be made durable and brought over.
-    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
-        self.asked = true;
-        match &self.thread {
-            Some(thread) if thread.wake.send(()).is_ok() => Ok(()),
-            _ => Err(self.ended()),
+    /// Has the log, as it is now, made durable, which is told to `answer`, and brought over.
+    pub(crate) fn begin(&self, answer: Answer<()>) {
+        if self.thread.as_ref().is_none_or(|(wake, _)| wake.send(answer).is_err()) {
+            // It only ends before the settler by a defect. Nothing can be made durable without it.
+            let detail =
+                format!("the thread that makes {} durable has ended; this is a defect", self.path.display());
+            stop(&self.core, StoreError::Unavailable { detail });
         }
     }
 
-    /// Waits until the log is durable up to where it was when that was last asked for.
-    pub(crate) fn wait_for_log(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.asked) {
-            match &self.thread {
-                Some(thread) if thread.durable.recv().is_ok() => {}
-                _ => return Err(self.ended()),
-            }
-        }
-        self.core.check()
-    }
-
-    /// The thread only ends before the writer by a defect. Nothing can be made durable without it.
-    fn ended(&self) -> StoreError {
-        let detail = format!("the thread that makes {} durable has ended", self.path.display());
-        tracing::error!(detail, "the store stops; this is a defect");
-        let error = StoreError::Unavailable { detail };
-        self.core.fail(error.clone());
-        error
-    }
-
-    /// Called by the writer between two groups.
+    /// Called by the settler between two tasks.
     pub(crate) fn finish(&mut self, connection: &Connection) {
         if !self.unfinished.load(Ordering::Relaxed) {
             return;
@@ -139,8 +111,8 @@ impl Checkpoints {
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        let Some(Running { wake, durable, handle }) = self.thread.take() else { return };
-        drop((wake, durable));
+        let Some((wake, handle)) = self.thread.take() else { return };
+        drop(wake);
         if handle.join().is_err() {
             tracing::error!(path = %self.path.display(), "the thread that shortens the log panicked");
         }
@@ -154,28 +126,23 @@ fn failed(core: &Core, path: &Path, error: &rusqlite::Error) {
         Trouble::Full | Trouble::Other => {
             tracing::warn!(%error, path = %path.display(), "the write-ahead log could not be shortened");
         }
-        Trouble::Damaged | Trouble::Disk => stop(core, store_error(path, error)),
+        Trouble::Damaged | Trouble::Disk => drop(stop(core, store_error(path, error))),
     }
 }
 
-fn stop(core: &Core, error: StoreError) {
-    tracing::error!(%error, "the store stops; start again to see what is on the disk");
-    core.fail(error);
-}
-
 impl Work {
-    fn run(mut self, woken: &Receiver<()>, durable: &SyncSender<()>) {
-        while woken.recv().is_ok() {
+    fn run(mut self, woken: &Receiver<Answer<()>>) {
+        while let Ok(answer) = woken.recv() {
             let log = disk::write_ahead_log(&self.path);
             self.sync(&log);
             // The writer may have gone; what it asked for is done all the same.
-            let _ = durable.send(());
+            let _ = answer.send(self.core.check());
             let turn = self.turn.clone();
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             match self.connection().map(checkpoint) {
                 Ok(Ok(pages)) => {
                     // The database is only said to have it when all of the log was brought over, which may be never
-                    // while there are writes. So that little is left to be synced by the writer, it is done here.
+                    // while there are writes. So that little is left to be synced by the settler, it is done here.
                     self.sync(&self.path);
                     self.unfinished.store(pages > LONG, Ordering::Relaxed);
                 }
