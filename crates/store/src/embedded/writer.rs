@@ -112,7 +112,7 @@ impl Writer {
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut pace = Pace::default();
-        while let Some(first) = self.next(&mut jobs, &pace) {
+        while let Some(first) = self.next(&mut jobs) {
             let mut group = Group::default();
             group.add(first);
             self.gather(&mut group, &mut jobs, &pace);
@@ -128,12 +128,10 @@ impl Writer {
         }
     }
 
-    /// The next job; `None` when nobody can ask any more. A single caller who was answered often asks again at once: the
-    /// writer waits a moment without sleeping, because to be woken takes as long as half an fsync. Many callers need the
-    /// processor to ask, and share the fsync that comes a little later.
-    fn next(&self, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) -> Option<Job> {
-        let awake = if pace.expected > 1 { Duration::ZERO } else { AWAKE };
-        let until = self.core.monotonic() + awake;
+    /// The next job; `None` when nobody can ask any more. Who was answered often asks again at once: the writer waits a
+    /// moment without sleeping, because to be woken takes as long as half an fsync.
+    fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        let until = self.core.monotonic() + AWAKE;
         loop {
             match jobs.try_recv() {
                 Ok(job) => return Some(job),
