@@ -43,6 +43,11 @@ e2e: build ## Only the end-to-end run: a real cluster, real containers, the real
 	@scripts/setup test
 	@tests/e2e/run
 
+.PHONY: churn
+churn: build ## Pods come and go while the cluster is killed at random (PODS=10000 KILLS=1000 SEED=1)
+	@scripts/setup test
+	@PODS=$(or $(PODS),10000) KILLS=$(or $(KILLS),1000) SEED=$(or $(SEED),1) ONLY=churn tests/e2e/run
+
 .PHONY: compat
 compat: build ## Replay recorded conversations with the reference API server, if they are here (COMPAT=folder)
 	@scripts/compat

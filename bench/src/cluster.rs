@@ -73,6 +73,11 @@ impl Cluster {
         self.begin(&["--node-name", "bench", "--node-ip", NODE_IP])
     }
 
+    /// Begins `ironclad up` with so many nodes: `bench`, and `bench-2` and so on, which are processes of their own.
+    pub fn begin_nodes(&self, nodes: u8) -> Result<std::process::Child> {
+        self.begin(&["--node-name", "bench", "--node-ip", NODE_IP, "--nodes", &nodes.to_string()])
+    }
+
     /// Begins `ironclad up --control-plane-only`; it ends when the API is ready.
     pub fn begin_control_plane(&self) -> Result<std::process::Child> {
         self.begin(&["--control-plane-only"])
@@ -103,6 +108,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes the images of an archive in, on every node.
+    pub fn import(&self, archive: &Path) -> Result<()> {
+        let status = Command::new(&self.binary)
+            .args(["image", "import", "--data-dir"])
+            .arg(self.data())
+            .arg(archive)
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(status.success(), "the image was not taken in");
+        Ok(())
+    }
+
     /// A client as the administrator, once the certificates are there.
     pub fn client(&self, env: &Env) -> Result<Client> {
         Ok(Client::new(Arc::new(self.connection(env)?)))
@@ -123,9 +140,18 @@ impl Cluster {
 
     /// The process that runs the cluster.
     pub fn process(&self) -> Result<u32> {
-        let text = std::fs::read_to_string(self.data().join("ironclad.pid"))?;
-        text.trim().parse().context("the lock file holds no process id")
+        process_of(&self.data())
     }
+
+    /// The process of a node that is one of its own.
+    pub fn agent(&self, node: &str) -> Result<u32> {
+        process_of(&self.data().join("nodes").join(node))
+    }
+}
+
+fn process_of(data: &Path) -> Result<u32> {
+    let text = std::fs::read_to_string(data.join("ironclad.pid"))?;
+    text.trim().parse().context("the lock file holds no process id")
 }
 
 impl Drop for Cluster {

@@ -8,6 +8,7 @@ mod datastore;
 mod dns;
 mod idle;
 mod network;
+mod node;
 mod objects;
 mod process;
 mod report;
@@ -31,11 +32,12 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "watch" => watch::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, rest)) if what == "dns" => dns::run(rest).await,
+        Some((what, rest)) if what == "node" => node::run(rest).await,
         Some((what, rest)) if what == "objects" => objects::run(rest),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
         Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
         _ => bail!(
-            "say what to measure: startup, idle, api, watch, store, network, dns, objects, runtime, controllers"
+            "say what to measure: startup, idle, api, watch, store, network, dns, node, objects, runtime, controllers"
         ),
     }
 }

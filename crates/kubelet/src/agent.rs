@@ -8,6 +8,7 @@ use cri::PodId;
 use machinery::{Object, Status, Value};
 use tokio::sync::mpsc;
 
+use crate::config::Config;
 use crate::eviction::{self, Eviction};
 use crate::kit::{Kit, about};
 use crate::manifests::{Manifests, mirror};
@@ -230,12 +231,9 @@ impl Agent {
     /// Ends what the API no longer knows: containers, sandboxes and directories that were left behind.
     fn adopt_orphans(&mut self) {
         let mut orphans = self.kit.observer.pods();
-        let directories = std::fs::read_dir(self.kit.config.root.join("pods"));
-        for entry in directories.into_iter().flatten().flatten() {
-            if let Ok(uid) = entry.file_name().into_string()
-                && !orphans.iter().any(|orphan| orphan.uid == uid)
-            {
-                orphans.push(PodId { namespace: "orphaned".to_owned(), name: uid.clone(), uid });
+        for left in left_on_disk(&self.kit.config) {
+            if !orphans.iter().any(|orphan| orphan.uid == left.uid) {
+                orphans.push(left);
             }
         }
         orphans.retain(|orphan| !self.workers.contains_key(&orphan.uid));
@@ -263,6 +261,21 @@ const KNOWN_REASONS: [&str; 9] = [
     "SysctlForbidden",
     "TaintToleration",
 ];
+
+/// The pods of which there is something on the disk. Directories of logs tell whose they are.
+fn left_on_disk(config: &Config) -> Vec<PodId> {
+    let names = |directory: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    let of_logs = names(&config.pod_logs).into_iter().filter_map(|name| {
+        let mut parts = name.split('_').map(str::to_owned);
+        Some(PodId { namespace: parts.next()?, name: parts.next()?, uid: parts.next()? })
+    });
+    let of_volumes = names(&config.root.join("pods")).into_iter();
+    let nameless = |uid: String| PodId { namespace: "orphaned".to_owned(), name: uid.clone(), uid };
+    of_logs.chain(of_volumes.map(nameless)).collect()
+}
 
 fn born(object: &Object) -> (String, String) {
     let created = object

@@ -107,10 +107,8 @@ async fn the_handlers_of_the_runtime_are_told() {
     let world = World::start("handlers").await;
     world.pass(2).await;
     let status = &node(&world)["status"];
-    let features = json!({"recursiveReadOnlyMounts": true, "userNamespaces": false});
-    assert_eq!(
-        status["runtimeHandlers"],
-        json!([{"name": "", "features": features}, {"name": "fast", "features": features}])
-    );
+    let handler = |name: &str, users: bool| json!({"name": name, "features": {"recursiveReadOnlyMounts": true, "userNamespaces": users}});
+    let told = json!([handler("", false), handler("fast", false), handler("users", true)]);
+    assert_eq!(status["runtimeHandlers"], told);
     assert_eq!(status["features"], json!({"supplementalGroupsPolicy": true}));
 }

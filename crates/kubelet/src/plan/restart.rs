@@ -2,6 +2,7 @@
 
 use cri::{Container, ContainerState};
 use env::WallTime;
+use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::{SHOWN_FOR, View};
 use crate::memory::Waiting;
@@ -82,10 +83,11 @@ pub(super) fn next(view: &View<'_>, member: &Member<'_>, last: Option<&Container
     }
 }
 
-/// Restart counts never fall, even when the runtime has forgotten what the API still knows.
+/// Restart counts never fall, even when the runtime has forgotten what the API still knows. A container that was made
+/// but never ran, because nobody was left to start it, counts for nothing.
 fn next_attempt(view: &View<'_>, name: &str, last: Option<&Container>) -> u32 {
     if let Some(last) = last.or_else(|| view.observed.latest(name)) {
-        return last.attempt + 1;
+        return last.attempt + u32::from(last.state != ContainerState::Created);
     }
     let status = view.pod.status();
     let lists = [&status.container_statuses, &status.init_container_statuses];
@@ -94,7 +96,14 @@ fn next_attempt(view: &View<'_>, name: &str, last: Option<&Container>) -> u32 {
         .flatten()
         .flatten()
         .find(|known| known.name == name && known.container_id.as_deref().is_some_and(|id| !id.is_empty()))
-        .map_or(0, |known| u32::try_from(known.restart_count).unwrap_or(0) + 1)
+        .map_or(0, |known| u32::try_from(known.restart_count).unwrap_or(0) + u32::from(ran(known)))
+}
+
+/// Whether the container that the API knows ever ran: it does, it ended, or it waits to be started again after it did.
+fn ran(known: &ContainerStatus) -> bool {
+    let waits = known.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let before = known.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    !waits || before.is_some_and(|before| before.container_id == known.container_id)
 }
 
 fn crash_pause(view: &View<'_>, member: &Member<'_>, last: &Container) -> Option<Next> {

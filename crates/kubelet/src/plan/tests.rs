@@ -120,7 +120,7 @@ fn containers_are_started_as_policy_and_order_say() {
         ("Always", &[], &["a"], "a:0:end:1", "start:a:1"),
         ("Always", &[], &["a"], "a:3:end:1 a:2:end:1", "start:a:4"),
         ("Always", &[], &["a"], "a:3:end:1 a:2:end:1 a:1:end:1", "remove:a-1 start:a:4"),
-        ("Always", &[], &["a"], "a:0:new", "start:a:1"),
+        ("Always", &[], &["a"], "a:0:new", "start:a:0"),
         ("Always", &[], &["a"], "a:0:lost", "start:a:1"),
         ("OnFailure", &[], &["a"], "a:0:end:1", "start:a:1"),
         ("OnFailure", &[], &["a"], "a:0:end:0", "end:Completed"),
@@ -143,7 +143,7 @@ fn containers_are_started_as_policy_and_order_say() {
         ("Always", &["i", "j"], &["a"], "a:0:run", ""),
         ("Always", &["i", "j"], &["a"], "a:0:end:1", "start:a:1"),
         ("Always", &["i"], &["a"], "i:0:end:1", "start:i:1"),
-        ("Always", &["i"], &["a"], "i:0:new", "start:i:1"),
+        ("Always", &["i"], &["a"], "i:0:new", "start:i:0"),
         ("OnFailure", &["i"], &["a"], "i:0:end:1", "start:i:1"),
         ("Never", &["i"], &["a"], "i:0:end:1", "end:Completed"),
         ("Never", &["i"], &["a"], "i:0:end:0", "start:a:0"),
@@ -484,12 +484,24 @@ fn deadlines_and_phases_end_pods() {
 
 #[test]
 fn counts_go_on_where_the_runtime_has_forgotten() {
-    let known = json!({"containerStatuses": [
-        {"name": "a", "image": "i", "imageID": "", "ready": true, "restartCount": 4, "containerID": "x://1"}]});
-    let pod = pod(spec("Always", &[], &["a"]), known);
-    let (observed, memory) = (observed(""), mounted());
-    let plan = plan_pod(&View { pod: &pod, observed: &observed, memory: &memory, now: NOW });
-    assert_eq!(short(&plan), "start:a:5");
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let ended = |id: &str| json!({"terminated": {"exitCode": 1, "containerID": id}});
+    let cases = [
+        (json!({"running": {}}), json!({}), "start:a:5"),
+        (ended("x://1"), json!({}), "start:a:5"),
+        (waiting.clone(), ended("x://1"), "start:a:5"),
+        // It was made, and nobody was left to start it.
+        (waiting.clone(), ended("x://0"), "start:a:4"),
+        (waiting, json!({}), "start:a:4"),
+    ];
+    for (state, last_state, wanted) in cases {
+        let known = json!({"containerStatuses": [{"name": "a", "image": "i", "imageID": "", "ready": true,
+            "restartCount": 4, "containerID": "x://1", "state": state, "lastState": last_state}]});
+        let pod = pod(spec("Always", &[], &["a"]), known.clone());
+        let (observed, memory) = (observed(""), mounted());
+        let plan = plan_pod(&View { pod: &pod, observed: &observed, memory: &memory, now: NOW });
+        assert_eq!(short(&plan), wanted, "{known}");
+    }
 }
 
 #[test]

@@ -270,6 +270,9 @@ impl Runtime for FakeRuntime {
             container.finished_at = now;
             return later(Err(RuntimeError::Failed("no such executable".to_owned())));
         }
+        if config.command.first().is_some_and(|word| state.failing.contains(word)) {
+            return Box::pin(std::future::pending());
+        }
         let now = self.env.clock.now().0;
         let container = state.containers.get_mut(&id).unwrap();
         container.state = ContainerState::Running;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cri::{Credentials, Image, RuntimeError};
+use cri::{ContainerState, Credentials, Image, RuntimeError};
 
 use super::ops;
 use crate::environment::{self, Environment, Ingredients, SourceKind};
@@ -59,6 +59,9 @@ pub(super) async fn start(kit: Arc<Kit>, order: Order) -> Result<(), Failure> {
         return Ok(());
     };
     order.loose.store(false, Ordering::SeqCst);
+    remove_unstarted(&kit, &order).await.map_err(|error| {
+        failed(Waiting::new("CreateContainerError", error.to_string()), error.to_string())
+    })?;
     let id = kit.runtime.create_container(sandbox, config).await.map_err(|error| {
         failed(Waiting::new("CreateContainerError", error.to_string()), error.to_string())
     })?;
@@ -82,6 +85,15 @@ pub(super) async fn start(kit: Arc<Kit>, order: Order) -> Result<(), Failure> {
         tracing::warn!(pod = %pod.long_name(), container = %order.name, "it cannot be stopped: {error}");
     }
     Err(Waiting::new("PostStartHookError", error).into())
+}
+
+/// Removes what a kubelet before us made and did not come to start: it never ran, and this start takes its place.
+async fn remove_unstarted(kit: &Kit, order: &Order) -> cri::Result<()> {
+    let made = order.observed.containers().iter();
+    for container in made.filter(|made| made.name == order.name && made.state == ContainerState::Created) {
+        kit.runtime.remove_container(container.id.clone()).await?;
+    }
+    Ok(())
 }
 
 async fn image(kit: &Kit, order: &Order, member: &Member<'_>) -> Result<Image, Failure> {

@@ -1,5 +1,6 @@
 //! Whole pods, from their creation to their end, against a simulated API and runtime in virtual time.
 
+mod restarts;
 mod users;
 
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cri::{ContainerState, SandboxState};
 use tokio::sync::watch;
@@ -16,6 +17,18 @@ use crate::state::{
     SandboxRecord, ShimState,
 };
 use crate::sys::{mount, process};
+
+/// How often, and after which pause, it is looked again whether containers that are being started have come to run.
+const LAUNCHES: usize = 1_000;
+const LAUNCH: Duration = Duration::from_millis(10);
+
+/// What was seen of a sandbox's containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Settled,
+    /// Some are being started.
+    Launching,
+}
 
 impl Shared {
     /// Takes over what is on disk and what runs.
@@ -117,19 +130,34 @@ impl Shared {
         self.restore_netns(sandbox)
     }
 
-    /// Asks a sandbox's shim how its containers are. What it tells later comes as news.
+    /// Learns from a sandbox's shim how its containers are. What it tells later comes as news. One whose start an engine
+    /// before us asked for may be on its way: it is waited for, so that it is not taken for one that was never started.
     pub(super) async fn learn(&self, sandbox: &Sandbox) {
-        let Ok(link) = sandbox.link() else { return };
+        for _ in 0..LAUNCHES {
+            if self.look(sandbox).await == Look::Settled {
+                return;
+            }
+            self.env.clock.sleep(LAUNCH).await;
+        }
+        tracing::warn!(sandbox = sandbox.id, "a container is being started and does not come to run");
+    }
+
+    async fn look(&self, sandbox: &Sandbox) -> Look {
+        let Ok(link) = sandbox.link() else { return Look::Settled };
         let running = match link.call(Request::Report).await {
             Ok(Answer::Report { running }) => running,
             // It is gone again, and that is noted elsewhere.
-            _ => return,
+            _ => return Look::Settled,
         };
+        let mut look = Look::Settled;
         for container in self.containers_of(&sandbox.id) {
             let directory = self.layout.container(&container.id);
             let run: Option<RunState> = state::read(&directory, RUN).ok().flatten();
             let exit: Option<ExitState> = state::read(&directory, EXIT).ok().flatten();
             let is_running = running.contains(&container.id);
+            if is_running && run.is_none() && exit.is_none() {
+                look = Look::Launching;
+            }
             container.life.send_modify(|life| {
                 life.run = run.unwrap_or_default();
                 match exit {
@@ -146,6 +174,7 @@ impl Shared {
                 }
             });
         }
+        look
     }
 
     /// Notes the end of containers whose shim is gone.
