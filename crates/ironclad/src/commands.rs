@@ -27,7 +27,7 @@ fn admin(cluster: &Cluster, env: &Env) -> anyhow::Result<Client> {
     let config = Config {
         server: cluster.server_url.clone(),
         ca: read("ca.crt")?,
-        credentials: Credentials::Certificate { chain: read("admin.crt")?, key: read("admin.key")? },
+        credentials: Credentials::Token(String::from_utf8(read("admin.token")?)?),
         user_agent: "ironclad".to_owned(),
         ..Config::default()
     };
