@@ -42,9 +42,7 @@ fn check_metric(metric: Place<'_>) {
     if kind.text().is_empty() {
         kind.required("must specify a metric source type");
     }
-    if !kind.one_of(TYPES) {
-        return;
-    }
+    kind.one_of(TYPES);
     let expected = SOURCES.iter().find(|(name, _)| *name == kind.text()).map(|(_, member)| *member);
     let mut found = Vec::new();
     for (_, member) in SOURCES {
@@ -57,13 +55,18 @@ fn check_metric(metric: Place<'_>) {
             check_source(source, member);
         }
     }
-    if let Some(expected) = expected
-        && !found.contains(&expected)
-    {
-        metric.get(expected).required("must populate information for the given metric source");
+    match expected {
+        Some(expected) if !found.contains(&expected) => {
+            metric.get(expected).required("must populate information for the given metric source");
+        }
+        Some(_) => {}
+        // Upstream finds that twice, and says so.
+        None => kind.unsupported(TYPES),
     }
-    for other in found.into_iter().filter(|member| Some(*member) != expected) {
-        metric.get(other).forbidden("must populate the given metric source only");
+    if found.len() != 1 {
+        for other in found.into_iter().filter(|member| Some(*member) != expected) {
+            metric.get(other).forbidden("must populate the given metric source only");
+        }
     }
 }
 

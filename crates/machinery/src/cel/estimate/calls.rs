@@ -225,6 +225,7 @@ impl Estimator<'_> {
                 (text.times(pattern.cost(PATTERN_LETTER)), None)
             }
             "contains_string" => (target().cost(LETTER).times(argument(0).cost(LETTER)), None),
+            "equals" if self.compares_at_once(parts) => (Cost::fixed(charge::CALL), None),
             "equals"
             | "not_equals"
             | "less_string"
@@ -240,6 +241,19 @@ impl Estimator<'_> {
             }
             _ => (Cost::fixed(charge::CALL), None),
         }
+    }
+}
+
+/// Types whose values are compared at once, however they look.
+const COMPARED_AT_ONCE: &[&str] = &["kubernetes.Quantity", "net.IP", "net.CIDR", "kubernetes.Semver"];
+
+impl Estimator<'_> {
+    fn compares_at_once(&self, parts: &Parts<'_>) -> bool {
+        let is_known = |argument: &Expr| match self.checked.ty(argument.id) {
+            Type::Opaque(name) => COMPARED_AT_ONCE.contains(name),
+            _ => false,
+        };
+        parts.arguments.len() == 2 && parts.arguments.iter().all(is_known)
     }
 }
 
