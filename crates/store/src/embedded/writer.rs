@@ -41,6 +41,10 @@ const GROUP_BYTES: usize = 4 << 20;
 /// How long the writer stays awake for the next job: about what a caller takes to be woken and to ask again.
 const AWAKE: Duration = Duration::from_micros(100);
 
+/// From how many callers on it is worth staying awake for the last of them: it costs each a few microseconds of the
+/// processor then, and to be woken takes longer than they do.
+const MANY: usize = 8;
+
 /// Where an answer goes. Who does not wait for it any more is no concern of the writer's.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -156,7 +160,7 @@ impl Writer {
 
     /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
     /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. Whoever needs
-    /// the processor to ask gets it meanwhile.
+    /// the processor to ask gets it meanwhile: a few, for whom staying awake would cost too much, while the writer sleeps.
     fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
         let until = self.core.monotonic() + pace.patience;
         while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
@@ -165,7 +169,11 @@ impl Writer {
                 Err(TryRecvError::Empty)
                     if group.commits.len() < pace.expected && self.core.monotonic() < until =>
                 {
-                    std::thread::yield_now();
+                    if pace.expected >= MANY {
+                        std::thread::yield_now();
+                    } else {
+                        std::thread::sleep(pace.patience / 2);
+                    }
                 }
                 Err(_) => return,
             }
@@ -241,7 +249,7 @@ struct Group {
 struct Pace {
     /// How many transactions it had.
     expected: usize,
-    /// How long waiting for as many is worth it: a part of what an fsync takes.
+    /// How long waiting for as many is worth it: half of what committing took.
     patience: Duration,
 }
 
