@@ -52,6 +52,10 @@ churn: build ## Pods come and go while the cluster is killed at random (PODS=100
 compat: build ## Replay recorded conversations with the reference API server, if they are here (COMPAT=folder)
 	@scripts/compat
 
+.PHONY: mutants
+mutants: build ## Prove that the recorded conversations notice a verb that is made wrong on purpose
+	@tests/mutants/run
+
 .PHONY: conformance
 conformance: build ## Run the official conformance suite, if it is given (E2E=file IMAGES=folder FOCUS= SKIP=)
 	@scripts/setup test
@@ -62,9 +66,19 @@ test-images: ## Make the images of the conformance suite (E2E=file PROGRAMS=fold
 	@scripts/setup test
 	@E2E="$(E2E)" OUT="$(OUT)" PROGRAMS="$(PROGRAMS)" tests/images/suite
 
+.PHONY: chaos
+chaos: build ## Kills, cut links and a full disk on a real cluster of three nodes (T=seconds SEED=)
+	@scripts/setup test
+	@T="$(or $(T),120)" SEED="$(SEED)" tests/chaos/run
+
+.PHONY: soak
+soak: build ## A long, steady life on one node; nothing may grow (T=seconds)
+	@scripts/setup test
+	@T="$(or $(T),600)" tests/soak/run
+
 .PHONY: sim
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
-	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
+	@cargo run --quiet --locked --profile fuzz --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in target/findings)

@@ -131,7 +131,7 @@ impl Cluster {
         let config = Config {
             server: "https://127.0.0.1:6443".to_owned(),
             ca: read("ca.crt")?,
-            credentials: Credentials::Certificate { chain: read("admin.crt")?, key: read("admin.key")? },
+            credentials: Credentials::Token(String::from_utf8(read("admin.token")?)?),
             user_agent: "bench".to_owned(),
             ..Config::default()
         };

@@ -26,20 +26,19 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let (services, endpoints) = (number(0, 10_000)?, number(1, 10)?);
     let clock = Clock::real();
     let before = kernel_memory()?;
-    let mut proxy = Proxy::new(Config {
+    let config = Config {
         instance: "bench".into(),
         namespace: Namespace::create()?,
         blocks: Blocks { services: vec!["10.96.0.0/12".parse()?], pods: vec!["10.128.0.0/9".parse()?] },
         own_addresses: Vec::new(),
-    })?;
-    for service in 0..services {
-        proxy.wanted().set(&key(service), Some(wish(service, endpoints)));
-    }
+    };
+    let mut proxy = proxy(&config, (services, endpoints))?;
     let start = clock.monotonic();
     proxy.install(&Difference::default())?;
     let loaded = clock.monotonic() - start;
     println!("{services} Services x {endpoints} endpoints loaded in {} ms", loaded.as_millis());
     println!("kernel memory: {} MiB", kernel_memory()?.saturating_sub(before) >> 10);
+    take_over(&clock, &config, (services, endpoints))?;
 
     let mut times = Vec::with_capacity(CHANGES);
     for round in 0..CHANGES as u32 {
@@ -61,6 +60,24 @@ pub fn run(arguments: &[String]) -> Result<()> {
         CHANGES as f64 / total.as_secs_f64()
     );
     names(&clock, services)
+}
+
+/// A proxy that wants all Services.
+fn proxy(config: &Config, (services, endpoints): (u32, u32)) -> Result<Proxy> {
+    let mut proxy = Proxy::new(config.clone())?;
+    for service in 0..services {
+        proxy.wanted().set(&key(service), Some(wish(service, endpoints)));
+    }
+    Ok(proxy)
+}
+
+/// What a new process does with the table of an earlier one.
+fn take_over(clock: &Clock, config: &Config, size: (u32, u32)) -> Result<()> {
+    let mut proxy = proxy(config, size)?;
+    let start = clock.monotonic();
+    proxy.install(&Difference::default())?;
+    println!("the same taken over by a new process in {} ms", (clock.monotonic() - start).as_millis());
+    Ok(())
 }
 
 fn names(clock: &Clock, services: u32) -> Result<()> {

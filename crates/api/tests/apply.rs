@@ -435,3 +435,43 @@ fn the_short_way_of_tracking_an_update_leads_where_the_long_one_does() {
     }
     assert!(steady > 1_000, "most updates change nothing but values: {steady}");
 }
+
+/// The managers of a new object, which must be the same if a path is left out that is nowhere: then they are told the
+/// long way.
+fn managers_of_new(table: &Table, document: &str) -> Value {
+    let found = value(document);
+    let (api_version, kind) = (found.get("apiVersion").str_or_empty(), found.get("kind").str_or_empty());
+    let ty = table.type_of(table.kind_of(api_version, kind).expect("a known kind"));
+    let new = json::decode(document.as_bytes(), ty, &mut Report::new()).expect("a document");
+    let write = Write { ty, manager: "m", api_version, subresource: "", time: TIME, ignored: &["status"] };
+    let fields = apply::track_update(&apply::empty(ty, api_version, kind), &new, write);
+    let long = Write { ignored: &["status", "spec.nowhere.at.all"], ..write };
+    let the_long_way = apply::track_update(&apply::empty(ty, api_version, kind), &new, long);
+    assert_eq!(json::to_string(&fields), json::to_string(&the_long_way), "{document}");
+    fields
+}
+
+#[test]
+fn the_short_way_of_tracking_a_create_leads_where_the_long_one_does() {
+    let table = Table::load();
+    let documents = [
+        r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"b":"1","a":"2"},"annotations":{},"finalizers":["f","e","f"],"ownerReferences":[{"apiVersion":"v1","kind":"K","name":"n","uid":"u"}]},"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80},{"containerPort":80,"protocol":"UDP"},{"containerPort":80}],"env":[{"name":"Z","value":""},{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"x"}}}],"command":["a","b"],"resources":{"limits":{"cpu":"1"}}},{"name":"a"}],"nodeSelector":{"x/y":"z"},"tolerations":[{"key":"k"}],"securityContext":{},"volumes":[{"name":"v","emptyDir":{}}],"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"t","whenUnsatisfiable":"w"}]},"status":{"phase":"Pending","conditions":[{"type":"t","status":"s"}]}}"#,
+        r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"containers":[]}}"#,
+        r#"{"kind":"Pod","apiVersion":"v1"}"#,
+        r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"generateName":"d"},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"strategy":{"type":"Recreate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c"}]}}}}"#,
+        r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"c","namespace":"n"},"data":{"b":"","a":"x"},"immutable":false,"binaryData":{}}"#,
+        r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"c"}}"#,
+        r#"{"kind":"Service","apiVersion":"v1","spec":{"ports":[{"port":2,"name":"b"},{"port":1,"name":"a"}],"clusterIPs":["1.2.3.4"],"selector":{"a":"b"}}}"#,
+        r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n","annotations":{"a":"b"}},"spec":{"podCIDRs":["b","a"],"taints":[{"key":"k","effect":"e"}]},"status":{"addresses":[{"type":"t","address":"a"}]}}"#,
+        r#"{"kind":"Role","apiVersion":"rbac.authorization.k8s.io/v1","metadata":{"name":"r"},"rules":[{"verbs":["get"]}]}"#,
+        r#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"l"},"spec":{"holderIdentity":"h","leaseDurationSeconds":40}}"#,
+        r#"{"kind":"Event","apiVersion":"v1","metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"reason":"r","count":1,"type":"Normal","source":{"component":"c"}}"#,
+    ];
+    for document in documents {
+        managers_of_new(&table, document);
+    }
+    let lease = managers_of_new(&table, documents[9]);
+    let expected = r#"[{"manager":"m","operation":"Update","apiVersion":"coordination.k8s.io/v1","time":"2024-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:holderIdentity":{},"f:leaseDurationSeconds":{}}}}]"#;
+    assert_eq!(json::to_string(&lease), expected);
+    assert!(managers_of_new(&table, documents[5]).is_null(), "nobody manages what the server alone sets");
+}

@@ -1,6 +1,11 @@
-//! Discovery documents against those of upstream, where they are found (`REFERENCE_DISCOVERY`, or beside the working
-//! tree), and against a few facts that are always here.
+//! Discovery documents against those of upstream: each against the digest that upstream's has
+//! (`discovery/expected.txt`), and byte for byte where upstream's are found (`REFERENCE_DISCOVERY`, or beside the working
+//! tree). Nothing may differ.
 
+#[path = "openapi/digest.rs"]
+mod digest;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::Table;
@@ -18,31 +23,49 @@ fn reference() -> Option<PathBuf> {
         .find(|folder| folder.is_dir())
 }
 
-fn check(folder: &Path, file: &str, ours: &Value) {
-    let text = std::fs::read(folder.join(file)).expect("the document is there");
-    let theirs = json::parse(&text).expect("the document is JSON");
-    assert_eq!(json::to_string(ours), json::to_string(&theirs), "{file}");
-}
-
-#[test]
-fn documents_equal_those_of_the_reference() {
+/// All documents by the names of the reference's files.
+fn documents() -> Vec<(String, Value)> {
     let table = Table::load();
     let versions: Vec<Version<'_>> = table.group_versions().iter().map(Version::from).collect();
-    let Some(folder) = reference() else {
-        println!("no reference documents here");
-        return;
-    };
-    check(&folder, "api.json", &discovery::api_versions("127.0.0.1:6443"));
-    check(&folder, "apis.json", &discovery::group_list(&versions));
-    check(&folder, "aggregated-api.json", &discovery::aggregated(&versions, true, |_| false));
-    check(&folder, "aggregated-apis.json", &discovery::aggregated(&versions, false, |_| false));
-    for version in &versions {
+    let mut documents = vec![
+        ("api.json".to_owned(), discovery::api_versions("127.0.0.1:6443")),
+        ("apis.json".to_owned(), discovery::group_list(&versions)),
+        ("aggregated-api.json".to_owned(), discovery::aggregated(&versions, true, |_| false)),
+        ("aggregated-apis.json".to_owned(), discovery::aggregated(&versions, false, |_| false)),
+    ];
+    documents.extend(versions.iter().map(|version| {
         let file = match version.group {
             "" => "api__v1.json".to_owned(),
             group => format!("apis__{group}__{}.json", version.version),
         };
-        check(&folder, &file, &discovery::resource_list(version));
+        (file, discovery::resource_list(version))
+    }));
+    documents
+}
+
+fn digests(documents: &[(String, Value)]) -> BTreeMap<String, String> {
+    documents.iter().map(|(name, document)| (name.clone(), digest::of(document))).collect()
+}
+
+#[test]
+fn every_document_has_the_digest_of_upstreams() {
+    digest::compare(&digests(&documents()), include_str!("discovery/expected.txt"));
+}
+
+#[test]
+fn documents_equal_those_of_the_reference() {
+    let Some(folder) = reference() else {
+        println!("no reference documents here");
+        return;
+    };
+    let mut reference = Vec::new();
+    for (file, ours) in documents() {
+        let text = std::fs::read(folder.join(&file)).expect("the document is there");
+        let theirs = json::parse(&text).expect("the document is JSON");
+        assert_eq!(json::to_string(&ours), json::to_string(&theirs), "{file}");
+        reference.push((file, theirs));
     }
+    digest::compare(&digests(&reference), include_str!("discovery/expected.txt"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use machinery::managed::Pool;
 use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
+use self::feed::Portion;
 pub use collection::{Collection, Cursor, Snapshot};
 pub use entry::{Entry, Event, SeenKind};
 
@@ -71,7 +72,7 @@ impl Caches {
         });
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for name in names {
-            let collection = feed::load(&caches, name, revision).await?;
+            let collection = feed::load(&caches, name, (revision, Portion::Page)).await?;
             caches.insert(name, collection);
         }
         let feed = feed::Feed { caches: caches.clone(), env: env.clone() };
@@ -90,7 +91,7 @@ impl Caches {
             return Ok(known);
         }
         let revision = self.catch_up().await?;
-        let collection = feed::load(self, name, revision).await?;
+        let collection = feed::load(self, name, (revision, Portion::Page)).await?;
         self.insert(name, collection.clone());
         Ok(collection)
     }
@@ -143,7 +144,7 @@ impl Caches {
         revision: u64,
     ) -> Result<Option<Snapshot>, StoreError> {
         let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/');
-        match feed::load(self, name, revision).await {
+        match feed::load(self, name, (revision, Portion::All)).await {
             Ok(past) => Ok(Some(past.snapshot())),
             Err(StoreError::Compacted { .. }) => Ok(None),
             Err(error) => Err(error),

@@ -160,7 +160,7 @@ impl Config {
             token_key: Vec::new(),
             old_token_keys: Vec::new(),
             known_tokens: Vec::new(),
-            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            issuer: "https://kubernetes.default.svc".to_owned(),
             service_cidrs: vec![IpNet::V4(
                 ipnet::Ipv4Net::new([10, 96, 0, 0].into(), 16).expect("16 is a prefix length"),
             )],

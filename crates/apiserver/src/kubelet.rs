@@ -101,7 +101,7 @@ impl Kubelets {
 }
 
 /// 500, without a reason, as upstream answers for a node without an address.
-fn nowhere(node: &Value) -> Status {
+pub fn nowhere(node: &Value) -> Status {
     let addresses = node.at(&["status", "addresses"]).items().iter();
     let text = |address: &Value, name: &str| address.get(name).str_or_empty().to_owned();
     let shown =

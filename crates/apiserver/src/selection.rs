@@ -101,7 +101,7 @@ fn fields_of(served: &Served, object: &Object) -> Fields {
     if let Some(custom) = &served.custom {
         return custom.fields(object);
     }
-    match object.to_value() {
+    match object.parts(&served.rules.selectable_parts()) {
         Ok(document) => {
             let fields = served.rules.selectable(&document).into_iter();
             fields.map(|(name, value)| (SmolStr::new_static(name), value)).collect()

@@ -20,9 +20,7 @@ pub fn read(value: &[u8], revision: u64) -> Result<Arc<Entry>, Status> {
 
 /// The entry of a stored value; its managed fields are those of all objects that have the same.
 pub fn read_sharing(value: &[u8], revision: u64, pool: &Pool) -> Result<Arc<Entry>, Status> {
-    let mut object = Object::from_stored(value, revision)?;
-    object.share_managed_fields(pool);
-    Ok(Arc::new(Entry::new(object)))
+    Object::from_stored_sharing(value, revision, pool).map(|object| Arc::new(Entry::new(object)))
 }
 
 /// The same entry at another revision: what watchers are told when it is gone.

@@ -40,6 +40,9 @@ pub enum Command {
     /// Work with the images of this machine's node
     #[command(subcommand)]
     Image(Image),
+    /// Look into the network of the cluster
+    #[command(subcommand)]
+    Net(Net),
     /// Write a backup of all objects, while the cluster runs or not
     Backup(Backup),
     /// Take a backup into a data directory that has no objects yet
@@ -153,6 +156,42 @@ pub struct Agent {
     /// The node lives in a space of its own on the machine of the server
     #[arg(long, hide = true)]
     pub in_space: bool,
+}
+
+/// `ironclad net …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Net {
+    /// Say hop by hop what would happen to a packet, and what decides
+    ///
+    /// What decides is a name, a Service and its endpoints, the NetworkPolicies of both sides, the way between the
+    /// nodes. Nothing is sent: it is worked out from what the API says, by the same decisions that make the rules.
+    /// Ends with 0 if the packet arrives or leaves the cluster, else with 1.
+    ///
+    ///   ironclad net trace client web:80
+    ///   ironclad net trace shop/cart db.data.svc.cluster.local:5432
+    ///   ironclad net trace shop/cart 10.244.1.7:53 --udp
+    ///   ironclad net trace 203.0.113.9 192.0.2.1:30080      (an address outside, and a node port)
+    #[command(verbatim_doc_comment)]
+    Trace(NetTrace),
+}
+
+/// `ironclad net trace`
+#[derive(Args, Clone, Debug)]
+pub struct NetTrace {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// Who sends: POD, NAMESPACE/POD or an address
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Where to: a name or an address, and the port
+    #[arg(value_name = "TO:PORT")]
+    pub to: String,
+    /// The namespace of a pod that is named without one
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    /// Over UDP instead of TCP
+    #[arg(long)]
+    pub udp: bool,
 }
 
 /// `ironclad token …`

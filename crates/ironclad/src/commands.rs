@@ -5,6 +5,7 @@ pub mod backup;
 pub mod datastore;
 pub mod down;
 pub mod image;
+pub mod net;
 pub mod restore;
 pub mod status;
 pub mod token;

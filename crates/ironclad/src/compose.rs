@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use apiserver::{Identity, KeyPair, Server};
+use apiserver::{Identity, KeyPair, KnownToken, Server};
 use client::election::Leadership;
 use client::{Client, Key};
 use env::Env;
 use store::Store;
 
-use crate::config::{CLUSTER_DOMAIN, Cluster};
+use crate::config::Cluster;
 use crate::control::{self, Doors};
 use crate::datastore::Opened;
 use crate::join::{admit, roles};
@@ -100,8 +100,8 @@ async fn start_server(
     // Shown too, so that a machine that joins can see that it is the one its token is for.
     config.serving.chain.extend_from_slice(pki.ca.certificate.as_bytes());
     config.client_ca = pki.ca.certificate.clone().into_bytes();
+    config.known_tokens = vec![KnownToken::new(pki.admin_token.clone(), administrator())];
     config.token_key = pki.service_accounts.clone().into_bytes();
-    config.issuer = format!("https://kubernetes.default.svc.{CLUSTER_DOMAIN}");
     config.service_cidrs = cluster.addresses.services.clone();
     config.advertise = cluster.node_ips[0];
     config.kubelet_client = pair(&pki.kubelet_client);
@@ -137,6 +137,11 @@ fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server
         let scheduler = Identity::new("system:kube-scheduler", &["system:masters"]);
         scheduler::start(server.transport(scheduler), env.child("scheduler"));
     })
+}
+
+/// Whoever has the kubeconfig that `up` writes.
+fn administrator() -> Identity {
+    Identity { uid: "admin-uid".to_owned(), ..Identity::new("admin", &["system:masters"]) }
 }
 
 fn controller_manager() -> Identity {

@@ -56,8 +56,6 @@ fn marker(cluster: &Cluster) -> String {
 }
 
 fn text(cluster: &Cluster, pki: &Pki) -> String {
-    let [ca, certificate, key] =
-        [&pki.ca.certificate, &pki.admin.certificate, &pki.admin.key].map(|pem| STANDARD.encode(pem));
     format!(
         "{marker}apiVersion: v1
 kind: Config
@@ -75,10 +73,11 @@ current-context: ironclad
 users:
 - name: ironclad-admin
   user:
-    client-certificate-data: {certificate}
-    client-key-data: {key}
+    token: {token}
 ",
         marker = marker(cluster),
         server = cluster.server_url,
+        ca = STANDARD.encode(&pki.ca.certificate),
+        token = pki.admin_token,
     )
 }

@@ -84,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(flags) => commands::down::run(&flags)?,
         Command::Status(flags) => return commands::status::run(&flags),
         Command::Image(flags) => commands::image::run(&flags)?,
+        Command::Net(command) => return commands::net::run(&command),
         Command::Backup(flags) => commands::backup::run(&flags)?,
         Command::Restore(flags) => commands::restore::run(&flags)?,
         Command::Datastore(flags) => return commands::datastore::run(&flags),

@@ -67,7 +67,17 @@ impl LocalNode {
         space
             .make(&cluster.instance.data_dir)
             .with_context(|| format!("the space of node {} cannot be made", self.name))?;
-        let namespace = Namespace::open(&space.network())?;
+        self.at_cable(cluster, machine::attach)
+            .with_context(|| format!("the cable to node {} cannot be laid", self.name))
+    }
+
+    /// Does something with its cable to the machine.
+    fn at_cable<T>(
+        &self,
+        cluster: &Cluster,
+        act: impl FnOnce(&Namespace, &Guest<'_>) -> network::netlink::Result<T>,
+    ) -> anyhow::Result<T> {
+        let namespace = Namespace::open(&self.instance.space().network())?;
         let guest = Guest {
             instance: &self.instance.id,
             name: &self.name,
@@ -75,8 +85,7 @@ impl LocalNode {
             addresses: &self.addresses,
             machine_addresses: &cluster.node_ips,
         };
-        machine::attach(&Namespace::current()?, &guest)
-            .with_context(|| format!("the cable to node {} cannot be laid", self.name))
+        Ok(act(&Namespace::current()?, &guest)?)
     }
 
     /// The command that runs its agent.

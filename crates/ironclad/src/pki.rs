@@ -1,7 +1,7 @@
 //! The cluster's certificates and keys: made at the first start, renewed at a later one when they near their end.
 //!
 //! One CA signs servers and clients, and another one the certificate by which this cluster's API servers may say for whom
-//! they ask: whoever has a certificate of the first must not be able to. Everything is a file in `pki/` that only the owner can read, so that a machine
+//! they ask: whoever has a certificate of the first must not be able to. The administrator has a token. Everything is a file in `pki/` that only the owner can read, so that a machine
 //! can be moved, backed up or inspected with the usual tools.
 
 mod files;
@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
@@ -39,8 +41,9 @@ pub struct Pki {
     pub ca: Pair,
     /// The API server's.
     pub server: Pair,
-    /// The administrator's.
-    pub admin: Pair,
+    /// By which the administrator is known. A token and no certificate: a client that shows a token beside a certificate
+    /// is taken for the certificate's owner, so with one in the kubeconfig `kubectl --token` would do nothing.
+    pub admin_token: String,
     /// What the API server shows to nodes.
     pub kubelet_client: Pair,
     /// What the node's server shows.
@@ -77,7 +80,7 @@ impl Pki {
                     names: server_names(cluster),
                 },
             )?,
-            admin: authority.pair("admin", &Subject::client("kubernetes-admin", "system:masters"))?,
+            admin_token: files::read_or_make(dir, "admin.token", make_token)?,
             kubelet_client: authority.pair(
                 "apiserver-kubelet-client",
                 &Subject::client("kube-apiserver-kubelet-client", "system:masters"),
@@ -93,7 +96,7 @@ impl Pki {
             )?,
             front_proxy_client: front.pair("front-proxy-client", &Subject::client(FRONT_PROXY, ""))?,
             front_proxy_ca,
-            service_accounts: files::read_or_make_key(dir, "service-accounts", make_key)?,
+            service_accounts: files::read_or_make(dir, "service-accounts.key", make_key)?,
             ca,
         })
     }
@@ -225,6 +228,12 @@ fn make_ca(name: &str, now_secs: i64) -> anyhow::Result<Pair> {
 
 fn make_key() -> anyhow::Result<String> {
     Ok(KeyPair::generate()?.serialize_pem())
+}
+
+fn make_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]

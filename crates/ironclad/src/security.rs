@@ -45,7 +45,7 @@ pub struct Flags {
     /// Who is asked whether something may be done, and in which order: an AuthorizationConfiguration [default: Node, RBAC]
     #[arg(long, value_name = "FILE")]
     pub authorization_config: Option<PathBuf>,
-    /// Who issues the tokens of service accounts [default: https://kubernetes.default.svc.cluster.local]
+    /// Who issues the tokens of service accounts [default: https://kubernetes.default.svc]
     #[arg(long, value_name = "URL")]
     pub service_account_issuer: Option<String>,
     /// Which pod security standards hold where namespaces say nothing: a PodSecurityConfiguration

@@ -74,11 +74,15 @@ impl Bench {
     /// Each path is set to each JSON value, and what is told must begin like that; nothing must be told where nothing
     /// is expected.
     pub(crate) fn check(&self, cases: &[(&str, &str, &str)]) {
+        let mut wrong = Vec::new();
         for (path, value, expected) in cases {
             let told = self.told(|object| set(object, path, document(value)));
             let fits = if expected.is_empty() { told.is_empty() } else { told.starts_with(expected) };
-            assert!(fits, "{path} = {value}\n  told     {told}\n  expected {expected}");
+            if !fits {
+                wrong.push(format!("{path} = {value}\n  told     {told}\n  expected {expected}"));
+            }
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     /// Whatever stands at a path, these values are refused there.

@@ -1,9 +1,11 @@
 //! The rules of `LabelSelector` documents.
 
-use machinery::names;
+use machinery::field::Errors;
+use machinery::selector::LabelSelector;
+use machinery::{Value, names};
 
 use crate::metadata::{check_label_name, check_labels};
-use crate::place::Place;
+use crate::place::{Place, inspect};
 
 /// Which label values a selector may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,13 @@ fn check_requirement(requirement: Place<'_>, allowed: Values) {
             value.faults(names::label_value(value.text()));
         }
     }
+}
+
+/// What a selector asks for; nothing if it cannot be asked for: no object can be compared with it then.
+pub fn parsed(selector: &Value) -> Option<LabelSelector> {
+    let mut errors = Errors::new();
+    inspect(selector, &mut errors, |selector| check(selector, Values::Valid));
+    LabelSelector::from_document(selector).ok().filter(|_| errors.is_empty())
 }
 
 /// Whether a selector holds nothing at all.

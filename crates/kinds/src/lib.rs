@@ -8,11 +8,14 @@
 
 use machinery::Value;
 use machinery::field::Errors;
+use machinery::json::Parts;
 
 #[cfg(test)]
 mod checks;
 mod columns;
+mod conditions;
 pub mod diff;
+mod domain_path;
 pub mod internal;
 pub mod label_selector;
 pub mod metadata;
@@ -124,6 +127,11 @@ pub trait Kind: Sync {
         Vec::new()
     }
 
+    /// The parts of an object that [`Kind::selectable`] looks at.
+    fn selectable_parts(&self) -> Parts {
+        Parts::All
+    }
+
     /// The names that [`Kind::selectable`] answers for any object of the kind.
     fn selectable_names(&self) -> &'static [&'static str] {
         &[]
@@ -137,6 +145,11 @@ pub trait Kind: Sync {
     /// The cells of its row, one for each column.
     fn row(&self, object: &Value, _now_secs: i64) -> Vec<Value> {
         table::default_row(object)
+    }
+
+    /// The parts of an object that [`Kind::row`] looks at. Worth naming where tables are long and objects are large.
+    fn row_parts(&self) -> Parts {
+        Parts::All
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use machinery::names;
 
+use crate::internal;
 use crate::metadata::check_labels;
-use crate::place::Place;
+use crate::place::{Place, Raw};
 
 pub mod amounts;
 pub mod containers;
@@ -13,6 +14,7 @@ pub mod defaults;
 mod environment;
 mod mounts;
 mod network;
+pub mod network_storage;
 mod probes;
 pub mod resources;
 mod scheduling;
@@ -72,7 +74,6 @@ pub fn check(spec: Place<'_>, within: Within, pod_name: &str) {
     check_labels(spec.get("nodeSelector"));
     security::check_host_network(spec, within);
     security::check_pod(spec.get("securityContext"), spec);
-    check_image_pull_secrets(spec.get("imagePullSecrets"));
     scheduling::check_affinity(spec.get("affinity"));
     network::check_dns(spec.get("dnsConfig"), spec.get("dnsPolicy").text());
     check_gates(spec);
@@ -151,15 +152,6 @@ pub fn check_preemption_policy(policy: Place<'_>) {
     policy.required_one_of(&["PreemptLowerPriority", "Never"]);
 }
 
-/// What is wrong with references to the secrets that open image registries.
-pub fn check_image_pull_secrets(secrets: Place<'_>) {
-    for secret in secrets.items() {
-        if secret.get("name").text().is_empty() {
-            secret.invalid_as(&machinery::Value::object(), "must not be empty");
-        }
-    }
-}
-
 fn check_resource_claims<'a>(claims: Place<'a>, pod_name: &str) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     for claim in claims.items() {
@@ -173,13 +165,12 @@ fn check_resource_claims<'a>(claims: Place<'a>, pod_name: &str) -> Vec<&'a str> 
             name.faults(names::dns1123_label(name.text()));
         }
         let (own, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
+        let shown = || Raw(internal::show("PodResourceClaim", claim.value()));
         match (own.is_set(), template.is_set()) {
-            (false, false) => claim.invalid_as(
-                name.text(),
-                "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
-            ),
+            (false, false) => claim
+                .invalid_as(shown(), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
             (true, true) => claim.invalid_as(
-                name.text(),
+                shown(),
                 "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
             ),
             _ => {}

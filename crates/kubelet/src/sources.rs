@@ -1,7 +1,7 @@
 //! ConfigMaps and Secrets that pods on this node refer to, each watched for as long as somebody does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use client::{Cache, Key, SharedTransport, resources};
@@ -36,8 +36,20 @@ struct Watched {
     cache: Cache,
     /// A group of its own, so that the watch can be ended.
     tasks: Tasks,
-    /// Pods that refer to it.
-    users: BTreeSet<String>,
+    users: Users,
+}
+
+/// Pods that refer to an object. Under a lock of its own: the cache tells of changes from any thread, also while another
+/// one begins a watch and so holds [`Shared::watched`]; who has this lock takes no other.
+#[derive(Clone, Debug, Default)]
+struct Users {
+    uids: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Users {
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        work(&mut self.uids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Sources {
@@ -54,13 +66,15 @@ impl Sources {
         for (kind, name) in wanted {
             let key = (*kind, namespace.to_owned(), name.clone());
             let entry = watched.entry(key.clone()).or_insert_with(|| self.watch(key));
-            entry.users.insert(uid.to_owned());
+            entry.users.with(|users| users.insert(uid.to_owned()));
         }
         watched.retain(|(kind, _, name), entry| {
-            if !wanted.contains(&(*kind, name.clone())) {
-                entry.users.remove(uid);
-            }
-            let used = !entry.users.is_empty();
+            let used = entry.users.with(|users| {
+                if !wanted.contains(&(*kind, name.clone())) {
+                    users.remove(uid);
+                }
+                !users.is_empty()
+            });
             if !used {
                 ended.push(entry.tasks.clone());
             }
@@ -83,9 +97,14 @@ impl Sources {
             .namespace(&name.1)
             .fields(&format!("metadata.name={}", name.2))
             .start(self.shared.transport.clone(), &env);
-        let weak = Arc::downgrade(&self.shared);
-        cache.subscribe(move |_| Shared::ring(&weak, &name));
-        Watched { cache, tasks, users: BTreeSet::new() }
+        let (users, bells) = (Users::default(), self.shared.bells.clone());
+        let told = users.clone();
+        cache.subscribe(move |_| {
+            for uid in told.with(|users| users.clone()) {
+                bells.content_changed(&uid);
+            }
+        });
+        Watched { cache, tasks, users }
     }
 
     /// The data of an object that was announced with [`Sources::set`]; `None` if it does not exist.
@@ -118,19 +137,6 @@ impl Drop for Shared {
     }
 }
 
-impl Shared {
-    fn ring(shared: &Weak<Shared>, name: &Name) {
-        let Some(shared) = shared.upgrade() else { return };
-        let users: Vec<String> = {
-            let watched = shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.get(name).map(|entry| entry.users.iter().cloned().collect()).unwrap_or_default()
-        };
-        for uid in users {
-            shared.bells.content_changed(&uid);
-        }
-    }
-}
-
 /// The data of a ConfigMap or Secret.
 pub(crate) fn data(kind: SourceKind, object: &Object) -> Result<Data, Status> {
     let mut data = Data::new();
@@ -148,4 +154,48 @@ pub(crate) fn data(kind: SourceKind, object: &Object) -> Result<Data, Status> {
         }
     }
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::FakeApi;
+
+    const MAPS: usize = 1_500;
+    const THREADS: usize = 8;
+
+    /// An answer may be in, on another thread, before it is said who wants to hear of it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+    async fn an_answer_that_comes_at_once_holds_nobody_up() {
+        let env = Env::real();
+        let api = FakeApi::new(env.clone());
+        let sources = Sources::new(api.clone(), env.clone(), Bells::default());
+        for number in 0..MAPS {
+            let metadata =
+                json!({"name": format!("m{number}"), "namespace": "default", "uid": number.to_string()});
+            api.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
+        }
+        let (done, all_set) = mpsc::channel();
+        for thread in 0..THREADS {
+            // Threads of the test's own, so that those that wait for each other are found out.
+            let (sources, done, runtime) = (sources.clone(), done.clone(), tokio::runtime::Handle::current());
+            std::thread::spawn(move || {
+                let _inside = runtime.enter();
+                for number in (thread..MAPS).step_by(THREADS) {
+                    let wanted = BTreeSet::from([(SourceKind::ConfigMap, format!("m{number}"))]);
+                    sources.set(&format!("pod-{number}"), "default", &wanted);
+                }
+                done.send(()).unwrap();
+            });
+        }
+        let waited = tokio::task::spawn_blocking(move || {
+            (0..THREADS).try_for_each(|_| all_set.recv_timeout(Duration::from_secs(60)))
+        });
+        assert_eq!(waited.await.unwrap(), Ok(()), "a lock is never given back");
+        env.tasks.stop(Duration::from_secs(10)).await;
+    }
 }

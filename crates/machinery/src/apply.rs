@@ -8,6 +8,7 @@
 //! built-in kinds and on custom resources, as their schema says.
 
 mod compare;
+mod created;
 mod element;
 mod form;
 mod managers;
@@ -97,8 +98,11 @@ pub fn track_update(live: &Value, new: &Value, write: Write<'_>) -> Value {
     if let Some(fields) = steady::track(live, new, write) {
         return fields;
     }
-    let mut managers = Managers::of_update(live, new, !write.subresource.is_empty());
     let is_create = live.at(&["metadata", "uid"]).str_or_empty().is_empty();
+    if is_create && let Some(fields) = created::track(live, new, write) {
+        return fields;
+    }
+    let mut managers = Managers::of_update(live, new, !write.subresource.is_empty());
     // Once managing was switched off for an object, only an apply switches it on again.
     if managers.is_empty() && !is_create {
         return Value::Null;

@@ -4,13 +4,14 @@
 //!   order, maps sorted, scalars in their canonical notation, what is unset left out or shown as the schema says. What
 //!   the schema does not know is dropped and told to the [`Report`], as are duplicates.
 //! * [`canonicalize`] restores that form after rules have worked on a document.
-//! * [`parse`] reads any JSON as it stands.
+//! * [`parse`] reads any JSON as it stands, [`parse_parts`] what is wanted of it.
 //! * [`encode`] writes a document as Go would.
 //! * [`type_meta`] finds `apiVersion` and `kind` without reading the rest.
 
 pub(crate) mod canonical;
 mod decode;
 mod encode;
+mod parts;
 pub(crate) mod scalar;
 pub(crate) mod scan;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub use canonical::canonicalize;
 pub use decode::{decode, parse, parse_reporting, type_meta};
 pub use encode::{encode, encode_pretty, encode_string, to_string, to_vec};
+pub use parts::{Parts, parse_parts};
 
 pub(crate) use decode::scalars::canonical_float as number;
 

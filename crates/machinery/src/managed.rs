@@ -52,15 +52,16 @@ struct Known {
 const SLACK: usize = 1_024;
 
 impl Pool {
-    /// The list that all share which is equal to this one.
-    pub fn share(&self, list: Arc<ManagedFields>) -> Arc<ManagedFields> {
-        let hash = hash(&list.json);
+    /// The list with this JSON that all share.
+    pub fn share(&self, json: &[u8]) -> Arc<ManagedFields> {
+        let hash = hash(json);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = known.lists.get(&hash).and_then(Weak::upgrade)
-            && shared == list
+            && *shared.json == *json
         {
             return shared;
         }
+        let list = ManagedFields::new(json);
         if known.lists.len() >= known.sweep_at {
             known.lists.retain(|_, list| list.strong_count() > 0);
             known.sweep_at = known.lists.len() * 2 + SLACK;
@@ -87,17 +88,14 @@ mod tests {
     #[test]
     fn equal_lists_are_kept_once_and_only_while_somebody_uses_them() {
         let pool = Pool::default();
-        let first = pool.share(ManagedFields::new(b"[1]"));
-        assert!(Arc::ptr_eq(&first, &pool.share(ManagedFields::new(b"[1]"))));
-        assert!(!Arc::ptr_eq(&first, &pool.share(ManagedFields::new(b"[2]"))));
+        let first = pool.share(b"[1]");
+        assert!(Arc::ptr_eq(&first, &pool.share(b"[1]")));
+        assert!(!Arc::ptr_eq(&first, &pool.share(b"[2]")));
         for number in 0..10 * SLACK {
-            pool.share(ManagedFields::new(number.to_string().as_bytes()));
+            pool.share(number.to_string().as_bytes());
         }
         assert!(pool.known.lock().unwrap().lists.len() <= 2 * SLACK + 4);
-        assert!(
-            Arc::ptr_eq(&first, &pool.share(ManagedFields::new(b"[1]"))),
-            "what is used is not swept away"
-        );
+        assert!(Arc::ptr_eq(&first, &pool.share(b"[1]")), "what is used is not swept away");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::json::Parts;
 use crate::managed::{ManagedFields, Pool};
 use crate::{Status, Value};
 
@@ -124,7 +125,12 @@ impl Object {
     /// From what the store holds: canonical JSON without `resourceVersion`, which is the store's revision. Reads no
     /// further than `metadata`, so it costs the same for large objects.
     pub fn from_stored(bytes: &[u8], revision: u64) -> Result<Object, Status> {
-        crate::object_codec::from_stored(bytes, revision)
+        crate::object_codec::from_stored(bytes, revision, None)
+    }
+
+    /// The same; the `managedFields` are those of all objects of the pool that have the same.
+    pub fn from_stored_sharing(bytes: &[u8], revision: u64, pool: &Pool) -> Result<Object, Status> {
+        crate::object_codec::from_stored(bytes, revision, Some(pool))
     }
 
     /// Puts the parts together.
@@ -190,13 +196,6 @@ impl Object {
         self.inner.managed_fields.as_ref()
     }
 
-    /// Takes the `managedFields` from what others share. To be called before the object itself is shared.
-    pub fn share_managed_fields(&mut self, pool: &Pool) {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.managed_fields = inner.managed_fields.take().map(|list| pool.share(list));
-        }
-    }
-
     /// Appends the whole object as JSON, `managedFields` included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         self.write_json_after(0, out);
@@ -230,6 +229,11 @@ impl Object {
     /// The object as a document, without `managedFields`.
     pub fn to_value(&self) -> Result<Value, Status> {
         crate::object_codec::to_value(self)
+    }
+
+    /// Parts of the object as a document, without `managedFields`.
+    pub fn parts(&self, parts: &Parts) -> Result<Value, Status> {
+        crate::object_codec::parts(self, parts)
     }
 
     /// The object as a document, with all it has.

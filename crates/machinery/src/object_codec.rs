@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::json::scan::Scanner;
 use crate::json::{self, Error};
-use crate::managed::ManagedFields;
+use crate::managed::{ManagedFields, Pool};
 use crate::object::{Body, Header, OwnerRef};
 use crate::{Object, Status, Value};
 
@@ -17,20 +17,24 @@ pub(crate) fn from_value(document: &Value) -> Result<Object, Status> {
 
 pub(crate) fn from_json(bytes: &[u8]) -> Result<Object, Status> {
     let scan = Scan::read(bytes, true).map_err(unreadable)?;
-    Ok(scan.object(bytes, None))
+    Ok(scan.object(bytes, None, None))
 }
 
-pub(crate) fn from_stored(bytes: &[u8], revision: u64) -> Result<Object, Status> {
+pub(crate) fn from_stored(bytes: &[u8], revision: u64, pool: Option<&Pool>) -> Result<Object, Status> {
     let mut scan = Scan::read(bytes, false).map_err(unreadable)?;
     if scan.metadata.is_none() {
         return Err(Status::internal("a stored object has no metadata"));
     }
     scan.header.revision = revision;
-    Ok(scan.object(bytes, Some(revision)))
+    Ok(scan.object(bytes, Some(revision), pool))
 }
 
 pub(crate) fn to_value(object: &Object) -> Result<Value, Status> {
     json::parse(object.body()).map_err(unreadable)
+}
+
+pub(crate) fn parts(object: &Object, parts: &json::Parts) -> Result<Value, Status> {
+    json::parse_parts(object.body(), parts).map_err(unreadable)
 }
 
 pub(crate) fn to_whole_value(object: &Object) -> Result<Value, Status> {
@@ -211,8 +215,7 @@ impl Scan {
     }
 
     /// The object: the bytes without `managedFields`, with `resourceVersion` put in if it is given.
-    fn object(self, bytes: &[u8], revision: Option<u64>) -> Object {
-        let mut body = Vec::with_capacity(bytes.len() + 48);
+    fn object(self, bytes: &[u8], revision: Option<u64>, pool: Option<&Pool>) -> Object {
         let metadata = self.metadata.clone().unwrap_or(0..0);
         let cut =
             self.managed_fields.as_ref().map_or(0..0, |member| with_comma(&member.whole, bytes, &metadata));
@@ -220,41 +223,44 @@ impl Scan {
         if splice_at >= cut.end {
             splice_at -= cut.len();
         }
+        let mut number_at = self.revision.map(|at| if at >= cut.end { at - cut.len() } else { at });
+        let text = revision.map_or_else(String::new, |revision| self.revision_text(revision, &cut));
+        // Exactly as long as it has to be: what is too much would be kept as long as the object.
+        let mut body = Vec::with_capacity(bytes.len() - cut.len() + text.len());
         let copy = |range: Range<usize>, body: &mut Vec<u8>| {
             // All but what is cut out.
-            let before = range.start..range.end.min(cut.start.max(range.start));
-            let after = range.start.max(cut.end).min(range.end)..range.end;
-            if cut.is_empty() {
-                body.extend_from_slice(&bytes[range]);
-            } else {
-                body.extend_from_slice(&bytes[before]);
-                body.extend_from_slice(&bytes[after]);
-            }
+            body.extend_from_slice(&bytes[range.start..range.end.min(cut.start.max(range.start))]);
+            body.extend_from_slice(&bytes[range.start.max(cut.end).min(range.end)..range.end]);
         };
-        let mut number_at = self.revision.map(|at| if at >= cut.end { at - cut.len() } else { at });
-        match revision {
-            None => copy(0..bytes.len(), &mut body),
-            Some(revision) => {
-                copy(0..self.revision_at, &mut body);
-                let at = body.len();
-                let first = self.revision_at == metadata.start;
-                let alone = metadata.is_empty() || cut == metadata;
-                let text = match (first, alone) {
-                    (false, _) => format!(",\"resourceVersion\":\"{revision}\""),
-                    (true, false) => format!("\"resourceVersion\":\"{revision}\","),
-                    (true, true) => format!("\"resourceVersion\":\"{revision}\""),
-                };
-                number_at = Some(at + text.find(|letter: char| letter.is_ascii_digit()).unwrap_or(0));
-                body.extend_from_slice(text.as_bytes());
-                copy(self.revision_at..bytes.len(), &mut body);
-                if splice_at > at || (splice_at == at && !self.by_name) {
-                    splice_at += text.len();
-                }
+        if text.is_empty() {
+            copy(0..bytes.len(), &mut body);
+        } else {
+            copy(0..self.revision_at, &mut body);
+            let at = body.len();
+            number_at = Some(at + text.find(|letter: char| letter.is_ascii_digit()).unwrap_or(0));
+            body.extend_from_slice(text.as_bytes());
+            copy(self.revision_at..bytes.len(), &mut body);
+            if splice_at > at || (splice_at == at && !self.by_name) {
+                splice_at += text.len();
             }
         }
-        let managed_fields =
-            self.managed_fields.as_ref().map(|member| ManagedFields::new(&bytes[member.value.clone()]));
+        let managed_fields = self.managed_fields.as_ref().map(|member| {
+            let list = &bytes[member.value.clone()];
+            pool.map_or_else(|| ManagedFields::new(list), |pool| pool.share(list))
+        });
         Object::from_parts(self.header, Body { bytes: body.into(), splice_at, number_at }, managed_fields)
+    }
+
+    /// `resourceVersion` as a member of `metadata`, of which `cut` is left out, with its commas.
+    fn revision_text(&self, revision: u64, cut: &Range<usize>) -> String {
+        let metadata = self.metadata.clone().unwrap_or(0..0);
+        let first = self.revision_at == metadata.start;
+        let alone = metadata.is_empty() || *cut == metadata;
+        match (first, alone) {
+            (false, _) => format!(",\"resourceVersion\":\"{revision}\""),
+            (true, false) => format!("\"resourceVersion\":\"{revision}\","),
+            (true, true) => format!("\"resourceVersion\":\"{revision}\""),
+        }
     }
 }
 

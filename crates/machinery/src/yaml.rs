@@ -6,6 +6,7 @@
 mod compose;
 mod emit;
 mod order;
+mod plain;
 mod scalar;
 
 pub use compose::{Composed, Error, compose};

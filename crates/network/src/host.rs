@@ -78,7 +78,8 @@ pub fn teardown(instance: &str, namespace: &Namespace, directory: &Path) -> Resu
     }
     let mut nft = Nft::of(namespace)?;
     let present = nft.tables()?;
-    for table in TABLES.map(|part| names::table(instance, part)) {
+    let tables = TABLES.map(|part| names::table(instance, part));
+    for table in tables.iter().flat_map(|table| [names::standby(table), table.clone()]) {
         if present.contains(&table) {
             let mut batch = Batch::new(&table);
             batch.remove_table();

@@ -12,6 +12,7 @@ pub mod overlay;
 pub mod podnet;
 pub mod policy;
 pub mod proxy;
+pub mod trace;
 pub mod view;
 
 pub use node::{Config, DEFAULT_MTU, Network, start, teardown};

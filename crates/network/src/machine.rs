@@ -8,7 +8,7 @@ use crate::names;
 use crate::netlink::{Links, Namespace, Result};
 use crate::nftables::expression::{Expression, Payload, Register, family_is};
 use crate::nftables::set::{Element, Field, Set};
-use crate::nftables::{BaseChain, Batch, ChainKind, Hook, Nft, priority};
+use crate::nftables::{BaseChain, Batch, Blueprint, ChainKind, Hook, Nft, priority};
 use crate::podnet::wire::{self, Cable};
 
 /// The largest packet between the machine and its nodes: that of Ethernet, so that tunnels have room.
@@ -44,6 +44,23 @@ pub fn attach(machine: &Namespace, guest: &Guest<'_>) -> Result<()> {
     wire::connect(machine, &mut Links::of(machine)?, guest.namespace, &cable)
 }
 
+/// Lays the cable again where it lost its route: the kernel forgets that of a link which was taken down, also when it is
+/// put up again. A link that is down stays so, whoever took it down. Answers whether there was something to mend.
+pub fn mend(machine: &Namespace, guest: &Guest<'_>) -> Result<bool> {
+    let mut links = Links::of(machine)?;
+    if let Some(link) = links.by_name(&cable_of(guest.instance))? {
+        let routes = links.our_routes()?;
+        let has_route = |address: &IpAddr| {
+            routes.iter().any(|route| route.link == link.index && route.destination == IpNet::from(*address))
+        };
+        if !link.running || guest.addresses.iter().all(has_route) {
+            return Ok(false);
+        }
+    }
+    attach(machine, guest)?;
+    Ok(true)
+}
+
 /// Takes the cable to a node away.
 pub fn detach(machine: &Namespace, instance: &str) -> Result<()> {
     Links::of(machine)?.remove(&cable_of(instance))
@@ -57,12 +74,13 @@ fn cable_of(instance: &str) -> String {
 
 /// Lets the nodes of the machine, whose addresses nobody outside knows, speak to the world as the machine.
 pub fn let_out(machine: &Namespace, instance: &str, nodes: &[IpNet], inside: &[IpNet]) -> Result<()> {
-    Nft::of(machine)?.apply(rules(&names::table(instance, PART), nodes, inside))
+    let table = names::table(instance, PART);
+    let make = |table: &str| Blueprint::unchanging(rules(table, nodes, inside));
+    Nft::of(machine)?.establish(&table, make).map(|_| ())
 }
 
 fn rules(table: &str, nodes: &[IpNet], inside: &[IpNet]) -> Batch {
     let mut batch = Batch::new(table);
-    batch.replace_table();
     let (name, kind, hook) = ("outgoing", ChainKind::Nat, Hook::Postrouting);
     batch.add_base_chain(BaseChain { name, kind, hook, priority: priority::SOURCE });
     for v6 in [false, true] {

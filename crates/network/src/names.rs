@@ -7,6 +7,11 @@ pub fn table(instance: &str, part: &str) -> String {
     format!("ironclad-{instance}-{part}")
 }
 
+/// The name of the table that stands by while another is replaced.
+pub fn standby(table: &str) -> String {
+    format!("{table}-standby")
+}
+
 /// The name of a sandbox's link: at most fifteen letters, which is the kernel's limit.
 pub fn link(instance: &str, sandbox: &str) -> String {
     format!("{}{:09x}", link_prefix(instance), hash(sandbox) & 0xf_ffff_ffff)
@@ -23,9 +28,9 @@ pub fn tunnel(instance: &str) -> String {
 }
 
 /// FNV-1a with its bits mixed: names must not change from one version to the next.
-pub fn hash(text: &str) -> u64 {
-    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+pub fn hash(text: impl AsRef<[u8]>) -> u64 {
+    let sum = text.as_ref().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     let mixed = (sum ^ (sum >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)

@@ -2,11 +2,13 @@
 //! whole or not at all. Maps and sets have names and are changed element by element; rules are few and rarely change.
 
 pub mod batch;
+pub mod blueprint;
 pub mod expression;
 pub mod kernel;
 pub mod set;
 
 pub use batch::{BaseChain, Batch, ChainKind, Hook};
+pub use blueprint::{Blueprint, Present};
 pub use expression::{Expression, Register, Verdict};
 pub use kernel::Nft;
 pub use set::{Data, Element, Field, Set};

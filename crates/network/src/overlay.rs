@@ -85,7 +85,7 @@ pub fn plan(own_name: &str, own_blocks: &[IpNet], nodes: &[Node]) -> Plan {
 pub fn vni(blocks: &[IpNet]) -> u32 {
     let text: Vec<String> = blocks.iter().map(ToString::to_string).collect();
     // Zero is not a network.
-    (names::hash(&text.join(",")) as u32 & 0x00ff_ffff).max(1)
+    (names::hash(text.join(",")) as u32 & 0x00ff_ffff).max(1)
 }
 
 fn mac(address: Ipv4Addr) -> Mac {

@@ -86,7 +86,7 @@ impl PodNet {
         }
         let table = names::table(&config.instance, "pods");
         let mut nft = Nft::of(&config.namespace)?;
-        nft.apply(table::build(&table, &config.cluster_blocks, saved.sandboxes.values()))?;
+        nft.establish(&table, |table| table::build(table, &config.cluster_blocks, saved.sandboxes.values()))?;
         let links = Links::of(&config.namespace)?;
         let known = saved.blocks.iter().filter_map(|block| block.parse().ok()).collect();
         let blocks = if config.pod_blocks.is_empty() { known } else { config.pod_blocks.clone() };

@@ -171,17 +171,18 @@ impl Agent {
         if self.installed.as_ref() == Some(&rules) {
             return Ok(());
         }
-        let batch = match &self.installed {
+        // Until it is known to have worked, nothing is known of the table.
+        match self.installed.take() {
             Some(old) => {
                 let mut batch = Batch::new(&self.table);
-                table::update(&mut batch, old, &rules);
-                batch
+                table::update(&mut batch, &old, &rules);
+                self.nft.apply(batch)?;
             }
-            None => table::build(&self.table, &rules, &self.config.dns),
-        };
-        // Until it is known to have worked, the table has to be made anew.
-        self.installed = None;
-        self.nft.apply(batch)?;
+            None => {
+                let make = |table: &str| table::build(table, &rules, &self.config.dns);
+                self.nft.establish(&self.table, make)?;
+            }
+        }
         self.installed = Some(rules);
         Ok(())
     }

@@ -20,7 +20,6 @@ use tokio::sync::Notify;
 use crate::feed::Feed;
 use crate::names;
 use crate::netlink::conntrack::Conntrack;
-use crate::netlink::message::address_of;
 use crate::netlink::{Error, Namespace, or_gone};
 use crate::nftables::{Batch, Nft, set};
 use crate::view::{Node, Slice, protocol};
@@ -68,8 +67,8 @@ impl Proxy {
         Ok(Proxy { config, table, wanted, installed, nft, conntrack, in_order: false })
     }
 
-    /// Takes in the named Services as they are now, and installs what changed: the first time, and after a failure, the
-    /// whole table in place of the one that is there.
+    /// Takes in the named Services as they are now, and installs what changed: the first time, and after a failure,
+    /// whatever differs in the table that is there.
     pub fn sync(&mut self, feed: &Feed, node: &Node, services: &BTreeSet<Key>) -> Result<(), Error> {
         let mut difference = Difference::default();
         for key in services {
@@ -93,16 +92,19 @@ impl Proxy {
 
     /// Brings the kernel over a difference.
     pub fn install(&mut self, difference: &Difference) -> Result<(), Error> {
-        let all;
-        let (batch, difference) = if self.in_order {
-            (self.installed.update(&self.table, difference), difference)
-        } else {
-            all = self.wanted.everything();
-            (self.installed.rebuild(&self.table, &self.config.blocks, &self.wanted), &all)
-        };
-        // Until it is known to have worked, the table has to be made anew.
-        self.in_order = false;
-        self.nft.apply(batch)?;
+        // Until it is known to have worked, nothing is known of the table.
+        if std::mem::take(&mut self.in_order) {
+            self.nft.apply(self.installed.update(&self.table, difference))?;
+            return self.settle(difference);
+        }
+        let (installed, wanted, blocks) = (&mut self.installed, &self.wanted, &self.config.blocks);
+        let present = self.nft.establish(&self.table, |table| installed.rebuild(table, blocks, wanted))?;
+        let difference = self.wanted.everything(present.as_ref());
+        self.settle(&difference)
+    }
+
+    /// What is to be done once the table is in order.
+    fn settle(&mut self, difference: &Difference) -> Result<(), Error> {
         self.in_order = true;
         self.forget_stale_choices(difference)?;
         self.forget_stale_flows(difference)
@@ -129,8 +131,8 @@ impl Proxy {
                 continue;
             }
             let set = SetName::Choices.name(v6);
-            for (key, choice) in self.nft.elements(&self.table, set)? {
-                let Some(changed) = frontend_of(&key, v6).and_then(|(frontend, node_port)| {
+            for element in self.nft.elements(&self.table, set)? {
+                let Some(changed) = frontend_of(&element.key, v6).and_then(|(frontend, node_port)| {
                     changed.get(&frontend).or_else(|| changed.get(&node_port))
                 }) else {
                     continue;
@@ -138,12 +140,11 @@ impl Proxy {
                 // Where outsiders begin or cease to have a list of their own, all choose again.
                 let same = has_local_list(&changed.old) == has_local_list(&changed.new);
                 let mut allowed = changed.new.iter().filter(|_| same).flat_map(Target::backends);
-                if allowed.any(|backend| choice.as_ref() == Some(&table::endpoint_key(backend))) {
+                if allowed.any(|backend| element.value == set::Value::Data(table::endpoint_key(backend))) {
                     continue;
                 }
                 let mut batch = Batch::new(&self.table);
-                let value = choice.map(set::Value::Data).unwrap_or_default();
-                batch.remove_elements(set, [set::Element { key, value, ..set::Element::default() }]);
+                batch.remove_elements(set, [element]);
                 // Its time may have been up a moment ago.
                 or_gone(self.nft.apply(batch))?;
             }
@@ -179,12 +180,9 @@ impl Proxy {
 
 /// The frontend in the key of a remembered choice: with its address, and as a node port.
 fn frontend_of(key: &set::Key, v6: bool) -> Option<(Frontend, Frontend)> {
-    let width = if v6 { 16 } else { 4 };
-    let rest = key.bytes().get(width..)?;
-    let address = address_of(rest.get(..width)?)?;
-    let protocol = *rest.get(width)?;
-    let port = u16::from_be_bytes(rest.get(width + 4..width + 6)?.try_into().ok()?);
-    let frontend = Frontend { address: Some(address), v6, protocol, port };
+    let client = if v6 { 16 } else { 4 };
+    let key = set::Key::from_bytes(key.bytes().get(client..)?);
+    let frontend = table::frontend_of(SetName::Services, &key, v6)?;
     Some((frontend, Frontend { address: None, ..frontend }))
 }
 
@@ -218,13 +216,15 @@ pub async fn run(
 ) {
     let mut changes = feed.changes();
     feed.synced().await;
+    // The first time it is about all Services: what is in the kernel for others is of an earlier time.
+    let mut keys = feed.all_services();
+    let mut is_first = true;
     let mut checks = health::Checks::new(proxy.config.namespace.clone(), env.child("health"));
     let proxy = Arc::new(Mutex::new(proxy));
-    let mut keys = BTreeSet::new();
     let mut known_node = node();
     let mut wait = RETRY.0;
     loop {
-        if keys.is_empty() {
+        if keys.is_empty() && !is_first {
             tokio::select! {
                 biased;
                 changed = changes.next_all() => keys = changed,
@@ -237,7 +237,7 @@ pub async fn run(
             keys.extend(feed.all_services());
             known_node = now;
         }
-        if keys.is_empty() {
+        if keys.is_empty() && !is_first {
             continue;
         }
         let work = (proxy.clone(), feed.clone(), known_node.clone(), keys.clone());
@@ -247,7 +247,7 @@ pub async fn run(
         });
         match synced.await {
             Some(Ok(())) => {
-                wait = RETRY.0;
+                (wait, is_first) = (RETRY.0, false);
                 for key in std::mem::take(&mut keys) {
                     checks.set(&key, health_of(&feed, &known_node, &key));
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! commit ─→ queue ─→ writer: plan all that wait ─→ journal, one fsync ─→ index and ring ─→ answers
-//!                                                     └─→ many together ─→ one SQLite transaction ─→ checkpoint
+//!                                                     └─→ settler: many in one SQLite transaction ─→ checkpoint
 //! get, range, watch ─→ index and ring; what is no longer in memory ─→ readers
 //! ```
 //!

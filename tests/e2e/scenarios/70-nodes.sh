@@ -63,6 +63,13 @@ while read -r address port; do
   eventually 15 page "http://$address:$port/"
 done <<<"$targets"
 
+# What would happen to a packet is what happens.
+traced=$("$IRONCLAD" net trace --data-dir "$THREE" in-n-2 web:80)
+contains "a trace" "default/web gets it on port 8080/TCP" "$traced"
+contains "the end of a trace" "it arrives" "$traced"
+if traced=$("$IRONCLAD" net trace --data-dir "$THREE" in-n-2 web:81); then fail "no such port: $traced"; fi
+contains "a trace to a port nobody has" "it is refused at once" "$traced"
+
 # Through the API server, to pods and Services of any node, with links that lead there again.
 pods=/api/v1/namespaces/default/pods services=/api/v1/namespaces/default/services
 equal "a pod through the API" web "$(k get --raw $pods/web:8080/proxy/)"

@@ -2,6 +2,9 @@
 
 use super::paths::{Answer, Body, Media, Operation};
 
+/// The type of what the server tells about its own version.
+pub(super) const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
+
 /// A path that only answers.
 pub(super) struct Extra {
     pub path: &'static str,
@@ -41,7 +44,7 @@ pub(super) const EXTRAS: [Extra; 3] = [
         id: "getCodeVersion",
         description: "get the version information for this server",
         media: Media::Json,
-        answer: "io.k8s.apimachinery.pkg.version.Info",
+        answer: VERSION_INFO,
         reads: true,
     },
 ];

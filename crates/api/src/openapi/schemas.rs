@@ -7,6 +7,7 @@ use machinery::{Map, Value, json};
 use smol_str::SmolStr;
 
 use super::descriptions::Descriptions;
+use super::extras::VERSION_INFO;
 use super::parameters;
 use super::paths::{Operation, Parameter};
 use crate::table::{Kind, Table};
@@ -139,9 +140,40 @@ impl<'t> Schemas<'t> {
     fn definition(&mut self, name: &str) -> Value {
         let schema = match self.table.types().named(name) {
             Some(ty) => self.structure(ty),
+            None if name == VERSION_INFO => self.version_info(),
             None => special(name, self.dialect),
         };
         described(self.descriptions.of_type(name), schema)
+    }
+
+    /// What the server tells about its own version.
+    fn version_info(&self) -> Value {
+        const ALWAYS: [&str; 9] = [
+            "major",
+            "minor",
+            "gitVersion",
+            "gitCommit",
+            "gitTreeState",
+            "buildDate",
+            "goVersion",
+            "compiler",
+            "platform",
+        ];
+        const SOMETIMES: [&str; 4] =
+            ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
+        let mut properties = Value::object();
+        for name in ALWAYS.into_iter().chain(SOMETIMES) {
+            let mut property = Value::from([("type", Value::from("string"))]);
+            if self.dialect == Dialect::Three && ALWAYS.contains(&name) {
+                property.set("default", "");
+            }
+            properties.set(name, described(self.descriptions.of_field(VERSION_INFO, name), property));
+        }
+        Value::from([
+            ("type", "object".into()),
+            ("required", ALWAYS.into_iter().map(Value::from).collect::<Vec<_>>().into()),
+            ("properties", properties),
+        ])
     }
 
     fn structure(&mut self, ty: TypeRef<'t>) -> Value {
@@ -367,7 +399,6 @@ fn special(name: &str, dialect: Dialect) -> Value {
         "Duration" => plain(&[("type", "string")]),
         "Quantity" if dialect == Dialect::Two => plain(&[("type", "string")]),
         "IntOrString" if dialect == Dialect::Two => plain(&[("type", "string"), ("format", "int-or-string")]),
-        "Info" => version_info(dialect),
         "Quantity" => one_of(Value::object(), ["string", "number"]),
         "IntOrString" => one_of(plain(&[("format", "int-or-string")]), ["integer", "string"]),
         "RawExtension" | "FieldsV1" | "Patch" => plain(&[("type", "object")]),
@@ -378,34 +409,4 @@ fn special(name: &str, dialect: Dialect) -> Value {
 /// The name of what patches are documents of.
 pub(super) fn patch_type() -> String {
     format!("{META}.Patch")
-}
-
-/// What the server tells about its own version.
-fn version_info(dialect: Dialect) -> Value {
-    const ALWAYS: [&str; 9] = [
-        "major",
-        "minor",
-        "gitVersion",
-        "gitCommit",
-        "gitTreeState",
-        "buildDate",
-        "goVersion",
-        "compiler",
-        "platform",
-    ];
-    const SOMETIMES: [&str; 4] =
-        ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
-    let mut properties = Value::object();
-    for name in ALWAYS.into_iter().chain(SOMETIMES) {
-        let mut property = Value::from([("type", Value::from("string"))]);
-        if dialect == Dialect::Three && ALWAYS.contains(&name) {
-            property.set("default", "");
-        }
-        properties.set(name, property);
-    }
-    Value::from([
-        ("type", "object".into()),
-        ("required", ALWAYS.into_iter().map(Value::from).collect::<Vec<_>>().into()),
-        ("properties", properties),
-    ])
 }

@@ -1,5 +1,6 @@
 //! `Priority`: a pod's priority is that of its class.
 
+use machinery::json::Parts;
 use machinery::status::GroupName;
 use machinery::{Status, Value};
 
@@ -108,11 +109,13 @@ fn of_class(class: &Value) -> (i64, String) {
     (class.get("value").as_int().unwrap_or(0), policy.to_owned())
 }
 
-/// The class of pods that name none: of several, the one with the smallest value.
+/// The class of pods that name none: of several, the one with the smallest value. Every new pod asks for it.
 fn global_default(around: Surroundings<'_>) -> Option<(String, Value)> {
+    const WANTED: Parts =
+        Parts::Of(&[("globalDefault", Parts::All), ("value", Parts::All), ("preemptionPolicy", Parts::All)]);
     let classes = around.caches.collection(CLASSES)?.snapshot();
     let documents = classes.starting_at("").filter_map(|entry| {
-        let document = entry.object().to_value().ok()?;
+        let document = entry.object().parts(&WANTED).ok()?;
         document.get("globalDefault").is_true().then(|| (entry.key().to_owned(), document))
     });
     documents.min_by_key(|(_, document)| document.get("value").as_int())

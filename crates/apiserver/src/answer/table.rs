@@ -128,7 +128,10 @@ fn cells(served: &Served, document: &Value, now_secs: i64) -> Vec<Value> {
 
 /// One row.
 pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Result<(), Status> {
-    let document = entry.object().to_value()?;
+    let document = match &served.custom {
+        Some(_) => entry.object().to_value()?,
+        None => entry.object().parts(&served.rules.row_parts())?,
+    };
     write_cells(out, &cells(served, &document, rows.now_secs));
     if let Some(condition) = completion(served, &document) {
         out.extend_from_slice(b",\"conditions\":[");

@@ -6,7 +6,7 @@ use api::Table;
 use bytes::{Bytes, BytesMut};
 use machinery::{Status, Value, protobuf};
 
-use super::lists::ListMeta;
+use super::lists::{ListMeta, PIECE};
 use super::objects::{Look, sealed_object, write_metadata};
 use super::table::{self, Rows};
 use super::{encode, respond};
@@ -20,6 +20,9 @@ use crate::verbs::watch::{Item, Watcher};
 /// Frames below this size are joined with those that are ready at the same time, up to this size; larger ones go out as
 /// they are, for they are shared by all watchers.
 const JOINED: usize = 4 * 1024;
+
+/// What a frame of JSON has beside its object, about.
+const FRAME: usize = 64;
 
 /// Answers with a watch.
 pub fn watch(served: &Arc<Served>, watcher: Watcher, look: Look<'_>) -> Response {
@@ -52,6 +55,9 @@ struct Framer {
 impl Framer {
     /// The next frame, or some small ones. There is at least one item.
     fn piece(&mut self, items: &mut std::vec::IntoIter<Item>) -> Bytes {
+        if let Some(Item::Initial(_)) = items.as_slice().first() {
+            return self.initial(items);
+        }
         let first = items.next().map(|item| self.frame_or_failure(&item)).unwrap_or_default();
         if first.len() >= JOINED || items.as_slice().is_empty() {
             return first;
@@ -64,6 +70,27 @@ impl Framer {
             piece.extend_from_slice(&self.frame_or_failure(&item));
         }
         piece.freeze()
+    }
+
+    /// What was there at the beginning goes to this watcher alone: it is written into one piece, as a list is.
+    fn initial(&mut self, items: &mut std::vec::IntoIter<Item>) -> Bytes {
+        let weight = |item: &Item| match item {
+            Item::Initial(entry) => entry.object().json_len() + FRAME,
+            _ => 0,
+        };
+        let size: usize = items.as_slice().iter().map(weight).sum();
+        let mut piece = Vec::with_capacity(size.min(PIECE + PIECE / 8));
+        while piece.len() < PIECE
+            && let Some(Item::Initial(_)) = items.as_slice().first()
+            && let Some(Item::Initial(entry)) = items.next()
+        {
+            let before = piece.len();
+            if let Err(status) = self.write("ADDED", &entry, entry.revision(), &mut piece) {
+                piece.truncate(before);
+                piece.extend_from_slice(&self.document("ERROR", &status.to_value()));
+            }
+        }
+        piece.into()
     }
 
     fn frame_or_failure(&mut self, item: &Item) -> Bytes {
@@ -99,6 +126,13 @@ impl Framer {
     }
 
     fn of_entry(&mut self, kind: &str, entry: &Entry, revision: u64) -> Result<Bytes, Status> {
+        let mut frame = Vec::with_capacity(entry.object().json_len() + FRAME);
+        self.write(kind, entry, revision, &mut frame)?;
+        Ok(frame.into())
+    }
+
+    /// Appends the frame of an entry.
+    fn write(&mut self, kind: &str, entry: &Entry, revision: u64, out: &mut Vec<u8>) -> Result<(), Status> {
         if self.form.media == Media::Protobuf {
             let object = match self.form.shape {
                 Shape::Whole | Shape::Table(_) => sealed_object(&self.served, entry)?,
@@ -106,26 +140,27 @@ impl Framer {
                     let mut json = Vec::new();
                     write_metadata(entry, version, &mut json);
                     let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
-                    return Ok(self.document(kind, &metadata));
+                    out.extend_from_slice(&self.document(kind, &metadata));
+                    return Ok(());
                 }
             };
-            return Ok(protobuf_frame(kind, &object));
+            protobuf::encode_event(kind, &object, out);
+            return Ok(());
         }
-        let mut out = begin(kind, entry.object().json_len());
+        begin(kind, out);
         match self.form.shape {
-            Shape::Whole => entry.object().write_json(&mut out),
-            Shape::Metadata(version) | Shape::MetadataList(version) => {
-                write_metadata(entry, version, &mut out);
-            }
+            Shape::Whole => entry.object().write_json(out),
+            Shape::Metadata(version) | Shape::MetadataList(version) => write_metadata(entry, version, out),
             Shape::Table(version) => {
                 let metadata = ListMeta::at(revision);
-                table::begin(&mut out, &self.served, version, &metadata, !self.columns_sent);
+                table::begin(out, &self.served, version, &metadata, !self.columns_sent);
                 self.columns_sent = true;
-                table::row(&mut out, &self.served, entry, self.rows)?;
+                table::row(out, &self.served, entry, self.rows)?;
                 out.extend_from_slice(table::END);
             }
         }
-        Ok(end(out))
+        out.extend_from_slice(END);
+        Ok(())
     }
 
     fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {
@@ -163,9 +198,11 @@ impl Framer {
             let body = encode(&self.kinds, document, self.form).unwrap_or_default();
             return protobuf_frame(kind, &body);
         }
-        let mut out = begin(kind, 256);
+        let mut out = Vec::with_capacity(256);
+        begin(kind, &mut out);
         machinery::json::encode(document, &mut out);
-        end(out)
+        out.extend_from_slice(END);
+        out.into()
     }
 }
 
@@ -175,15 +212,11 @@ fn protobuf_frame(kind: &str, object: &[u8]) -> Bytes {
     Bytes::from(out)
 }
 
-fn begin(kind: &str, size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(size + 64);
+/// What ends a frame of JSON.
+const END: &[u8] = b"}\n";
+
+fn begin(kind: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(b"\",\"object\":");
-    out
-}
-
-fn end(mut out: Vec<u8>) -> Bytes {
-    out.extend_from_slice(b"}\n");
-    Bytes::from(out)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Env;
+use futures_util::future::join;
 use store::{Query, StoreError, Watch, WatchItem};
 
 use super::{Caches, Collection, Entry, ROOT};
@@ -18,17 +19,53 @@ pub(super) struct Feed {
     pub env: Env,
 }
 
+/// How much of a collection is read at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Portion {
+    /// A page: while it is decoded, the store looks for the next one.
+    Page,
+    /// All: what lies so far back that the store has to go through its log for it.
+    All,
+}
+
+/// Values in a page: enough for both sides to be busy.
+const PAGE: usize = 500;
+
 /// Reads a collection as it stood at `revision`.
-pub(super) async fn load(caches: &Caches, name: &str, revision: u64) -> Result<Arc<Collection>, StoreError> {
+pub(super) async fn load(
+    caches: &Caches,
+    name: &str,
+    (revision, portion): (u64, Portion),
+) -> Result<Arc<Collection>, StoreError> {
     let prefix = format!("{ROOT}{name}/");
     let collection = Collection::new(&prefix, revision);
-    let query = Query { revision: Some(revision), ..Query::prefix(prefix.as_bytes()) };
-    for item in caches.store.range(query).await?.items {
-        if let Some(entry) = decode(caches, &item.key, &item.value, item.modified) {
-            collection.load(entry);
-        }
+    let limit = match portion {
+        Portion::Page => PAGE,
+        Portion::All => 0,
+    };
+    let all = Query { revision: Some(revision), limit, ..Query::prefix(prefix.as_bytes()) };
+    let mut page = caches.store.range(all.clone()).await?;
+    loop {
+        let next = page.items.last().filter(|_| page.more).map(|last| after(&last.key));
+        let decoded = async {
+            for item in &page.items {
+                if let Some(entry) = decode(caches, &item.key, &item.value, item.modified) {
+                    collection.load(entry);
+                }
+            }
+        };
+        let Some(start) = next else {
+            decoded.await;
+            return Ok(Arc::new(collection));
+        };
+        let (following, ()) = join(caches.store.range(Query { start, ..all.clone() }), decoded).await;
+        page = following?;
     }
-    Ok(Arc::new(collection))
+}
+
+/// The first key that can come after this one.
+fn after(key: &Bytes) -> Bytes {
+    [key.as_ref(), &[0]].concat().into()
 }
 
 fn decode(caches: &Caches, key: &Bytes, value: &Bytes, revision: u64) -> Option<Arc<Entry>> {
@@ -131,7 +168,7 @@ impl Feed {
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for collection in self.caches.all() {
             let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/').to_owned();
-            let fresh = load(&self.caches, &name, revision).await?;
+            let fresh = load(&self.caches, &name, (revision, Portion::Page)).await?;
             collection.replace(&fresh);
             collection.announce();
         }

@@ -118,8 +118,7 @@ fn service(service: &Value, endpoints: &Value, named: Named<'_>, pick: u64) -> R
 }
 
 fn node(node: Value, named: Named<'_>) -> Result<Place, Status> {
-    let (host, kubelet_port) = kubelet::address_of(&node)
-        .ok_or_else(|| Status::internal(format!("no preferred addresses found for node {}", named.name)))?;
+    let (host, kubelet_port) = kubelet::address_of(&node).ok_or_else(|| kubelet::nowhere(&node))?;
     if named.port.is_empty() || named.port.parse() == Ok(kubelet_port) {
         let authority = format!("{host}:{kubelet_port}");
         return Ok(Place { authority, way: Way::Kubelet(node) });

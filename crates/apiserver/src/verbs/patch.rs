@@ -112,14 +112,13 @@ impl Patching<'_> {
     }
 }
 
-impl Change for Patching<'_> {
-    fn apply(&self, current: &Value) -> Result<Value, Status> {
-        let request = self.request;
-        let schema = &request.served.schema;
-        let validation = request.options.validation;
-        let mut report = if validation == Validation::Ignore { Report::ignoring() } else { Report::new() };
-        let document = current.clone();
-        let mut object = match self.patch {
+impl Patching<'_> {
+    /// The patched document, read as what it should be, and what was found in it.
+    fn patched(&self, document: Value) -> Result<(Value, Report), Status> {
+        let schema = &self.request.served.schema;
+        let ignores = self.request.options.validation == Validation::Ignore;
+        let mut report = if ignores { Report::ignoring() } else { Report::new() };
+        let object = match self.patch {
             Patch::Json => {
                 let patched = patch::json(document, &self.body, &mut report)?;
                 self.settle(patched, &mut report)?
@@ -135,8 +134,39 @@ impl Change for Patching<'_> {
             // An apply is no change of a document, and comes in by a door of its own.
             Patch::Apply => return Err(unsupported()),
         };
+        Ok((object, report))
+    }
+
+    /// The same, if the patch cannot touch managed fields: then these, half of most objects, need not be written and read
+    /// once more. `None` if it can, or if it fails: what fails is shown whole.
+    fn sparing_managed_fields(&self, current: &Value) -> Option<(Value, Report)> {
+        const NAME: &[u8] = b"managedFields";
+        let merges = matches!(self.patch, Patch::Merge | Patch::Strategic);
+        let may_name = |body: &[u8]| {
+            // Escaped, or by a directive for what is around them.
+            body.iter().any(|byte| matches!(byte, b'\\' | b'$'))
+                || body.windows(NAME.len()).any(|part| part == NAME)
+        };
+        if !merges || self.request.served.custom.is_some() || may_name(&self.body) {
+            return None;
+        }
+        let mut document = current.clone();
+        let kept = document.get_mut("metadata")?.remove("managedFields")?;
+        let (mut object, report) = self.patched(document).ok()?;
+        object.get_mut("metadata")?.set("managedFields", kept);
+        Some((object, report))
+    }
+}
+
+impl Change for Patching<'_> {
+    fn apply(&self, current: &Value) -> Result<Value, Status> {
+        let request = self.request;
+        let (mut object, report) = match self.sparing_managed_fields(current) {
+            Some(patched) => patched,
+            None => self.patched(current.clone())?,
+        };
         let findings = report.strict_errors().to_vec();
-        if validation == Validation::Strict && !findings.is_empty() {
+        if request.options.validation == Validation::Strict && !findings.is_empty() {
             return Err(strict(&findings));
         }
         *self.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = findings;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use client::Client;
 use client::https::pinned::Fingerprint;
 use env::Env;
+use network::machine;
 use rustix::process::Pid;
 
 use super::LocalNode;
@@ -20,6 +21,8 @@ use crate::pki::write_private;
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause before an agent that ended is started again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How often the cable to a node is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// For how long the token is good that a node joins with.
 const TOKEN_SECS: i64 = 3_600;
 
@@ -72,14 +75,17 @@ impl Keeper {
                 Ok(agent) => {
                     let pid = agent.pid;
                     let mut ended = std::pin::pin!(self.env.tasks.blocking(move || agent.wait()));
-                    let how = tokio::select! {
-                        biased;
-                        () = self.env.tasks.stopping() => {
-                            self.end(pid).await;
-                            ended.await;
-                            return;
+                    let how = loop {
+                        tokio::select! {
+                            biased;
+                            () = self.env.tasks.stopping() => {
+                                self.end(pid).await;
+                                ended.await;
+                                return;
+                            }
+                            how = &mut ended => break how.unwrap_or_default(),
+                            () = self.env.clock.sleep(LOOK) => self.mend().await,
                         }
-                        how = &mut ended => how.unwrap_or_default(),
                     };
                     tracing::warn!(
                         node = self.node.name,
@@ -122,6 +128,18 @@ impl Keeper {
         let child =
             self.node.agent(&self.cluster, token)?.spawn().context("its process cannot be started")?;
         Ok(Agent { pid: Pid::from_child(&child), child: Some(child) })
+    }
+
+    /// Mends the cable to the node, should somebody have taken it down and put it up again.
+    async fn mend(&self) {
+        let (node, cluster) = (self.node.clone(), self.cluster.clone());
+        match self.env.tasks.blocking(move || node.at_cable(&cluster, machine::mend)).await {
+            Some(Ok(true)) => tracing::info!(node = self.node.name, "the cable to a node was mended"),
+            Some(Err(error)) => {
+                tracing::warn!(node = self.node.name, "the cable to a node could not be mended: {error:#}");
+            }
+            Some(Ok(false)) | None => {}
+        }
     }
 
     async fn end(&self, pid: Pid) {

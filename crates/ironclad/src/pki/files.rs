@@ -77,19 +77,19 @@ pub fn write_pair(dir: &Path, name: &str, pair: Pair) -> anyhow::Result<Pair> {
     Ok(pair)
 }
 
-/// Reads `name.key`, or makes it.
-pub fn read_or_make_key(
+/// Reads a file, or makes it.
+pub fn read_or_make(
     dir: &Path,
     name: &str,
     make: impl FnOnce() -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
-    let path = dir.join(format!("{name}.key"));
-    if let Some(key) = read(&path)? {
-        return Ok(key);
+    let path = dir.join(name);
+    if let Some(text) = read(&path)? {
+        return Ok(text);
     }
-    let key = make()?;
-    write_private(&path, key.as_bytes())?;
-    Ok(key)
+    let text = make()?;
+    write_private(&path, text.as_bytes())?;
+    Ok(text)
 }
 
 /// Whether a certificate is for exactly these names and good until `until_secs` at least.

@@ -61,7 +61,8 @@ fn another_address_makes_another_server_certificate_from_the_same_authority() {
     let second = Pki::open(&dir.0, &cluster("192.0.2.8"), NOW).expect("made");
     assert_ne!(first.server.certificate, second.server.certificate);
     assert_eq!(first.ca.certificate, second.ca.certificate);
-    assert_eq!(first.admin.certificate, second.admin.certificate);
+    assert_eq!(first.admin_token, second.admin_token);
+    assert_eq!(first.kubelet_client.certificate, second.kubelet_client.certificate);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn what_nears_its_end_is_renewed() {
     let first = Pki::open(&dir.0, &cluster("192.0.2.7"), NOW).expect("made");
     let later = NOW + (LEAF_DAYS - RENEW_DAYS + 2) * 86_400;
     let second = Pki::open(&dir.0, &cluster("192.0.2.7"), later).expect("renewed");
-    assert_ne!(first.admin.certificate, second.admin.certificate);
+    assert_ne!(first.kubelet_client.certificate, second.kubelet_client.certificate);
 }
 
 #[test]
@@ -83,14 +84,14 @@ fn who_may_speak_for_others_is_vouched_for_by_an_authority_of_its_own() {
         read.issuer().to_string()
     };
     assert_eq!(issuer(&pki.front_proxy_client), format!("CN={FRONT_PROXY_CA}"));
-    assert_eq!(issuer(&pki.admin), format!("CN={CA}"));
+    assert_eq!(issuer(&pki.kubelet_client), format!("CN={CA}"));
 }
 
 #[test]
 fn half_a_pair_is_made_anew() {
     let dir = Dir::new("half");
     let first = Pki::open(&dir.0, &cluster("192.0.2.7"), NOW).expect("made");
-    std::fs::remove_file(dir.0.join("admin.key")).expect("it was there");
+    std::fs::remove_file(dir.0.join("apiserver-kubelet-client.key")).expect("it was there");
     let second = Pki::open(&dir.0, &cluster("192.0.2.7"), NOW).expect("made");
-    assert_ne!(first.admin.certificate, second.admin.certificate);
+    assert_ne!(first.kubelet_client.certificate, second.kubelet_client.certificate);
 }

@@ -58,7 +58,7 @@ fn check_reference(reference: Place<'_>) {
         reference.required("one of name or selector must be specified");
     }
     if missing.is_set() {
-        missing.one_of(&["Allow", "Deny"]);
+        missing.required_one_of(&["Deny", "Allow"]);
     } else {
         missing.required("");
     }
@@ -66,7 +66,7 @@ fn check_reference(reference: Place<'_>) {
 
 fn check_actions(actions: Place<'_>) {
     if actions.is_empty() {
-        actions.required("");
+        actions.required("at least one validation action is required");
     }
     let mut seen = BTreeSet::new();
     for action in actions.items() {
@@ -139,7 +139,9 @@ impl Kind for MutatingAdmissionPolicyBinding {
     }
 
     fn check(&self, object: Place<'_>) {
-        check_common(object.get("spec"));
+        let spec = object.get("spec");
+        check_common(spec);
+        rules::check_changeable(spec.get("matchResources"));
     }
 
     fn check_update(&self, object: Place<'_>, _old: &Value, _door: Door<'_>) {

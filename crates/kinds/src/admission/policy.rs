@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use super::expressions::{self, Scope};
 use super::rules;
+use crate::conditions;
 use crate::place::Place;
 use crate::pod_spec::defaults::or;
 use crate::policy::{NameRule, Policy};
@@ -58,6 +59,7 @@ fn check_param_kind(kind: Place<'_>) {
     match version.text().split('/').collect::<Vec<_>>().as_slice() {
         [""] => version.required(""),
         [only] => version.faults(names::dns1035_label(only)),
+        [_, ""] => version.invalid("version must be specified"),
         [group, label] => {
             let mut faults = names::dns1123_subdomain(group);
             faults.extend(names::dns1035_label(label));
@@ -68,7 +70,9 @@ fn check_param_kind(kind: Place<'_>) {
     if name.text().is_empty() {
         name.required("");
     } else {
-        name.faults(names::dns1035_label(&name.text().to_lowercase()));
+        for fault in names::dns1035_label(&name.text().to_lowercase()) {
+            name.invalid(format!("may have mixed case, but should otherwise match: {fault}"));
+        }
     }
 }
 
@@ -136,7 +140,7 @@ fn check_validations(spec: Place<'_>, scope: &Scope) {
             message.invalid("must not contain line breaks");
         }
         if message.is_set() && message.text().trim().is_empty() && !message.text().is_empty() {
-            message.invalid("message must be non-empty if specified");
+            message.invalid("must be non-empty if specified");
         }
         if validation.get("expression").text().contains('\n')
             && message.text().is_empty()
@@ -217,12 +221,18 @@ fn check_mutations(spec: Place<'_>, scope: &Scope) {
             }
         };
         if own.is_set() {
-            check_expression(own.get("expression"), &environment, &[yields]);
+            let expression = own.get("expression");
+            if expression.text().trim().is_empty() {
+                expression.required("");
+            } else {
+                expressions::check(expression, &environment, &[yields]);
+            }
         } else {
             own.required(&format!("must be specified when patchType is {own_name}"));
         }
         if other.is_set() {
-            other.invalid(format!("must not be specified when patchType is {own_name}"));
+            let shown = if own_name == "JSONPatch" { "{applyConfiguration}" } else { "{jsonPatch}" };
+            other.invalid_as(shown, format!("must not be specified when patchType is {own_name}"));
         }
     }
     let again = spec.get("reinvocationPolicy");
@@ -273,6 +283,13 @@ impl Kind for ValidatingAdmissionPolicy {
         check_audit(object, &scope);
     }
 
+    fn check_update(&self, object: Place<'_>, _old: &Value, door: Door<'_>) {
+        if door.is_status() {
+            return check_status(object.get("status"));
+        }
+        self.check(object);
+    }
+
     fn columns(&self) -> &'static [Column] {
         columns::access::VALIDATING_ADMISSION_POLICY
     }
@@ -280,6 +297,18 @@ impl Kind for ValidatingAdmissionPolicy {
     fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
         row(object, "validations", now_secs)
     }
+}
+
+fn check_status(status: Place<'_>) {
+    let checking = status.get("typeChecking");
+    for warning in checking.get("expressionWarnings").items() {
+        for member in [warning.get("fieldRef"), warning.get("warning")] {
+            if member.text().is_empty() {
+                member.required("");
+            }
+        }
+    }
+    conditions::check(status.get("conditions"));
 }
 
 impl Kind for MutatingAdmissionPolicy {
@@ -294,6 +323,7 @@ impl Kind for MutatingAdmissionPolicy {
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
         let scope = check_common(spec, true);
+        rules::check_changeable(spec.get("matchConstraints"));
         check_mutations(spec, &scope);
     }
 

@@ -11,6 +11,7 @@ use crate::place::Place;
 use crate::pod_spec::defaults::{members, or};
 
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+const CHANGEABLE: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
 const CONDITIONS_MAX: usize = 64;
 
 /// Fills in what a webhook or the constraints of a policy leave out.
@@ -35,7 +36,7 @@ pub(super) fn check(rule: Place<'_>) {
     for operation in operations.items() {
         operation.one_of(OPERATIONS);
     }
-    for (member, what) in [("apiGroups", "api groups"), ("apiVersions", "api versions")] {
+    for (member, what) in [("apiGroups", "API groups"), ("apiVersions", "API versions")] {
         let list = rule.get(member);
         if list.is_empty() {
             list.required("");
@@ -94,7 +95,9 @@ fn check_resources(resources: Place<'_>) {
     if texts.contains(&"*/*") && texts.len() > 1 {
         resources.invalid("if '*/*' is present, must not specify other resources");
     }
-    if texts.contains(&"*") && texts.iter().any(|text| *text != "*" && !text.contains('/')) {
+    // Of several without subresources the last counts, as upstream has it.
+    let last = texts.iter().rfind(|text| !text.contains('/') && !text.is_empty());
+    if texts.contains(&"*") && last.is_some_and(|last| *last != "*") {
         resources.invalid("if '*' is present, must not specify other resources without subresources");
     }
 }
@@ -127,6 +130,17 @@ pub(super) fn check_conditions(conditions: Place<'_>, scope: &Scope) {
 pub(super) fn check_selectors(object: Place<'_>) {
     for member in ["namespaceSelector", "objectSelector"] {
         label_selector::check(object.get(member), Values::Valid);
+    }
+}
+
+/// What is wrong with the operations of rules by which objects are changed: nothing is left to change on a delete.
+pub(super) fn check_changeable(constraints: Place<'_>) {
+    let rules = constraints.get("resourceRules");
+    let operations = rules.value().items().iter().flat_map(|rule| rule.get("operations").items());
+    for operation in operations.map(Value::str_or_empty) {
+        if !CHANGEABLE.contains(&operation) {
+            rules.at("operations").unsupported_as(operation, CHANGEABLE);
+        }
     }
 }
 

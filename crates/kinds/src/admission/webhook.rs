@@ -124,11 +124,10 @@ fn check_url(url: Place<'_>) {
 }
 
 fn check_service(service: Place<'_>) {
-    for (member, told) in
-        [("name", "service name is required"), ("namespace", "service namespace is required")]
-    {
+    // Upstream tells each under the name of the other.
+    for (member, told) in [("namespace", "name"), ("name", "namespace")] {
         if service.get(member).text().is_empty() {
-            service.get(member).required(told);
+            service.get(told).required("");
         }
     }
     let port = service.get("port");
@@ -146,7 +145,8 @@ fn check_service(service: Place<'_>) {
     if !text.starts_with('/') {
         path.invalid("must start with a '/'");
     }
-    let inner = text.trim_start_matches('/').trim_end_matches('/');
+    let inner = text.char_indices().nth(1).map_or("", |(at, _)| &text[at..]);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
     for (position, step) in inner.split('/').enumerate() {
         if step.is_empty() {
             path.invalid(format!("segment[{position}] may not be empty"));

@@ -74,17 +74,15 @@ impl Kind for DaemonSet {
                 "updatedNumberScheduled",
                 "numberAvailable",
                 "numberUnavailable",
+                "collisionCount",
             ] {
                 status.get(member).not_negative();
             }
             return;
         }
         let spec = object.get("spec");
+        spec.get("selector").immutable(old.at(&["spec", "selector"]));
         check_spec(spec);
-        let selector = spec.get("selector");
-        if !same(selector.value(), old.at(&["spec", "selector"])) {
-            selector.invalid("field is immutable");
-        }
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -115,11 +113,8 @@ fn check_spec(spec: Place<'_>) {
     let selector = spec.get("selector");
     label_selector::check(selector, Values::Valid);
     let template = spec.get("template");
-    let readable = machinery::selector::LabelSelector::from_document(selector.value());
-    if let Ok(parsed) = &readable
-        && !parsed.is_everything()
-    {
-        template::check_selected(template, selector.value());
+    if let Some(parsed) = label_selector::parsed(selector.value()) {
+        template::check_selected(template, &parsed);
     }
     if selector.is_set() && is_blank(selector) {
         selector.invalid("empty selector is invalid for daemonset");

@@ -3,7 +3,8 @@
 use machinery::Value;
 
 use super::rollout;
-use crate::place::{Place, same};
+use crate::internal;
+use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{self, or, or_text};
 use crate::policy::{self, NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
@@ -111,7 +112,10 @@ fn check_strategy(strategy: Place<'_>) {
         }
         "Recreate" => {}
         "RollingUpdate" => rollout::check_rolling(rolling),
-        _ => strategy.get("type").unsupported(&["Recreate", "RollingUpdate"]),
+        _ => {
+            let shown = internal::show("DeploymentStrategy", strategy.value());
+            strategy.unsupported_as(Raw(shown), &["Recreate", "RollingUpdate"]);
+        }
     }
 }
 

@@ -73,9 +73,14 @@ fn check_spec(spec: Place<'_>) {
 
 /// What is wrong with the numbers of a status.
 pub(crate) fn check_status(status: Place<'_>) {
-    for member in
-        ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
-    {
+    for member in [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "terminatingReplicas",
+        "observedGeneration",
+    ] {
         status.get(member).not_negative();
     }
     check_replica_order(

@@ -60,14 +60,10 @@ pub(crate) fn check_template(spec: Place<'_>) {
     if !template.is_set() {
         return template.required("");
     }
-    let selector = spec.value().get("selector");
-    let readable = machinery::selector::LabelSelector::from_document(selector);
-    match readable {
-        Err(_) => spec.get("selector").invalid("invalid label selector"),
-        Ok(selector) => {
-            if !selector.is_everything() {
-                template::check_selected(template, spec.value().get("selector"));
-            }
+    match label_selector::parsed(spec.value().get("selector")) {
+        None => spec.get("selector").invalid("invalid label selector"),
+        Some(selector) => {
+            template::check_selected(template, &selector);
             template::check(template);
             template::check_long_running(template, "ReplicaSet");
         }

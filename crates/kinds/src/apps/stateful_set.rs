@@ -1,15 +1,17 @@
 //! StatefulSet.
 
+use machinery::field::Errors;
 use machinery::{Value, names};
 
 use super::deployment::check_replica_order;
 use super::rollout;
 use crate::internal;
 use crate::label_selector::{self, Values, is_blank};
-use crate::place::{Place, Raw, same};
+use crate::metadata::{check_annotations, check_labels};
+use crate::place::{Place, Raw, inspect, same};
 use crate::pod_spec::defaults::{self, members, or, or_text};
 use crate::pod_spec::template;
-use crate::policy::{NameRule, Policy, keep};
+use crate::policy::{self, NameRule, Policy, keep};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -48,8 +50,8 @@ impl Kind for StatefulSet {
         or(spec, "replicas", 1i64);
         or(spec, "revisionHistoryLimit", 10i64);
         for claim in members(spec, "volumeClaimTemplates") {
-            or(claim, "apiVersion", "v1");
-            or(claim, "kind", "PersistentVolumeClaim");
+            claim.set("apiVersion", "v1");
+            claim.set("kind", "PersistentVolumeClaim");
             crate::core::default_claim_spec(claim.entry("spec"));
             or_text(claim.entry("status"), "phase", "Pending");
         }
@@ -61,15 +63,16 @@ impl Kind for StatefulSet {
             Value::from([("replicas", Value::from(0i64)), ("availableReplicas", Value::from(0i64))]),
         );
         object.entry("metadata").set("generation", 1i64);
+        drop_max_unavailable(object, &Value::Null);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        drop_max_unavailable(object, old);
+        policy::prepare_update(self.policy(), object, old, door);
     }
 
     fn check(&self, object: Place<'_>) {
-        let spec = object.get("spec");
-        let service = spec.get("serviceName");
-        if !service.text().is_empty() {
-            service.faults(names::dns1123_label(service.text()));
-        }
-        check_spec(spec);
+        check_spec(object.get("spec"), Occasion::Create);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
@@ -97,7 +100,9 @@ impl Kind for StatefulSet {
             return;
         }
         let spec = object.get("spec");
-        check_spec(spec);
+        let mut errors = Errors::new();
+        inspect(old.get("spec"), &mut errors, |spec| check_spec(spec, Occasion::Update));
+        check_spec(spec, if errors.is_empty() { Occasion::Update } else { Occasion::UpdateOfWrong });
         let mut munged = spec.value().clone();
         for member in CHANGEABLE {
             keep(&mut munged, old.get("spec"), member);
@@ -125,7 +130,26 @@ impl Kind for StatefulSet {
     }
 }
 
-fn check_spec(spec: Place<'_>) {
+/// What is left as it is where the feature `MaxUnavailableStatefulSet`, which is off, is not in use already.
+fn drop_max_unavailable(object: &mut Value, old: &Value) {
+    let path = ["spec", "updateStrategy", "rollingUpdate"];
+    if old.at(&path).get("maxUnavailable").is_null() && !object.at(&path).is_null() {
+        object.at_mut(&path).remove("maxUnavailable");
+    }
+}
+
+/// When a specification is looked at: what cannot change is not looked at again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// It is new.
+    Create,
+    /// It takes the place of one that was right.
+    Update,
+    /// It takes the place of one that was wrong already: the template is not looked at.
+    UpdateOfWrong,
+}
+
+fn check_spec(spec: Place<'_>, occasion: Occasion) {
     let management = spec.get("podManagementPolicy");
     match management.text() {
         "" => management.required(""),
@@ -139,11 +163,24 @@ fn check_spec(spec: Place<'_>) {
             retention.get(member).one_of(&["Retain", "Delete"]);
         }
     }
+    if occasion == Occasion::Create {
+        for claim in spec.get("volumeClaimTemplates").items() {
+            crate::core::volume_claim::check_spec(claim.get("spec"));
+        }
+    }
     for member in ["replicas", "minReadySeconds"] {
         spec.get(member).not_negative();
     }
     let ordinals = spec.get("ordinals");
     ordinals.get("start").not_negative();
+    let service = spec.get("serviceName");
+    if occasion == Occasion::Create && !service.text().is_empty() {
+        service.faults(names::dns1123_label(service.text()));
+    }
+    check_template(spec, occasion);
+}
+
+fn check_template(spec: Place<'_>, occasion: Occasion) {
     let selector = spec.get("selector");
     if !selector.is_set() {
         selector.required("");
@@ -154,23 +191,46 @@ fn check_spec(spec: Place<'_>) {
         }
     }
     let template = spec.get("template");
-    match machinery::selector::LabelSelector::from_document(selector.value()) {
-        Err(_) => selector.invalid(""),
-        Ok(parsed) => {
-            if !parsed.is_everything() {
-                template::check_selected(template, selector.value());
+    match label_selector::parsed(selector.value()) {
+        None => selector.invalid(""),
+        Some(parsed) => {
+            let munged = with_claims(spec.value());
+            let template = template.with(&munged);
+            template::check_selected(template, &parsed);
+            if occasion != Occasion::UpdateOfWrong {
+                template::check(template);
             }
-            // What the containers mount may come from claims that are made with each pod.
             let metadata = template.get("metadata");
-            crate::metadata::check_labels(template.with(metadata.value().get("labels")).at("labels"));
-            crate::metadata::check_annotations(
-                template.with(metadata.value().get("annotations")).at("annotations"),
-            );
+            check_labels(template.with(metadata.value().get("labels")).at("labels"));
+            check_annotations(template.with(metadata.value().get("annotations")).at("annotations"));
         }
     }
     template::check_long_running(template, "StatefulSet");
-    let history = spec.get("revisionHistoryLimit");
-    history.not_negative();
+}
+
+/// The template as its pods will have it: with the volumes that are made for each of them, without the names that they
+/// get.
+fn with_claims(spec: &Value) -> Value {
+    let mut template = spec.get("template").clone();
+    let Some(pod) = template.get_mut("spec") else { return template };
+    pod.remove("subdomain");
+    pod.remove("hostname");
+    let claims = spec.get("volumeClaimTemplates").items().iter();
+    let mut volumes: Vec<Value> = claims
+        .map(|claim| {
+            let name = claim.at(&["metadata", "name"]).clone();
+            let source = Value::from([("claimName", name.clone())]);
+            Value::from([("name", name), ("persistentVolumeClaim", source)])
+        })
+        .collect();
+    if volumes.is_empty() {
+        return template;
+    }
+    let named = volumes.iter().map(|volume| volume.get("name").clone()).collect::<Vec<_>>();
+    let others = pod.get("volumes").items().iter().filter(|volume| !named.contains(volume.get("name")));
+    volumes.extend(others.cloned());
+    pod.set("volumes", volumes);
+    template
 }
 
 fn check_strategy(strategy: Place<'_>) {

@@ -89,6 +89,10 @@ impl Kind for HorizontalPodAutoscalerV1 {
         let spec = object.get("spec");
         check_replicas(spec);
         check_target(spec.get("scaleTargetRef"));
+        if spec.get("minReplicas").number() == Some(0) {
+            // This version knows of no other metric than that of the CPU.
+            metrics::forbid_zero(spec.get("metrics"));
+        }
         let target = spec.get("targetCPUUtilizationPercentage");
         if target.is_set() && target.int() < 1 {
             let place = spec.with(target.value());
@@ -149,14 +153,15 @@ fn check_replicas(spec: Place<'_>) {
     if max.int() == 0 {
         max.required("must be set and greater than 0");
     } else if max.int() < 0 {
-        max.invalid("must be greater than 0");
+        max.invalid("must be greater than or equal to 1");
     }
     if min.number().is_some_and(|number| max.int() < number) {
         max.invalid_number("must be greater than or equal to `minReplicas`");
     }
 }
 
-fn check_target(target: Place<'_>) {
+/// What is wrong with a reference to an object by its name; answers the group it names, if it can be read.
+pub(super) fn check_reference<'a>(target: Place<'a>) -> Option<&'a str> {
     for member in ["kind", "name"] {
         let place = target.get(member);
         if place.text().is_empty() {
@@ -165,14 +170,23 @@ fn check_target(target: Place<'_>) {
             place.faults(names::path_segment(place.text()));
         }
     }
-    let version = target.get("apiVersion");
-    let (group, parts) = match version.text().split_once('/') {
-        Some((group, rest)) => (group, if rest.contains('/') { 3 } else { 2 }),
-        None => ("", 1),
-    };
-    if parts > 2 {
-        version.invalid(format!("unexpected GroupVersion string: {}", version.text()));
-    } else if group.is_empty() && target.get("kind").text() != "ReplicationController" {
+    let version = target.value().get("apiVersion").str_or_empty();
+    let mut parts = version.splitn(3, '/');
+    let first = parts.next().unwrap_or_default();
+    match (parts.next(), parts.next()) {
+        (_, Some(_)) => {
+            let place = target.get("apiVersion");
+            place.invalid_as(version, format!("unexpected GroupVersion string: {version}"));
+            None
+        }
+        (Some(_), None) => Some(first),
+        (None, None) => Some(""),
+    }
+}
+
+fn check_target(target: Place<'_>) {
+    if check_reference(target) == Some("") && target.get("kind").text() != "ReplicationController" {
+        let version = target.get("apiVersion");
         version.invalid_as(version.text(), "apiVersion must specify API group");
     }
 }

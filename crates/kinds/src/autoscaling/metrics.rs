@@ -2,17 +2,16 @@
 
 use machinery::{Value, names};
 
-use crate::label_selector::{self, Values};
 use crate::place::Place;
-use crate::pod_spec::resources::amount;
+use crate::pod_spec::resources::{amount, check_container_name};
 
 const TYPES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
 const SOURCES: [(&str, &str); 5] = [
     ("Object", "object"),
+    ("External", "external"),
     ("Pods", "pods"),
     ("Resource", "resource"),
     ("ContainerResource", "containerResource"),
-    ("External", "external"),
 ];
 
 /// What is wrong with metrics.
@@ -27,11 +26,15 @@ pub(super) fn check(metrics: Place<'_>, min_replicas: Option<i64>) {
             .iter()
             .any(|metric| matches!(metric.get("type").str_or_empty(), "Object" | "External"));
         if !other {
-            metrics.forbidden(
-                "must specify at least one Object or External metric to support scaling to zero replicas",
-            );
+            forbid_zero(metrics);
         }
     }
+}
+
+/// Nothing that is looked at goes on where no pod is left.
+pub(super) fn forbid_zero(metrics: Place<'_>) {
+    metrics
+        .forbidden("must specify at least one Object or External metric to support scaling to zero replicas");
 }
 
 fn check_metric(metric: Place<'_>) {
@@ -39,9 +42,7 @@ fn check_metric(metric: Place<'_>) {
     if kind.text().is_empty() {
         kind.required("must specify a metric source type");
     }
-    if !kind.text().is_empty() && !kind.one_of(TYPES) {
-        // It is told twice, by two checks upstream.
-        kind.unsupported(TYPES);
+    if !kind.one_of(TYPES) {
         return;
     }
     let expected = SOURCES.iter().find(|(name, _)| *name == kind.text()).map(|(_, member)| *member);
@@ -52,9 +53,7 @@ fn check_metric(metric: Place<'_>) {
             continue;
         }
         found.push(member);
-        if found.len() > 1 {
-            source.forbidden("must not set more than one metric source per metric");
-        } else {
+        if found.len() == 1 {
             check_source(source, member);
         }
     }
@@ -62,6 +61,9 @@ fn check_metric(metric: Place<'_>) {
         && !found.contains(&expected)
     {
         metric.get(expected).required("must populate information for the given metric source");
+    }
+    for other in found.into_iter().filter(|member| Some(*member) != expected) {
+        metric.get(other).forbidden("must populate the given metric source only");
     }
 }
 
@@ -71,8 +73,8 @@ fn check_source(source: Place<'_>, kind: &str) {
             if source.get("name").text().is_empty() {
                 source.get("name").required("must specify a resource name");
             }
-            if kind == "containerResource" && source.get("container").text().is_empty() {
-                source.get("container").required("must specify a container");
+            if kind == "containerResource" {
+                check_container(source);
             }
             let target = source.get("target");
             check_target(target);
@@ -85,6 +87,9 @@ fn check_source(source: Place<'_>, kind: &str) {
             }
         }
         _ => {
+            if kind == "object" {
+                super::horizontal_pod_autoscaler::check_reference(source.get("describedObject"));
+            }
             let metric = source.get("metric");
             let name = metric.get("name");
             if name.text().is_empty() {
@@ -92,32 +97,38 @@ fn check_source(source: Place<'_>, kind: &str) {
             } else {
                 name.faults(names::path_segment(name.text()));
             }
-            label_selector::check(metric.get("selector"), Values::Valid);
             let target = source.get("target");
             check_target(target);
             let (value, average) = (target.get("value"), target.get("averageValue"));
             match kind {
-                "pods" if !average.is_set() || amount(average.value()).signum() <= 0 => {
+                "pods" if !average.is_set() => {
                     average.required("must specify a positive target averageValue");
                 }
-                "object" | "external" if !value.is_set() && !average.is_set() => {
+                "object" if !value.is_set() && !average.is_set() => {
                     average.required("must set either a target value or averageValue");
+                }
+                "external" if !value.is_set() && !average.is_set() => {
+                    average.required("must set either a target value for metric or a per-pod target");
                 }
                 "external" if value.is_set() && average.is_set() => {
                     value.forbidden("may not set both a target value for metric and a per-pod target");
                 }
                 _ => {}
             }
-            if kind == "object" {
-                let described = source.get("describedObject");
-                for member in ["kind", "name"] {
-                    let place = described.get(member);
-                    if place.text().is_empty() {
-                        place.required("");
-                    }
-                }
-            }
         }
+    }
+}
+
+/// The container whose resource is looked at.
+fn check_container(source: Place<'_>) {
+    let (name, container) = (source.get("name"), source.get("container"));
+    if !name.text().is_empty() {
+        check_container_name(name, name.text());
+    }
+    if container.text().is_empty() {
+        container.required("must specify a container");
+    } else {
+        container.faults(names::dns1123_label(container.text()));
     }
 }
 

@@ -83,48 +83,57 @@ fn check_spec(object: Place<'_>, old: &Value) {
     if schedule.text().is_empty() {
         schedule.required("");
     } else {
-        check_schedule(schedule, old);
+        check_schedule(schedule, old, spec.get("timeZone").is_set());
     }
     spec.get("startingDeadlineSeconds").not_negative();
-    spec.get("concurrencyPolicy").required_one_of(&["Allow", "Forbid", "Replace"]);
-    for member in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        spec.get(member).not_negative();
-    }
     let zone = spec.get("timeZone");
     if zone.is_set() && zone.value() != old.get("timeZone") {
         check_zone(zone);
     }
+    spec.get("concurrencyPolicy").required_one_of(&["Allow", "Forbid", "Replace"]);
     let template = spec.get("jobTemplate");
     let job = template.get("spec");
+    job::check_job_spec(job);
+    if job.get("selector").is_set() {
+        job.get("selector").invalid("`selector` will be auto-generated");
+    }
     if job.get("manualSelector").is_true() {
         job.get("manualSelector").unsupported_as(true, &["nil", "false"]);
     }
-    job::check_job_spec(job);
+    for member in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        spec.get(member).not_negative();
+    }
 }
 
-fn check_schedule(schedule: Place<'_>, old: &Value) {
+fn check_schedule(schedule: Place<'_>, old: &Value, zoned: bool) {
     let text = schedule.text();
     if let Err(problem) = cron::Schedule::parse(text) {
         schedule.invalid(problem);
     }
-    if text.contains("TZ") && old.get("schedule").str_or_empty() != text {
+    let tolerated = old.get("schedule").str_or_empty().contains("TZ");
+    if text.contains("TZ") && tolerated && zoned {
+        schedule.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
+    } else if text.contains("TZ") && !tolerated {
         schedule.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
     }
 }
+
+/// How long a part of the name of a time zone may be.
+const ZONE_PART_MAX: usize = 14;
 
 fn check_zone(zone: Place<'_>) {
     let name = zone.text();
     if name.is_empty() {
         return zone.invalid("timeZone must be nil or non-empty string");
     }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     for part in name.split('/') {
         if part == "."
             || part == ".."
             || part.starts_with('-')
             || part.is_empty()
             || !part.bytes().all(allowed)
-            || part.len() > 64
+            || part.len() > ZONE_PART_MAX
         {
             return zone.invalid(format!("unknown time zone {name}"));
         }
@@ -133,7 +142,10 @@ fn check_zone(zone: Place<'_>) {
         return zone
             .invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
     }
-    if name != "UTC" && jiff::tz::db().get(name).is_err() {
+    let known = jiff::tz::db().get(name);
+    // Names are files elsewhere: small letters are not capital ones.
+    if name != "UTC" && known.ok().and_then(|zone| zone.iana_name().map(|known| known == name)) != Some(true)
+    {
         zone.invalid(format!("unknown time zone {name}"));
     }
 }

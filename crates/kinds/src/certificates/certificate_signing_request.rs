@@ -229,15 +229,17 @@ fn check_signer(signer: Place<'_>) {
     if path.contains('/') {
         return signer.invalid(SHAPE);
     }
-    for fault in names::dns1123_subdomain(domain) {
-        signer.invalid(format!("validating label \"{domain}\": {fault}"));
+    for label in domain.split('.') {
+        for fault in names::dns1123_label(label) {
+            signer.invalid_as(domain, format!("validating label \"{label}\": {fault}"));
+        }
     }
     if !domain.contains('.') {
-        signer.invalid("should be a domain with at least two segments separated by dots");
+        signer.invalid_as(domain, "should be a domain with at least two segments separated by dots");
     }
     for part in path.split('.') {
-        for fault in names::dns1123_label(part) {
-            signer.invalid(format!("validating label \"{part}\": {fault}"));
+        for fault in names::dns1123_subdomain(part) {
+            signer.invalid_as(path, format!("validating label \"{part}\": {fault}"));
         }
     }
     if path.len() > 571 {
@@ -307,14 +309,14 @@ fn check_conditions(object: Place<'_>) {
             ("Approved" | "Denied" | "Failed", "True") => {}
             ("Approved" | "Denied" | "Failed", _) => state.unsupported(&["True"]),
             _ => {
-                state.one_of(&["True", "False", "Unknown"]);
+                state.one_of(&["False", "True", "Unknown"]);
             }
         }
         let text = conditions.value().items()[position].get("type").str_or_empty();
         if matches!(text, "Approved" | "Denied") {
             match decided {
                 Some(other) if other != text => {
-                    kind.invalid(format!("{other} and {text} conditions are mutually exclusive"))
+                    conditions.invalid_as(text, "Approved and Denied conditions are mutually exclusive")
                 }
                 _ => decided = Some(text),
             }

@@ -236,7 +236,7 @@ fn networks_are_checked() {
         ("spec.ingress[0].from[0].ipBlock.except", r#"["10.1.0.0/16"]"#, ""),
         ("spec.ingress[0].from[0].ipBlock.except", r#"["11.0.0.0/16"]"#, "spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`: \"10.0.0.0/8\""),
         ("spec.ingress[0].from[0].podSelector", "{}", "spec.ingress[0].from[0]: Forbidden: may not specify both ipBlock and another peer"),
-        ("spec.ingress[0].ports[0].endPort", "79", "spec.ingress[0].ports[0].endPort: Invalid value: 79: must be greater than or equal to `port`"),
+        ("spec.ingress[0].ports[0].endPort", "79", "spec.ingress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`"),
     ]);
     policy.refuses(&["spec.ingress[0].ports[0].port"], NO_PORTS);
     policy.refuses(&["spec.ingress[0].ports[0].protocol", "spec.policyTypes[0]"], NO_CHOICE);
@@ -248,9 +248,10 @@ fn networks_are_checked() {
     );
     slice.refuses(
         &["endpoints[0].addresses[0]"],
-        &["\"x\"", "\"127.0.0.1\"", "\"169.254.1.1\"", "\"224.0.0.1\"", "\"0.0.0.0\"", "\"2001:db8::1\""],
+        &["\"x\"", "\"127.0.0.1\"", "\"169.254.1.1\"", "\"224.0.0.1\"", "\"0.0.0.0\""],
     );
-    slice.refuses(&["ports[0].port"], NO_PORTS);
+    let foreign = "endpoints[0].addresses: Invalid value: \"2001:db8::1\": must be an IPv4 address";
+    slice.check(&[("endpoints[0].addresses[0]", "\"2001:db8::1\"", foreign)]);
     slice.refuses(&["addressType", "ports[0].protocol"], NO_CHOICE);
     slice.check_updates(
         Door::Main,

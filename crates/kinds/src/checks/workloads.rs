@@ -170,7 +170,7 @@ fn pods_are_checked() {
         ("spec.hostNetwork", "true", ""),
         ("spec.hostUsers", "false", ""),
         ("spec.os", r#"{"name":"plan9"}"#, "spec.os: Unsupported value: \"plan9\": supported values: \"linux\", \"windows\""),
-        ("spec.resourceClaims[0]", r#"{"name":"r"}"#, "spec.resourceClaims[0]: Invalid value: \"r\": must specify one of"),
+        ("spec.resourceClaims[0]", r#"{"name":"r"}"#, "spec.resourceClaims[0]: Invalid value: {\"Name\":\"r\",\"ResourceClaimName\":null"),
     ]);
 }
 
@@ -270,7 +270,7 @@ fn workloads_are_checked() {
         ("spec.selector", "null", "spec.selector: Required value"),
         ("spec.selector", "{}", "spec.selector: Invalid value: {}: empty selector is invalid for deployment"),
         ("spec.strategy", r#"{"type":"Recreate","rollingUpdate":{}}"#, "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"),
-        ("spec.strategy", r#"{"type":"Odd"}"#, "spec.strategy.type: Unsupported value: \"Odd\": supported values: \"Recreate\", \"RollingUpdate\""),
+        ("spec.strategy", r#"{"type":"Odd"}"#, "spec.strategy: Unsupported value: {\"Type\":\"Odd\",\"RollingUpdate\":null}: supported values: \"Recreate\", \"RollingUpdate\""),
         ("spec.strategy", r#"{"rollingUpdate":{"maxSurge":0,"maxUnavailable":0}}"#, "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"),
         ("spec.strategy", r#"{"rollingUpdate":{"maxUnavailable":"101%"}}"#, "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"101%\": must not be greater than 100%"),
         ("spec.progressDeadlineSeconds", "0", "spec.progressDeadlineSeconds: Invalid value: 0: must be greater than minReadySeconds"),

@@ -39,7 +39,8 @@ impl Kind for Namespace {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        check_finalizers(spec.get("finalizers"));
+        let finalizers = spec.get("finalizers");
+        check_finalizers(finalizers.value().items().iter().map(|name| (finalizers, name.str_or_empty())));
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
@@ -58,14 +59,20 @@ impl Kind for Namespace {
             Door::Sub("status") => {
                 let status = object.get("status");
                 let deleting = object.get("metadata").get("deletionTimestamp").is_set();
-                let phase = status.get("phase");
+                // The path is told with the name of the server's own field.
+                let phase = status.with(status.value().get("phase"));
+                let phase = phase.at("Phase");
                 if deleting && phase.text() != "Terminating" {
                     phase.invalid("may only be 'Terminating' if `deletionTimestamp` is not empty");
                 } else if !deleting && phase.text() != "Active" {
                     phase.invalid("may only be 'Active' if `deletionTimestamp` is empty");
                 }
             }
-            Door::Sub(_) => self.check(object),
+            Door::Sub(_) => {
+                let spec = object.get("spec");
+                let finalizers = spec.get("finalizers");
+                check_finalizers(finalizers.items().map(|place| (place, place.text())));
+            }
             Door::Main => {}
         }
     }
@@ -87,19 +94,12 @@ impl Kind for Namespace {
     }
 }
 
-fn check_finalizers(finalizers: Place<'_>) {
-    for value in finalizers.value().items() {
-        let name = value.str_or_empty();
-        let place = finalizers;
-        let faults = names::qualified_name(name);
-        let well_formed = faults.is_empty();
-        for fault in faults {
+fn check_finalizers<'a>(finalizers: impl Iterator<Item = (Place<'a>, &'a str)>) {
+    for (place, name) in finalizers {
+        for fault in names::qualified_name(name) {
             place.invalid_as(name, fault);
         }
-        if well_formed
-            && !name.contains('/')
-            && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion")
-        {
+        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
             place.invalid_as(name, "name is neither a standard finalizer name nor is it fully qualified");
         }
     }

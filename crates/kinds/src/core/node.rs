@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use machinery::field::Error;
 use machinery::{Value, names};
 
+use crate::internal;
 use crate::metadata::check_label_name;
-use crate::place::{Place, same};
+use crate::place::{Place, Raw, same};
 use crate::pod_spec::{check_taint_effect, resources};
 use crate::policy::{NameRule, Policy, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
@@ -42,7 +44,7 @@ impl Kind for Node {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        check_taints(spec.get("taints"));
+        check_taints(object);
         check_resources(object);
         let cidrs = spec.get("podCIDRs");
         for cidr in cidrs.items() {
@@ -81,7 +83,7 @@ impl Kind for Node {
             provider.forbidden("node updates may not change providerID except from \"\" to valid");
         }
         if door == Door::Main {
-            check_taints(spec.get("taints"));
+            check_taints(object);
             check_unchanged(spec, old.get("spec"));
         }
     }
@@ -126,7 +128,11 @@ impl Kind for Node {
     }
 }
 
-fn check_taints(taints: Place<'_>) {
+/// Taints are told as if they were metadata.
+fn check_taints(object: Place<'_>) {
+    let metadata = object.get("metadata");
+    let taints = metadata.with(object.value().at(&["spec", "taints"]));
+    let taints = taints.at("taints");
     let mut seen = BTreeSet::new();
     for taint in taints.items() {
         let (key, effect) = (taint.get("key"), taint.get("effect"));
@@ -138,8 +144,10 @@ fn check_taints(taints: Place<'_>) {
         }
         check_taint_effect(effect);
         if !seen.insert((key.key(), effect.key())) {
-            let shown = crate::internal::show("Taint", taint.value());
-            taint.duplicate_as(crate::place::Raw(shown));
+            let shown = internal::show("Taint", taint.value());
+            let mut error = Error::duplicate(&taint.path(), Raw(shown));
+            error.detail = "taints must be unique by key and effect pair".to_owned();
+            taint.report(error);
         }
     }
 }
@@ -147,8 +155,10 @@ fn check_taints(taints: Place<'_>) {
 fn check_resources(object: Place<'_>) {
     let status = object.get("status");
     for list in ["capacity", "allocatable"] {
-        for (name, place) in status.get(list).entries() {
-            resources::check_amount(place, name);
+        let amounts = status.get(list);
+        for (name, place) in amounts.entries() {
+            let told = amounts.with(place.value());
+            resources::check_amount(told.at(name), name);
         }
     }
 }
@@ -161,7 +171,7 @@ fn check_addresses(object: Place<'_>) {
         let pair =
             (address.value().get("type").str_or_empty(), address.value().get("address").str_or_empty());
         if !seen.insert(pair) {
-            address.duplicate();
+            address.duplicate_as(Raw(internal::show("NodeAddress", address.value())));
         }
     }
 }

@@ -5,10 +5,9 @@ use machinery::{Value, names};
 use super::volume_claim::{capacity, short_modes, storage_class};
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{self, amounts, or, or_text};
+use crate::pod_spec::network_storage::{self, name_of_source, name_of_surplus};
 use crate::pod_spec::resources::amount;
-use crate::pod_spec::volumes::{
-    check_csi_driver_name, check_host_path, check_network_storage, has_backsteps,
-};
+use crate::pod_spec::volumes::{check_csi_driver_name, check_host_path, has_backsteps};
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, diff, internal, table};
 
@@ -190,7 +189,9 @@ fn check_source(spec: Place<'_>) {
             continue;
         }
         if !first.is_empty() {
-            source.forbidden("may not specify more than 1 volume type");
+            spec.with(source.value())
+                .at(name_of_surplus(kind))
+                .forbidden("may not specify more than 1 volume type");
             continue;
         }
         first = kind;
@@ -222,7 +223,10 @@ fn check_source(spec: Place<'_>) {
                     check_secret(source.get(secret));
                 }
             }
-            other => check_network_storage(other, source),
+            other => {
+                let told = spec.with(source.value());
+                network_storage::check(other, told.at(name_of_source(other)));
+            }
         }
     }
     if first.is_empty() {

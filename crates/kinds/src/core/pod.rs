@@ -1,6 +1,7 @@
 //! Pod.
 
 use machinery::Value;
+use machinery::json::Parts::{self, All, Of};
 
 use super::{pod_changes, pod_status, pod_table};
 use crate::place::{Place, same};
@@ -25,6 +26,21 @@ const SELECTABLE: &[&str] = &[
     "status.podIPs",
     "status.nominatedNodeName",
 ];
+
+/// What [`SELECTABLE`] is made of.
+const SELECTABLE_PARTS: Parts = Of(&[
+    (
+        "spec",
+        Of(&[
+            ("nodeName", All),
+            ("restartPolicy", All),
+            ("schedulerName", All),
+            ("serviceAccountName", All),
+            ("hostNetwork", All),
+        ]),
+    ),
+    ("status", Of(&[("phase", All), ("podIP", All), ("podIPs", All), ("nominatedNodeName", All)])),
+]);
 
 impl Kind for Pod {
     fn policy(&self) -> Policy {
@@ -136,6 +152,10 @@ impl Kind for Pod {
         SELECTABLE.iter().copied().zip(values).collect()
     }
 
+    fn selectable_parts(&self) -> Parts {
+        SELECTABLE_PARTS
+    }
+
     fn selectable_names(&self) -> &'static [&'static str] {
         SELECTABLE
     }
@@ -146,6 +166,10 @@ impl Kind for Pod {
 
     fn row(&self, object: &Value, now_secs: i64) -> Vec<Value> {
         pod_table::row(object, now_secs)
+    }
+
+    fn row_parts(&self) -> Parts {
+        pod_table::PARTS
     }
 }
 

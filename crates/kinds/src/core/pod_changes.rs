@@ -213,23 +213,34 @@ pub(super) fn prepare_resize(object: &mut Value, old: &Value) {
 pub(super) fn check_resize(object: Place<'_>, old: &Value) {
     let spec = object.get("spec");
     let old_spec = old.get("spec");
+    let nowhere = object.at_key("");
     if !old.at(&["metadata", "annotations", MIRROR]).is_null() {
-        object.forbidden("static pods cannot be resized");
+        return nowhere.forbidden("static pods cannot be resized");
     }
-    if spec.value().at(&["os", "name"]).str_or_empty() == "windows" {
-        object.forbidden("windows pods cannot be resized");
+    if old_spec.at(&["os", "name"]).str_or_empty() == "windows" {
+        return nowhere.forbidden("windows pods cannot be resized");
     }
     let class = old.at(&["status", "qosClass"]).str_or_empty();
     let class = if class.is_empty() { quality_of_service(old_spec) } else { class };
     if quality_of_service(spec.value()) != class {
         spec.invalid_as(class, "Pod QOS Class may not change as a result of resizing");
     }
-    let mut munged = spec.value().clone();
+    let before = spec.error_count();
+    check_pod_amounts(spec, old_spec);
+    let in_order = spec.error_count();
     for list in ["containers", "initContainers"] {
-        for (position, container) in spec.get(list).items().enumerate() {
-            let Some(old) = old_spec.get(list).items().get(position) else { continue };
+        check_order(spec.get(list), old_spec.get(list), list);
+    }
+    if spec.error_count() > in_order {
+        return;
+    }
+    for list in ["initContainers", "containers"] {
+        for (container, old) in spec.get(list).items().zip(old_spec.get(list).items()) {
             check_kept_amounts(container.get("resources"), old.get("resources"));
         }
+    }
+    let mut munged = spec.value().clone();
+    for list in ["containers", "initContainers"] {
         let containers = munged.get_mut(list).map(Value::items_mut).unwrap_or_default();
         for (container, old) in containers.iter_mut().zip(old_spec.get(list).items()) {
             for kind in ["limits", "requests"] {
@@ -237,13 +248,66 @@ pub(super) fn check_resize(object: Place<'_>, old: &Value) {
             }
         }
     }
-    if !munged.get("resources").is_null() {
-        for kind in ["limits", "requests"] {
-            restore_compute(munged.entry("resources"), old_spec.get("resources"), kind);
+    crate::policy::keep(&mut munged, old_spec, "resources");
+    for (container, old) in munged.get("containers").items().iter().zip(old_spec.get("containers").items()) {
+        if !same(container, old) {
+            spec.forbidden(ONLY_COMPUTE);
         }
     }
-    if !same(&munged, old_spec) {
-        spec.forbidden("only cpu and memory resources are mutable");
+    let initial = spec.get("initContainers");
+    let munged_initial = munged.get("initContainers").items().iter();
+    for ((place, container), old) in
+        initial.items().zip(munged_initial).zip(old_spec.get("initContainers").items())
+    {
+        if !same(container, old) {
+            place.forbidden("only cpu and memory resources for init or sidecar containers are mutable");
+        }
+    }
+    if spec.error_count() == before && !same(&munged, old_spec) {
+        spec.forbidden(ONLY_COMPUTE);
+    }
+}
+
+const ONLY_COMPUTE: &str = "only cpu and memory resources are mutable";
+
+/// What the pod as a whole asks for.
+fn check_pod_amounts(spec: Place<'_>, old_spec: &Value) {
+    let (resources, old) = (spec.get("resources"), old_spec.get("resources"));
+    let asks = |resources: &Value| {
+        ["limits", "requests"].iter().any(|kind| resources.get(kind).members().next().is_some())
+    };
+    if !asks(resources.value()) && !asks(old) {
+        return;
+    }
+    if !old.is_null() && !resources.is_set() {
+        return resources.forbidden("pod-level resources cannot be removed");
+    }
+    for (kind, told) in [
+        ("requests", "pod-level resource requests cannot be removed"),
+        ("limits", "pod-level resource limits cannot be removed"),
+    ] {
+        let new = resources.value().get(kind);
+        if old.get(kind).members().any(|(name, _)| new.get(name).is_null()) {
+            resources.get(kind).forbidden(told);
+        }
+    }
+    let mut munged = resources.value().clone();
+    for kind in ["limits", "requests"] {
+        restore_compute(&mut munged, old, kind);
+    }
+    if !same(&munged, old) {
+        spec.forbidden("only cpu and memory resources are mutable at pod-level");
+    }
+}
+
+fn check_order(containers: Place<'_>, old: &Value, list: &str) {
+    if containers.len() != old.items().len() {
+        return containers.forbidden(format!("{list} may not be added or removed on resize"));
+    }
+    for (container, old) in containers.items().zip(old.items()) {
+        if container.value().get("name") != old.get("name") {
+            container.get("name").forbidden(format!("{list} may not be renamed or reordered on resize"));
+        }
     }
 }
 

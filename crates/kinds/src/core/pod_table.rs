@@ -1,9 +1,53 @@
 //! The row of a pod: how far it has come, in one word.
 
 use machinery::Value;
+use machinery::json::Parts::{self, All, Of};
 use machinery::time::Timestamp;
 
 use crate::table;
+
+/// What the row is made of: little of a pod's specification, and none of the rest of its metadata.
+pub(super) const PARTS: Parts = Of(&[
+    ("metadata", Of(&[("name", All), ("creationTimestamp", All), ("deletionTimestamp", All)])),
+    (
+        "spec",
+        Of(&[
+            ("initContainers", Of(&[("name", All), ("restartPolicy", All)])),
+            ("containers", Of(&[])),
+            ("nodeName", All),
+            ("readinessGates", All),
+        ]),
+    ),
+    (
+        "status",
+        Of(&[
+            ("phase", All),
+            ("conditions", Of(&[("type", All), ("status", All), ("reason", All)])),
+            ("reason", All),
+            ("nominatedNodeName", All),
+            ("podIP", All),
+            ("podIPs", All),
+            ("initContainerStatuses", CONTAINER),
+            ("containerStatuses", CONTAINER),
+        ]),
+    ),
+]);
+
+/// What of a container's status.
+const CONTAINER: Parts = Of(&[
+    ("name", All),
+    ("state", STATE),
+    ("lastState", STATE),
+    ("ready", All),
+    ("restartCount", All),
+    ("started", All),
+]);
+
+const STATE: Parts = Of(&[
+    ("waiting", Of(&[("reason", All)])),
+    ("running", Of(&[])),
+    ("terminated", Of(&[("exitCode", All), ("signal", All), ("reason", All), ("finishedAt", All)])),
+]);
 
 /// What is counted while the containers are looked at.
 #[derive(Default)]
@@ -160,3 +204,6 @@ fn gates(object: &Value) -> String {
         gates.iter().filter(|gate| condition_is_true(object, gate.get("conditionType").str_or_empty()));
     format!("{}/{}", open.count(), gates.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! ReplicationController.
 
 use machinery::Value;
+use machinery::selector::LabelSelector;
 
 use crate::apps::replica_set::check_status;
 use crate::place::Place;
@@ -90,7 +91,7 @@ fn check_spec(spec: Place<'_>) {
         return template.required("");
     }
     let wanted = Value::from([("matchLabels", selector.value().clone())]);
-    if !selector.is_empty() {
+    if let Ok(wanted) = LabelSelector::from_document(&wanted) {
         template::check_selected(template, &wanted);
     }
     template::check(template);

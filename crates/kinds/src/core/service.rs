@@ -460,7 +460,7 @@ fn check_traffic(spec: Place<'_>) {
     }
     let distribution = spec.get("trafficDistribution");
     if distribution.is_set() {
-        distribution.one_of(&["PreferClose", "PreferSameNode", "PreferSameZone"]);
+        distribution.one_of(&["PreferClose", "PreferSameZone", "PreferSameNode"]);
     }
 }
 
@@ -485,7 +485,7 @@ fn check_status(object: Place<'_>) {
     let balancer = status.get("loadBalancer");
     let points = balancer.get("ingress");
     if object.value().at(&["spec", "type"]).str_or_empty() != "LoadBalancer" && !points.is_empty() {
-        points.forbidden("may only be used when `spec.type` is \"LoadBalancer\"");
+        points.forbidden("may only be used when `spec.type` is 'LoadBalancer'");
         return;
     }
     for point in points.items() {

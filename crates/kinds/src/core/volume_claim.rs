@@ -139,7 +139,10 @@ fn unite_sources(spec: &mut Value) {
             ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
         )
     };
-    if !spec.get("dataSource").is_null() && !known(spec.get("dataSource")) {
+    if !spec.get("dataSource").is_null()
+        && spec.get("dataSourceRef").is_null()
+        && !known(spec.get("dataSource"))
+    {
         spec.remove("dataSource");
     }
     let (source, reference) = (spec.get("dataSource").clone(), spec.get("dataSourceRef").clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use machinery::field::go_quote;
 use machinery::{Value, names};
 
 use crate::core::endpoints::check_ordinary_address;
@@ -109,7 +110,7 @@ fn check_endpoints(endpoints: Place<'_>, kind: &str) {
             addresses.too_many(addresses.len(), ADDRESSES_MAX);
         }
         for address in addresses.items() {
-            check_address(address, kind);
+            check_address(addresses, address, kind);
         }
         let node = endpoint.get("nodeName");
         if node.is_set() {
@@ -117,11 +118,6 @@ fn check_endpoints(endpoints: Place<'_>, kind: &str) {
         }
         let topology = endpoint.get("deprecatedTopology");
         crate::metadata::check_labels(topology);
-        for key in ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] {
-            if !topology.value().get(key).is_null() {
-                topology.at_key(key).invalid_as(topology.value().get(key).str_or_empty(), "may not be set");
-            }
-        }
         let hostname = endpoint.get("hostname");
         if hostname.is_set() {
             hostname.faults(names::dns1123_label(hostname.text()));
@@ -130,7 +126,7 @@ fn check_endpoints(endpoints: Place<'_>, kind: &str) {
     }
 }
 
-fn check_address(address: Place<'_>, kind: &str) {
+fn check_address(addresses: Place<'_>, address: Place<'_>, kind: &str) {
     match kind {
         "IPv4" | "IPv6" => {
             let faults = names::legacy_ip(address.text());
@@ -139,10 +135,17 @@ fn check_address(address: Place<'_>, kind: &str) {
             }
             let is_six = address.text().contains(':');
             if is_six != (kind == "IPv6") {
-                return address.invalid(format!("must be a valid {kind} address"));
+                return addresses.invalid_as(address.text(), format!("must be an {kind} address"));
             }
-            check_ordinary_address(address);
+            let canonical = names::parse_ip_sloppy(address.text()).map(|address| address.to_string());
+            match canonical {
+                Some(canonical) if is_six && canonical != address.text() => {
+                    address.invalid(format!("must be in canonical form ({})", go_quote(&canonical)));
+                }
+                _ => check_ordinary_address(address),
+            }
         }
+        "FQDN" if address.text().is_empty() => address.required(""),
         "FQDN" => address.faults(names::fully_qualified_domain_name(address.text())),
         _ => {}
     }
@@ -176,19 +179,14 @@ fn check_ports(ports: Place<'_>) {
     }
     let mut seen = BTreeSet::new();
     for port in ports.items() {
-        let (name, number, protocol) = (port.get("name"), port.get("port"), port.get("protocol"));
+        let (name, protocol) = (port.get("name"), port.get("protocol"));
         if !name.text().is_empty() {
             name.faults(names::dns1123_label(name.text()));
         }
         if !seen.insert(name.key()) {
             name.duplicate();
         }
-        if number.is_set() {
-            for fault in names::port_number(number.int()) {
-                number.invalid(fault);
-            }
-        }
-        protocol.required_one_of(&["SCTP", "TCP", "UDP"]);
+        protocol.one_of(&["SCTP", "TCP", "UDP"]);
         let application = port.get("appProtocol");
         if application.is_set() {
             application.faults(names::qualified_name(application.text()));

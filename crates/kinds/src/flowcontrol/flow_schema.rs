@@ -118,6 +118,17 @@ fn check_subject(subject: Place<'_>) {
             place.required(&format!("{member} is required when subject kind is '{}'", kind.text()));
         }
     };
+    let own = match kind.text() {
+        "ServiceAccount" => "serviceAccount",
+        "User" => "user",
+        "Group" => "group",
+        _ => "",
+    };
+    for (member, kind) in [("user", "User"), ("group", "Group"), ("serviceAccount", "ServiceAccount")] {
+        if !own.is_empty() && member != own && subject.get(member).is_set() {
+            subject.get(member).forbidden(format!("{member} is forbidden when subject kind is not '{kind}'"));
+        }
+    }
     match kind.text() {
         "ServiceAccount" => {
             need("serviceAccount");
@@ -191,7 +202,9 @@ fn check_resource_rule(rule: Place<'_>) {
         return;
     }
     for namespace in namespaces.items() {
-        namespace.faults(names::dns1123_label(namespace.text()));
+        for fault in names::dns1123_label(namespace.text()) {
+            namespace.invalid(format!("each member of this list must be '*' or a DNS-1123 label; {fault}"));
+        }
     }
 }
 

@@ -106,7 +106,9 @@ fn check_spec(object: Place<'_>) {
                 limited.required("must not be empty when type is Limited");
             }
         }
-        _ => kind.unsupported(&["Exempt", "Limited"]),
+        _ => {
+            kind.required_one_of(&["Exempt", "Limited"]);
+        }
     }
 }
 
@@ -152,13 +154,18 @@ fn check_limited(limited: Place<'_>) {
                 queuing.required("must not be empty if limited.limitResponse.type is Limited");
             }
         }
-        _ => kind.unsupported(&["Queue", "Reject"]),
+        _ => {
+            kind.required_one_of(&["Queue", "Reject"]);
+        }
     }
     let lendable = limited.get("lendablePercent");
     if lendable.is_set() && !(0..=100).contains(&lendable.int()) {
         lendable.invalid(names::between(0, 100));
     }
-    limited.get("borrowingLimitPercent").not_negative();
+    let borrowed = limited.get("borrowingLimitPercent");
+    if borrowed.int() < 0 {
+        borrowed.invalid("if specified, must be a non-negative integer");
+    }
 }
 
 fn check_queuing(queuing: Place<'_>) {

@@ -108,7 +108,7 @@ fn hosts(spec: &Value) -> String {
 fn check_spec(spec: Place<'_>) {
     let (rules, backend) = (spec.get("rules"), spec.get("defaultBackend"));
     if rules.is_empty() && !backend.is_set() {
-        spec.invalid_as(spec.value(), "either `defaultBackend` or `rules` must be specified");
+        spec.invalid_as(rules.value(), "either `defaultBackend` or `rules` must be specified");
     }
     if backend.is_set() {
         check_backend(backend);
@@ -152,15 +152,18 @@ fn check_rule(rule: Place<'_>) {
         return paths.required("");
     }
     for path in paths.items() {
-        check_path(path);
-        check_backend(path.get("backend"));
+        if check_path(path) {
+            check_backend(path.get("backend"));
+        }
     }
 }
 
-fn check_path(rule: Place<'_>) {
+/// What is wrong with a path; answers whether its backend is looked at, too.
+fn check_path(rule: Place<'_>) -> bool {
     let (path, kind) = (rule.get("path"), rule.get("pathType"));
     if !kind.is_set() {
-        return kind.required("pathType must be specified");
+        kind.required("pathType must be specified");
+        return false;
     }
     match kind.text() {
         "Exact" | "Prefix" => {
@@ -168,7 +171,7 @@ fn check_path(rule: Place<'_>) {
                 path.invalid_as(path.text(), "must be an absolute path");
             }
             if path.text().is_empty() {
-                return;
+                return true;
             }
             for part in ["//", "/./", "/../", "%2f", "%2F"] {
                 if path.text().contains(part) {
@@ -188,6 +191,7 @@ fn check_path(rule: Place<'_>) {
         }
         _ => kind.unsupported(&["Exact", "ImplementationSpecific", "Prefix"]),
     }
+    true
 }
 
 fn check_backend(backend: Place<'_>) {
@@ -196,9 +200,15 @@ fn check_backend(backend: Place<'_>) {
         (true, true) => return backend.invalid_as("", "cannot set both resource and service backends"),
         (false, false) => return backend.invalid_as("", "resource or service backend is required"),
         (true, false) => {
-            for member in ["kind", "name"] {
-                if resource.get(member).text().is_empty() {
-                    resource.get(member).required("");
+            let group = resource.get("apiGroup");
+            if group.is_set() {
+                group.faults(names::dns1123_subdomain(group.text()));
+            }
+            for place in [resource.get("kind"), resource.get("name")] {
+                if place.text().is_empty() {
+                    place.required("");
+                } else {
+                    place.faults(names::path_segment(place.text()));
                 }
             }
             return;
@@ -215,7 +225,7 @@ fn check_backend(backend: Place<'_>) {
     let (number, named) = (port.get("number"), port.get("name"));
     let (has_number, has_name) = (number.int() != 0, !named.text().is_empty());
     if has_number && has_name {
-        service.invalid_as("", "cannot set both port name & port number");
+        backend.invalid_as("", "cannot set both port name & port number");
     } else if has_number {
         for fault in names::port_number(number.int()) {
             number.invalid(fault);
@@ -223,6 +233,6 @@ fn check_backend(backend: Place<'_>) {
     } else if has_name {
         named.faults(names::port_name(named.text()));
     } else {
-        service.required("port name or number is required");
+        backend.required("port name or number is required");
     }
 }

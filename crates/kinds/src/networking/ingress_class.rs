@@ -2,6 +2,7 @@
 
 use machinery::{Value, names};
 
+use crate::domain_path;
 use crate::place::Place;
 use crate::pod_spec::defaults::or;
 use crate::policy::{NameRule, Policy};
@@ -29,14 +30,17 @@ impl Kind for IngressClass {
         if controller.text().len() > 250 {
             controller.too_long(250);
         }
-        controller.faults(names::domain_prefixed_path(controller.text()));
+        domain_path::check(controller);
         check_parameters(spec.get("parameters"));
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
         let spec = object.get("spec");
-        spec.get("controller").immutable(old.at(&["spec", "controller"]));
-        check_parameters(spec.get("parameters"));
+        let controller = spec.get("controller");
+        if controller.text() != old.at(&["spec", "controller"]).str_or_empty() {
+            controller.invalid_as(controller.text(), "field is immutable");
+        }
+        self.check(object);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -73,7 +77,7 @@ fn check_parameters(parameters: Place<'_>) {
         return;
     }
     let group = parameters.get("apiGroup");
-    if !group.text().is_empty() {
+    if group.is_set() {
         group.faults(names::dns1123_subdomain(group.text()));
     }
     for member in ["kind", "name"] {

@@ -2,6 +2,7 @@
 
 use machinery::{Value, names};
 
+use crate::internal;
 use crate::place::Place;
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
@@ -19,8 +20,12 @@ impl Kind for IpAddress {
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        check_parent(object);
         let spec = object.get("spec");
-        spec.get("parentRef").immutable(old.at(&["spec", "parentRef"]));
+        spec.get("parentRef").immutable_as(old.at(&["spec", "parentRef"]), |parent| match parent {
+            Value::Null => "null".to_owned(),
+            parent => internal::show("ParentReference", parent),
+        });
     }
 
     fn columns(&self) -> &'static [Column] {

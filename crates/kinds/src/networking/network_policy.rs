@@ -56,7 +56,7 @@ impl Kind for NetworkPolicy {
             return types.invalid("may not specify more than two policyTypes");
         }
         for kind in types.items() {
-            kind.one_of(&["Egress", "Ingress"]);
+            kind.one_of(&["Ingress", "Egress"]);
         }
     }
 
@@ -81,7 +81,7 @@ fn check_port(port: Place<'_>) {
     match number.value() {
         Value::Null => {
             if end.is_set() {
-                end.invalid("must specify `port` when `endPort` is set");
+                end.invalid("may not be specified when `port` is not specified");
             }
         }
         Value::String(name) => {
@@ -96,7 +96,7 @@ fn check_port(port: Place<'_>) {
             }
             if end.is_set() {
                 if end.int() < number.int() {
-                    end.invalid("must be greater than or equal to `port`");
+                    end.invalid_as(number.int(), "must be greater than or equal to `port`");
                 }
                 for fault in names::port_number(end.int()) {
                     end.invalid(fault);

@@ -1,5 +1,6 @@
 //! ServiceCIDR: a range that Services get their addresses from.
 
+use machinery::field::go_quote;
 use machinery::{Value, names};
 
 use crate::internal;
@@ -30,11 +31,13 @@ impl Kind for ServiceCidr {
             }
         }
         for cidr in cidrs.items() {
-            cidr.faults(names::cidr(cidr.text()));
+            check_cidr(cidr);
         }
-        let is_six = |cidr: &Value| cidr.str_or_empty().contains(':');
+        let is_six =
+            |cidr: &Value| names::parse_cidr_sloppy(cidr.str_or_empty()).map(|(net, _)| net.is_ipv6());
         if let [first, second] = cidrs.value().items()
-            && is_six(first) == is_six(second)
+            && let (Some(first), Some(second)) = (is_six(first), is_six(second))
+            && first == second
         {
             cidrs.invalid(TWO_FAMILIES);
         }
@@ -47,16 +50,17 @@ impl Kind for ServiceCidr {
         let spec = object.get("spec");
         let cidrs = spec.get("cidrs");
         let old_cidrs = old.at(&["spec", "cidrs"]).items();
+        // A second range may be added, of the other family.
+        if cidrs.len() < old_cidrs.len() || cidrs.len() > old_cidrs.len().max(2) {
+            return cidrs.invalid("field is immutable");
+        }
         for (position, cidr) in cidrs.items().enumerate() {
             match old_cidrs.get(position) {
                 Some(old) if same(cidr.value(), old) => {}
                 Some(_) => cidr.invalid("field is immutable"),
-                None if old_cidrs.len() == 1 && position == 1 => cidr.faults(names::cidr(cidr.text())),
+                None if old_cidrs.len() == 1 && position == 1 => check_cidr(cidr),
                 None => cidr.invalid("field is immutable"),
             }
-        }
-        if cidrs.len() < old_cidrs.len() {
-            cidrs.invalid("field is immutable");
         }
     }
 
@@ -68,5 +72,17 @@ impl Kind for ServiceCidr {
         let cidrs: Vec<&str> =
             object.at(&["spec", "cidrs"]).items().iter().map(Value::str_or_empty).collect();
         vec![table::name(object), Value::from(cidrs.join(",")), table::age(object, now_secs)]
+    }
+}
+
+fn check_cidr(cidr: Place<'_>) {
+    let faults = names::cidr(cidr.text());
+    let canonical =
+        names::parse_cidr_sloppy(cidr.text()).map(|(network, length)| format!("{network}/{length}"));
+    match canonical {
+        Some(canonical) if faults.is_empty() && canonical != cidr.text() => {
+            cidr.invalid(format!("must be in canonical form ({})", go_quote(&canonical)));
+        }
+        _ => cidr.faults(faults),
     }
 }

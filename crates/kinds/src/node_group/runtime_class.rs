@@ -2,8 +2,9 @@
 
 use machinery::{Value, names};
 
+use crate::internal;
 use crate::metadata::check_labels;
-use crate::place::{Place, same};
+use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::amounts;
 use crate::pod_spec::{check_tolerations, resources};
 use crate::policy::{NameRule, Policy};
@@ -45,15 +46,18 @@ impl Kind for RuntimeClass {
             for (position, toleration) in tolerations.items().enumerate() {
                 let before = tolerations.value().items()[..position].iter();
                 if before.clone().any(|earlier| same(earlier, toleration.value())) {
-                    toleration.duplicate();
+                    toleration.duplicate_as(Raw(internal::show("Toleration", toleration.value())));
                 }
             }
         }
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
-        object.get("handler").immutable(old.get("handler"));
         self.check(object);
+        let handler = object.get("handler");
+        if handler.text() != old.get("handler").str_or_empty() {
+            handler.invalid_as(handler.text(), "field is immutable");
+        }
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -143,7 +143,7 @@ fn check_own_restart_policy(container: Place<'_>) {
         rules.too_many(rules.len(), 20);
     }
     for rule in rules.items() {
-        rule.get("action").required_one_of(&["Restart", "RestartAllContainers"]);
+        rule.get("action").one_of(&["Restart", "RestartAllContainers"]);
         let codes = rule.get("exitCodes");
         if !codes.is_set() {
             codes.required("must be specified");
@@ -186,7 +186,7 @@ fn check_resize_policy(policies: Place<'_>, restart_policy: &str) {
             other => policies.unsupported_as(other, &["NotRequired", "RestartContainer"]),
         }
         if restart_policy == "Never" && restart != "NotRequired" {
-            policies.invalid_as(restart, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+            policies.invalid_as(restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
         }
     }
 }

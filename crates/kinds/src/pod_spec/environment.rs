@@ -82,15 +82,18 @@ fn check_source(source: Place<'_>, value: &str) {
 }
 
 fn check_key(selector: Place<'_>) {
-    if selector.get("name").text().is_empty() {
-        selector.get("name").required("");
-    }
+    check_name(selector.get("name"));
     let key = selector.get("key");
     if key.text().is_empty() {
         key.required("");
     } else {
         key.faults(names::config_map_key(key.text()));
     }
+}
+
+/// What is wrong with the name of a ConfigMap or Secret. Objects of old have none.
+fn check_name(name: Place<'_>) {
+    name.faults(names::dns1123_subdomain(name.text()));
 }
 
 fn check_file_key(selector: Place<'_>) {
@@ -125,9 +128,7 @@ pub(super) fn check_from(sources: Place<'_>) {
             let reference = source.get(member);
             if reference.is_set() {
                 count += 1;
-                if reference.get("name").text().is_empty() {
-                    reference.get("name").required("");
-                }
+                check_name(reference.get("name"));
             }
         }
         match count {

@@ -208,6 +208,11 @@ fn check_claims(claims: Place<'_>, known: &[&str]) {
             error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
             if known.is_empty() {
                 error.detail.push_str(" which is empty");
+            } else {
+                let mut sorted = known.to_vec();
+                sorted.sort_unstable();
+                sorted.dedup();
+                error.detail = format!("{}: {}", error.detail, sorted.join(", "));
             }
             claim.report(error);
         }

@@ -11,7 +11,7 @@ use crate::place::{Place, Raw};
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 /// The longest name of a profile on the node.
 const PROFILE_MAX: usize = 4095;
-const SYSCTL_FORMAT: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9]";
+const SYSCTL_FORMAT: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 
 fn check_id(place: Place<'_>) {
     if place.number().is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
@@ -170,9 +170,10 @@ pub(super) fn check_host_network(spec: Place<'_>, within: Within) {
     }
     for container in spec.get("containers").items() {
         for port in container.get("ports").items() {
-            let (outer, inner) = (port.get("hostPort").int(), port.get("containerPort"));
-            if (within == Within::Pod || outer != 0) && outer != inner.int() {
-                inner.invalid_as(inner.int(), "must match `hostPort` when `hostNetwork` is true");
+            let (outer, inner) = (port.get("hostPort").int(), port.get("containerPort").int());
+            if (within == Within::Pod || outer != 0) && outer != inner {
+                port.get("hostPort")
+                    .invalid_as(outer, "must match `containerPort` when `hostNetwork` is true");
             }
         }
     }

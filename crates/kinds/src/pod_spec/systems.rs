@@ -13,7 +13,7 @@ pub(super) fn check(spec: Place<'_>) {
     }
     let name = os.get("name");
     match name.text() {
-        "" => name.required("cannot be empty"),
+        "" => name.required(""),
         "linux" => check_linux(spec),
         "windows" => check_windows(spec),
         other => os.unsupported_as(other, &["linux", "windows"]),

@@ -1,6 +1,5 @@
 //! The rules of templates of pods.
 
-use machinery::Value;
 use machinery::selector::LabelSelector;
 
 use super::Within;
@@ -10,8 +9,9 @@ use crate::place::Place;
 /// What is wrong with a template.
 pub fn check(template: Place<'_>) {
     let metadata = template.get("metadata");
-    check_labels(metadata.get("labels"));
-    check_annotations(metadata.get("annotations"));
+    // Labels are told where the server's own type has them.
+    check_labels(template.with(metadata.get("labels").value()).at("labels"));
+    check_annotations(template.with(metadata.get("annotations").value()).at("annotations"));
     super::check(template.get("spec"), Within::Template, "");
     let ephemeral = template.get("spec");
     let ephemeral = ephemeral.get("ephemeralContainers");
@@ -21,18 +21,17 @@ pub fn check(template: Place<'_>) {
 }
 
 /// A template of pods that a controller finds again by `selector`: the labels must be those it looks for.
-pub fn check_selected(template: Place<'_>, selector: &Value) {
-    let metadata = template.get("metadata");
-    let labels = metadata.get("labels");
-    if let Ok(selector) = LabelSelector::from_document(selector)
-        && !selector.matches_map(labels.value())
-    {
-        if labels.is_empty() {
-            labels.invalid_as(&Value::Null, "`selector` does not match template `labels`");
-        } else {
-            labels.invalid("`selector` does not match template `labels`");
-        }
+pub fn check_selected(template: Place<'_>, selector: &LabelSelector) {
+    let labels = template.value().at(&["metadata", "labels"]);
+    if !selector.is_everything() && !selector.matches_map(labels) {
+        unselected(template);
     }
+}
+
+/// The selector does not choose the template's pods.
+pub fn unselected(template: Place<'_>) {
+    let metadata = template.get("metadata");
+    metadata.get("labels").invalid("`selector` does not match template `labels`");
 }
 
 /// A template whose pods run until they are replaced: no other restart policy, no deadline.

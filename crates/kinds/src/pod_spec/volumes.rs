@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use machinery::{Value, names};
 
+use super::network_storage::{self, name_of_source, name_of_surplus, need};
 use super::{Within, environment, resources};
 use crate::place::Place;
 
@@ -83,25 +84,17 @@ fn check_source(volume: Place<'_>, within: Within) -> &'static str {
             continue;
         }
         if !first.is_empty() {
-            source.forbidden(ONE_TYPE);
+            volume.with(source.value()).at(name_of_surplus(kind)).forbidden(ONE_TYPE);
             continue;
         }
         first = kind;
-        check_one(kind, source, within);
+        let told = volume.with(source.value());
+        check_one(kind, told.at(name_of_source(kind)), within);
     }
     if first.is_empty() {
         volume.required("must specify a volume type");
     }
     first
-}
-
-fn need(source: Place<'_>, members: &[&str]) {
-    for member in members {
-        let place = source.get(member);
-        if place.is_empty() {
-            place.required("");
-        }
-    }
 }
 
 fn check_one(kind: &str, source: Place<'_>, within: Within) {
@@ -147,93 +140,7 @@ fn check_one(kind: &str, source: Place<'_>, within: Within) {
             }
             super::containers::check_pull_policy(source.get("pullPolicy"));
         }
-        _ => check_network_storage(kind, source),
-    }
-}
-
-/// What is wrong with storage that is reached over the network or through a driver of old.
-pub fn check_network_storage(kind: &str, source: Place<'_>) {
-    match kind {
-        "nfs" => {
-            need(source, &["server", "path"]);
-            let path = source.get("path");
-            if !path.text().starts_with('/') {
-                path.invalid_as(path.text(), "must be an absolute path");
-            }
-        }
-        "gcePersistentDisk" => {
-            need(source, &["pdName"]);
-            check_partition(source);
-        }
-        "awsElasticBlockStore" => {
-            need(source, &["volumeID"]);
-            check_partition(source);
-        }
-        "iscsi" => check_iscsi(source),
-        "glusterfs" => need(source, &["endpoints", "path"]),
-        "rbd" => need(source, &["monitors", "image"]),
-        "cinder" => need(source, &["volumeID"]),
-        "cephfs" => need(source, &["monitors"]),
-        "flocker" => match (source.get("datasetName").is_empty(), source.get("datasetUUID").is_empty()) {
-            (true, true) => source.required("one of datasetName and datasetUUID is required"),
-            (false, false) => source
-                .invalid_as("resource", "datasetName and datasetUUID can not be specified simultaneously"),
-            _ => {}
-        },
-        "quobyte" => need(source, &["registry", "volume"]),
-        "fc" => check_fibre_channel(source),
-        "flexVolume" => need(source, &["driver"]),
-        "azureFile" => need(source, &["secretName", "shareName"]),
-        "vsphereVolume" => need(source, &["volumePath"]),
-        "photonPersistentDisk" => need(source, &["pdID"]),
-        "portworxVolume" => need(source, &["volumeID"]),
-        "azureDisk" => need(source, &["diskName", "diskURI"]),
-        "scaleIO" => need(source, &["gateway", "system", "volumeName"]),
-        _ => {}
-    }
-}
-
-fn check_partition(source: Place<'_>) {
-    let partition = source.get("partition");
-    if !(0..=255).contains(&partition.int()) {
-        partition.invalid(names::between(0, 255));
-    }
-}
-
-fn check_iscsi(source: Place<'_>) {
-    need(source, &["targetPortal"]);
-    let name = source.get("iqn");
-    if name.is_empty() {
-        name.required("");
-    } else if !["iqn", "eui", "naa"].iter().any(|prefix| name.text().starts_with(prefix)) {
-        name.invalid("must be valid format starting with iqn, eui, or naa");
-    }
-    let lun = source.get("lun");
-    if !(0..=255).contains(&lun.int()) {
-        lun.invalid(names::between(0, 255));
-    }
-    let chap = source.get("chapAuthDiscovery").is_true() || source.get("chapAuthSession").is_true();
-    if chap && !source.get("secretRef").is_set() {
-        source.get("secretRef").required("");
-    }
-}
-
-fn check_fibre_channel(source: Place<'_>) {
-    let (targets, ids) = (source.get("targetWWNs"), source.get("wwids"));
-    match (targets.is_empty(), ids.is_empty()) {
-        (true, true) => targets.required("must specify either targetWWNs or wwids, but not both"),
-        (false, false) => {
-            targets.invalid("targetWWNs and wwids can not be specified simultaneously");
-        }
-        (false, true) => {
-            let lun = source.get("lun");
-            if !lun.is_set() {
-                lun.required("lun is required if targetWWNs is specified");
-            } else if !(0..=255).contains(&lun.int()) {
-                lun.invalid(names::between(0, 255));
-            }
-        }
-        (true, false) => {}
+        _ => network_storage::check(kind, source),
     }
 }
 
@@ -262,7 +169,7 @@ pub fn check_host_path(source: Place<'_>) {
 /// What is wrong with the name of a CSI driver.
 pub fn check_csi_driver_name(driver: Place<'_>) {
     if driver.text().is_empty() {
-        driver.required("");
+        return driver.required("");
     }
     if driver.text().len() > names::LABEL_MAX {
         driver.too_long(names::LABEL_MAX);

@@ -2,6 +2,7 @@
 
 use machinery::{Value, names};
 
+use crate::conditions;
 use crate::label_selector::{self, Values};
 use crate::place::Place;
 use crate::policy::{NameRule, Policy};
@@ -56,6 +57,7 @@ impl Kind for PodDisruptionBudget {
             for member in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
                 status.get(member).not_negative();
             }
+            conditions::check(status.get("conditions"));
             return;
         }
         self.check(object);

@@ -55,7 +55,13 @@ impl Kind for ClusterRole {
             selectors.required("at least one clusterRoleSelector required if aggregationRule is non-nil");
         }
         for selector in selectors.items() {
-            label_selector::check(selectors.with(selector.value()).at_index(0), Values::Valid);
+            let place = selectors.with(selector.value());
+            let place = place.at_index(0);
+            let before = place.error_count();
+            label_selector::check(place, Values::Valid);
+            if place.error_count() > before {
+                place.invalid_as(&Value::Null, "invalid label selector.");
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub struct CsiDriver;
 
 impl Kind for CsiDriver {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation().conditional_update().any_finalizer()
+        Policy::cluster(NameRule::Subdomain).generation().conditional_update()
     }
 
     fn default(&self, object: &mut Value) {
@@ -45,14 +45,13 @@ impl Kind for CsiDriver {
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
         let spec = object.get("spec");
         let old_spec = old.get("spec");
+        check_spec(spec);
         if !same(spec.value().get("attachRequired"), old_spec.get("attachRequired")) {
             spec.with(spec.value().get("attachRequired"))
                 .at("attachedRequired")
                 .invalid("field is immutable");
         }
         spec.get("volumeLifecycleModes").immutable(old_spec.get("volumeLifecycleModes"));
-        check_tokens(spec.get("tokenRequests"));
-        check_seconds(spec.get("nodeAllocatableUpdatePeriodSeconds"));
     }
 
     fn columns(&self) -> &'static [Column] {

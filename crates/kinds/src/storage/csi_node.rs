@@ -13,7 +13,7 @@ use crate::{Column, Door, Kind, columns, table};
 /// The kind.
 pub struct CsiNode;
 
-const NODE_ID_MAX: usize = 192;
+const NODE_ID_MAX: usize = 256;
 
 impl Kind for CsiNode {
     fn policy(&self) -> Policy {
@@ -32,10 +32,12 @@ impl Kind for CsiNode {
         for old in old.at(&["spec", "drivers"]).items() {
             let name = old.get("name");
             for driver in drivers.value().items().iter().filter(|driver| driver.get("name") == name) {
-                let mut alike = driver.clone();
-                crate::policy::keep(&mut alike, old, "allocatable");
-                if !same(&alike, old) {
-                    let shown = internal::show("CSINodeDriver", driver);
+                // How much a driver can do may change.
+                let (mut alike, mut before) = (driver.clone(), old.clone());
+                alike.remove("allocatable");
+                before.remove("allocatable");
+                if !same(&alike, &before) {
+                    let shown = internal::show("CSINodeDriver", &alike);
                     drivers.invalid_as(Raw(shown), "field is immutable");
                 }
             }

@@ -20,14 +20,13 @@ impl Kind for CsiStorageCapacity {
         label_selector::check(object.get("nodeTopology"), Values::Valid);
         let class = object.get("storageClassName");
         class.faults(names::dns1123_subdomain(class.text()));
-        for member in ["capacity", "maximumVolumeSize"] {
-            if object.get(member).is_set() {
-                check_not_negative(object.get(member));
-            }
+        if object.get("capacity").is_set() {
+            check_not_negative(object.get("capacity"));
         }
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        self.check(object);
         for member in ["nodeTopology", "storageClassName"] {
             object.get(member).immutable(old.get(member));
         }

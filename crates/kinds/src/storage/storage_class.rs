@@ -42,6 +42,7 @@ impl Kind for StorageClass {
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        self.check(object);
         if !same(object.value().get("parameters"), old.get("parameters")) {
             object.get("parameters").invalid("field is immutable");
         }
@@ -71,7 +72,8 @@ impl Kind for StorageClass {
     }
 }
 
-fn check_provisioner(provisioner: Place<'_>) {
+/// What is wrong with the name of who makes volumes.
+pub(super) fn check_provisioner(provisioner: Place<'_>) {
     if provisioner.text().is_empty() {
         provisioner.required("");
     } else {
@@ -101,9 +103,6 @@ fn check_topologies(topologies: Place<'_>) {
     let mut seen: Vec<&Value> = Vec::new();
     for (position, term) in topologies.items().enumerate() {
         let expressions = term.get("matchLabelExpressions");
-        if expressions.is_empty() {
-            expressions.required("must not be empty");
-        }
         let mut keys = BTreeSet::new();
         for expression in expressions.items() {
             let (key, values) = (expression.get("key"), expression.get("values"));
@@ -112,7 +111,6 @@ fn check_topologies(topologies: Place<'_>) {
             } else {
                 let mut known = BTreeSet::new();
                 for value in values.items() {
-                    value.faults(names::label_value(value.text()));
                     if !known.insert(value.key()) {
                         value.duplicate();
                     }

@@ -2,9 +2,8 @@
 
 use machinery::Value;
 
-use super::storage_class::check_parameters;
+use super::storage_class::{check_parameters, check_provisioner};
 use crate::place::{Place, same};
-use crate::pod_spec::volumes::check_csi_driver_name;
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
@@ -18,11 +17,7 @@ impl Kind for VolumeAttributesClass {
 
     fn check(&self, object: Place<'_>) {
         let driver = object.get("driverName");
-        if driver.text().is_empty() {
-            driver.required("");
-        } else {
-            check_csi_driver_name(driver);
-        }
+        check_provisioner(driver);
         let parameters = object.get("parameters");
         if parameters.is_empty() {
             parameters.required("must contain at least one key/value pair");
@@ -36,6 +31,7 @@ impl Kind for VolumeAttributesClass {
                 object.get(member).forbidden(format!("updates to {member} are forbidden."));
             }
         }
+        self.check(object);
     }
 
     fn columns(&self) -> &'static [Column] {

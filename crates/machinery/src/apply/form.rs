@@ -78,6 +78,15 @@ impl<'t> Place<'t> {
         }
     }
 
+    /// The same, of members that come in the schema's order: where the one before stood, the search begins.
+    pub(super) fn next_member(self, name: &str, expected: &mut usize) -> Place<'t> {
+        let Some(Shape::Struct(inner)) = self.ty.map(TypeRef::shape) else { return self.member(name) };
+        let Some(position) = inner.position_from(name, *expected) else { return self.member(name) };
+        *expected = position + 1;
+        let field = self.ty.and_then(|ty| ty.field_at(position));
+        field.map_or_else(Place::default, |field| Place { ty: Some(field.ty()), atomic: field.atomic })
+    }
+
     /// Whether the structure declares a field of this name.
     pub(super) fn declares(self, name: &str) -> bool {
         self.ty.and_then(|ty| ty.field(name)).map(FieldRef::get).is_some()

@@ -67,6 +67,12 @@ impl Entry {
     }
 
     fn into_value(self) -> Value {
+        let fields = self.fields.to_value();
+        self.with_fields(fields)
+    }
+
+    /// The entry as it is written, with these fields.
+    pub(super) fn with_fields(self, fields: Value) -> Value {
         let mut value = Value::object();
         let operation = if self.operation == Operation::Apply { "Apply" } else { "Update" };
         if !self.manager.is_empty() {
@@ -78,7 +84,7 @@ impl Entry {
             value.set("time", time);
         }
         value.set("fieldsType", "FieldsV1");
-        value.set("fieldsV1", self.fields.to_value());
+        value.set("fieldsV1", fields);
         if !self.subresource.is_empty() {
             value.set("subresource", self.subresource);
         }

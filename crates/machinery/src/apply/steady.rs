@@ -1,8 +1,9 @@
-//! The usual update: somebody changes values of fields that they manage already (a lease is renewed, a status changes).
-//! Nothing but a time is new then, which can be seen without making sets of all that is managed.
+//! The usual update: somebody changes values of fields that they manage already (a lease is renewed), or sets fields that
+//! nobody manages yet (a status comes to be). No other manager loses anything then, which can be seen without making sets
+//! of all that is managed.
 
-use super::managers::order;
-use super::{Set, Write, changes_of, unmanaged};
+use super::managers::{Entry, Operation, order};
+use super::{MAX_UPDATERS, Set, Write, changes_of, unmanaged};
 use crate::Value;
 
 /// The `managedFields` after such an update; `None` if this is none, or if it cannot be told so easily.
@@ -11,33 +12,53 @@ pub(super) fn track(live: &Value, new: &Value, write: Write<'_>) -> Option<Value
     let sent = new.at(&["metadata", "managedFields"]);
     let counts = !write.subresource.is_empty() || sent.is_empty() || sent == before;
     let entries = before.items();
-    if entries.is_empty() || !counts || !entries.iter().all(is_plain) {
+    if entries.is_empty() || entries.len() >= MAX_UPDATERS || !counts || !entries.iter().all(is_plain) {
         return None;
     }
     let changes = changes_of(live, new, write);
-    if !changes.added.is_empty() || !changes.removed.is_empty() {
-        return None;
-    }
-    let mut modified = changes.modified;
-    let in_this_version = |entry: &&Value| entry.get("apiVersion").as_str() == Some(write.api_version);
-    let own = entries.iter().position(|entry| is_own(entry, write))?;
-    for (position, other) in entries.iter().enumerate() {
-        if position != own && in_this_version(&other) && touches(other.get("fieldsV1"), &modified) {
+    let own = entries.iter().position(|entry| is_own(entry, write));
+    for (position, entry) in entries.iter().enumerate() {
+        if entry.get("apiVersion").as_str() != Some(write.api_version) {
+            continue;
+        }
+        let fields = entry.get("fieldsV1");
+        let is_taken = || touches(fields, &changes.modified) || touches(fields, &changes.added);
+        if touches(fields, &changes.removed) || (Some(position) != own && is_taken()) {
             return None;
         }
     }
-    modified.subtract(&unmanaged());
-    if !covers(entries[own].get("fieldsV1"), &modified) {
-        return None;
-    }
+    let mut set = changes.added;
+    set.unite(&changes.modified);
+    set.subtract(&unmanaged());
     let mut fields = entries.to_vec();
-    if !modified.is_empty() {
-        fields[own].set("time", write.time);
+    if !set.is_empty() {
+        match own {
+            Some(own) => come_to_manage(&mut fields[own], &set, write)?,
+            None => fields.push(newcomer(set, write)),
+        }
     }
     if !fields.is_sorted_by(|a, b| order(a) <= order(b)) {
         fields.sort_by(|a, b| order(a).cmp(&order(b)));
     }
     Some(Value::Array(fields))
+}
+
+/// The entry of who manages nothing so far.
+fn newcomer(set: Set, write: Write<'_>) -> Value {
+    let mut entry = Entry::new(write, Operation::Update);
+    entry.time = Some(write.time.into());
+    entry.with_fields(set.to_value())
+}
+
+/// Notes in an entry that its manager set these fields now.
+fn come_to_manage(entry: &mut Value, set: &Set, write: Write<'_>) -> Option<()> {
+    if !covers(entry.get("fieldsV1"), set) {
+        let mut all = Set::from_value(entry.get("fieldsV1"))?;
+        all.unite(set);
+        entry.set("fieldsV1", all.to_value());
+    }
+    entry.set("time", write.time);
+    Some(())
 }
 
 /// Whether the entry is of a form that is always written as it was read.

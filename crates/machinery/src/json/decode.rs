@@ -1,6 +1,7 @@
 //! Reading JSON by a schema.
 
 mod errors;
+mod partial;
 pub(crate) mod scalars;
 
 use smol_str::SmolStr;
@@ -106,7 +107,7 @@ struct Reading {
     extra: Vec<(SmolStr, Value)>,
 }
 
-struct Decoder<'a, 't, 'r> {
+pub(super) struct Decoder<'a, 't, 'r> {
     scanner: Scanner<'a>,
     report: &'r mut Report,
     path: Vec<Step<'t>>,

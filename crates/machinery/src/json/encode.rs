@@ -89,6 +89,17 @@ pub fn to_string(value: &Value) -> String {
     String::from_utf8(to_vec(value)).expect("the encoder writes UTF-8 only")
 }
 
+/// Bytes that do not, or not always, stand for themselves in a text.
+const IS_SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < special.len() {
+        special[byte] = byte < 0x20 || matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    special
+};
+
 /// Appends a text in quotes.
 pub fn encode_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -97,7 +108,9 @@ pub fn encode_string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut run = 0;
     let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
+    while let Some(offset) = bytes[at..].iter().position(|byte| IS_SPECIAL[usize::from(*byte)]) {
+        at += offset;
+        let byte = bytes[at];
         let escape: &[u8] = match byte {
             b'"' => b"\\\"",
             b'\\' => b"\\\\",

@@ -17,11 +17,10 @@ pub fn decode(message: &[u8], meta: &TypeMeta, ty: TypeRef<'_>) -> Result<Value,
         return Err(error(format!("{} is no message", ty.go_type())));
     };
     let mut decoder = Decoder { members: Vec::with_capacity(64) };
-    decoder.members.resize(inner.fields().len(), Value::Null);
     for (name, text) in [("kind", &meta.kind), ("apiVersion", &meta.api_version)] {
         match inner.position(name) {
             Some(position) if inner.fields()[position].number == 0 && !text.is_empty() => {
-                decoder.members[position] = Value::String(text.clone());
+                decoder.members.push((position as u16, Value::String(text.clone())));
             }
             _ => {}
         }
@@ -31,8 +30,9 @@ pub fn decode(message: &[u8], meta: &TypeMeta, ty: TypeRef<'_>) -> Result<Value,
 }
 
 struct Decoder {
-    /// The members of the structures that are being read, by position of their field, innermost last.
-    members: Vec<Value>,
+    /// The members of the structures that are being read, with the positions of their fields; those of the innermost
+    /// last. Each structure takes its own off the end.
+    members: Vec<(u16, Value)>,
 }
 
 impl Decoder {
@@ -42,23 +42,32 @@ impl Decoder {
             return Err(error("exceeded max depth".to_owned()));
         }
         let base = self.members.len();
-        self.members.resize(base + inner.fields().len(), Value::Null);
         self.message(message, 0, (inner, ty, base), depth)?;
         Ok(self.finish(inner, ty, base))
     }
 
     /// Takes the members of a structure off the stack, as canonical JSON shows them.
     fn finish(&mut self, inner: &Struct, ty: TypeRef<'_>, base: usize) -> Value {
-        let mut entries =
-            Vec::with_capacity(self.members[base..].iter().filter(|member| !member.is_null()).count());
-        for (field, mut value) in inner.fields().iter().zip(self.members.drain(base..)) {
+        for position in inner.always() {
+            let zero = || inner.fields()[usize::from(*position)].zero(ty.types());
+            match self.members[base..].iter_mut().find(|(other, _)| other == position) {
+                Some((_, value)) if value.is_null() => *value = zero(),
+                Some(_) => {}
+                None => self.members.push((*position, zero())),
+            }
+        }
+        // Numbers mostly, but not always, go up as fields do in JSON.
+        if !self.members[base..].is_sorted_by(|(a, _), (b, _)| a < b) {
+            self.members[base..].sort_unstable_by_key(|(position, _)| *position);
+        }
+        let mut entries = Vec::with_capacity(self.members.len() - base);
+        for (position, mut value) in self.members.drain(base..) {
+            let field = &inner.fields()[usize::from(position)];
             if let (Shape::Map(_), Value::Object(map)) = (ty.types().get(field.type_id).shape(), &mut value) {
                 settle(map);
             }
-            if keeps(field, &value) {
+            if keeps(field, &value) || field.omission == Omission::Never {
                 entries.push((field.name.clone(), value));
-            } else if field.omission == Omission::Never {
-                entries.push((field.name.clone(), field.zero(ty.types())));
             }
         }
         entries.shrink_to_fit();
@@ -75,14 +84,14 @@ impl Decoder {
     ) -> Result<(), Error> {
         let mut reader = Reader::new(message);
         let slots = inner.message(part);
+        let mut expected = 0;
         while let Some((number, wire_type)) = reader.tag()? {
-            match find(slots, number) {
+            match find(slots, number, &mut expected) {
                 Some(Content::Field(position)) => {
-                    let position = usize::from(position);
-                    let field_type = ty.types().get(inner.fields()[position].type_id);
-                    let mut member = std::mem::take(&mut self.members[base + position]);
+                    let field_type = ty.types().get(inner.fields()[usize::from(position)].type_id);
+                    let mut member = self.take(base, position);
                     self.add(&mut member, &mut reader, wire_type, (field_type, depth + 1))?;
-                    self.members[base + position] = member;
+                    self.members.push((position, member));
                 }
                 Some(Content::Inline(nested)) if wire_type == WireType::Bytes => {
                     let message = reader.bytes()?;
@@ -92,6 +101,19 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// Takes off the stack what was read for a field already: items and entries that go on, or what comes twice.
+    fn take(&mut self, base: usize, position: u16) -> Value {
+        match self.members[base..].last() {
+            Some((last, _)) if *last == position => {
+                self.members.pop().map_or(Value::Null, |(_, value)| value)
+            }
+            _ => match self.members[base..].iter().position(|(other, _)| *other == position) {
+                Some(at) => self.members.remove(base + at).1,
+                None => Value::Null,
+            },
+        }
     }
 
     /// Reads what stands under a field's number: its value, or one item or entry more.
@@ -243,8 +265,13 @@ impl Decoder {
     }
 }
 
-fn find(slots: &[Slot], number: u32) -> Option<Content> {
-    let position = slots.binary_search_by_key(&number, |slot| slot.number).ok()?;
+/// What stands under a number. Members come in the order of their numbers, so that it is mostly the slot that was found
+/// last or the one after it: `expected` is where that is.
+fn find(slots: &[Slot], number: u32, expected: &mut usize) -> Option<Content> {
+    let near = slots.iter().enumerate().skip(*expected).take(2);
+    let near = near.clone().find(|(_, slot)| slot.number == number).map(|(position, _)| position);
+    let position = near.or_else(|| slots.binary_search_by_key(&number, |slot| slot.number).ok())?;
+    *expected = position;
     Some(slots[position].content)
 }
 

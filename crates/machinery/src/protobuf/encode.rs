@@ -1,5 +1,7 @@
 //! Documents as messages.
 
+use smol_str::SmolStr;
+
 use super::wire::{self, Reader, WireType};
 use crate::Value;
 use crate::json::{self, scalar};
@@ -178,13 +180,18 @@ impl<'v> Encoder<'v> {
             }
             Shape::Map(map) => {
                 let value_type = ty.types().get(map.value);
-                let mut members: Vec<_> = value.members().collect();
-                members.sort_by_key(|(name, _)| *name);
-                for (name, member) in members {
+                let mut entry = |(name, member): (&SmolStr, &'n Value)| {
                     wire::message(number, out, |out| {
                         wire::bytes(1, name.as_bytes(), out);
                         self.value(2, member, value_type, out);
                     });
+                };
+                if value.members().is_sorted_by(|(a, _), (b, _)| a <= b) {
+                    value.members().for_each(entry);
+                } else {
+                    let mut members: Vec<_> = value.members().collect();
+                    members.sort_by_key(|(name, _)| *name);
+                    members.into_iter().for_each(&mut entry);
                 }
             }
             Shape::SchemaOr(alternative, schema) => {

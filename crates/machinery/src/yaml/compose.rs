@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 use smol_str::SmolStr;
 
-use super::scalar;
+use super::{plain, scalar};
 use crate::json::MAX_DEPTH;
 use crate::{Map, Value};
 
@@ -46,6 +46,14 @@ pub struct Composed {
 
 /// Reads a text.
 pub fn compose(text: &[u8]) -> Result<Composed, Error> {
+    match plain::read(text) {
+        Some(document) => Ok(Composed { documents: vec![document], duplicates: Vec::new() }),
+        None => compose_any(text),
+    }
+}
+
+/// Reads any text.
+pub(super) fn compose_any(text: &[u8]) -> Result<Composed, Error> {
     let (whole, added_at) = prepared(text);
     let mut input: &[u8] = &whole;
     let mut parser = Parser::new();

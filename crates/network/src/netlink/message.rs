@@ -15,6 +15,8 @@ pub mod flags {
     pub const MULTI: u16 = 0x2;
     /// Say whether it worked.
     pub const ACK: u16 = 0x4;
+    /// In a part of a dump: what is listed changed meanwhile.
+    pub const DUMP_INTERRUPTED: u16 = 0x10;
     /// All objects of the kind.
     pub const DUMP: u16 = 0x300;
     /// Replace what is there.
@@ -145,6 +147,11 @@ impl Message {
     /// The kind it was made with.
     pub fn kind(&self) -> u16 {
         u16::from_ne_bytes([self.bytes[4], self.bytes[5]])
+    }
+
+    /// The bytes so far, of which length and sequence number are not filled in.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The bytes to send, with length and sequence number filled in.

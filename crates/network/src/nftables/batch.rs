@@ -2,6 +2,7 @@
 
 use super::expression::Expression;
 use super::set::{Element, Set};
+use crate::names;
 use crate::netlink::Result;
 use crate::netlink::message::{Message, flags};
 
@@ -9,15 +10,16 @@ const SUBSYSTEM: u16 = 10 << 8;
 pub(super) const NEW_TABLE: u16 = SUBSYSTEM;
 pub(super) const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
-const NEW_CHAIN: u16 = SUBSYSTEM | 3;
-const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
-const NEW_RULE: u16 = SUBSYSTEM | 6;
+pub(super) const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+pub(super) const GET_CHAIN: u16 = SUBSYSTEM | 4;
+pub(super) const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
+pub(super) const NEW_RULE: u16 = SUBSYSTEM | 6;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
-const NEW_SET: u16 = SUBSYSTEM | 9;
+pub(super) const NEW_SET: u16 = SUBSYSTEM | 9;
 const DELETE_SET: u16 = SUBSYSTEM | 11;
 pub(super) const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
 pub(super) const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
-const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
+pub(super) const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
 const BEGIN: u16 = 16;
 const END: u16 = 17;
 
@@ -67,19 +69,36 @@ pub struct BaseChain<'a> {
 #[derive(Debug)]
 pub struct Batch {
     table: String,
-    messages: Vec<(String, Message)>,
+    changes: Vec<Change>,
     next_set: u32,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    /// What kind of thing it is about.
+    what: &'static str,
+    /// The name of the chain or set it is about.
+    name: String,
+    message: Message,
+}
+
+impl Change {
+    /// The name of the chain or set it is about.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Batch {
     /// No changes yet.
     pub fn new(table: &str) -> Batch {
-        Batch { table: table.to_owned(), messages: Vec::new(), next_set: 1 }
+        Batch { table: table.to_owned(), changes: Vec::new(), next_set: 1 }
     }
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.changes.is_empty()
     }
 
     /// The table's name.
@@ -213,18 +232,39 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, what: &str, name: &str, message: Message) {
-        let space = if name.is_empty() { "" } else { " " };
-        self.messages.push((format!("table {}: {what}{space}{name}", self.table), message));
+    fn push(&mut self, what: &'static str, name: &str, message: Message) {
+        self.changes.push(Change { what, name: name.to_owned(), message });
+    }
+
+    /// Adds a change of another batch for the same table.
+    pub(super) fn add(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Adds the changes of another batch for the same table. Only one of them may make sets.
+    pub(super) fn append(&mut self, other: Batch) {
+        self.changes.extend(other.changes);
+    }
+
+    /// The changes that are messages of one kind.
+    pub(super) fn only(&self, kind: u16) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(move |change| change.message.kind() == kind)
+    }
+
+    /// A number that differs if the changes do.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let bytes: Vec<u8> = self.changes.iter().flat_map(|change| change.message.bytes()).copied().collect();
+        names::hash(&bytes)
     }
 
     /// The packet for the kernel, numbered from `first`, and what each number is about.
     pub(super) fn finish(self, first: u32) -> Result<(Vec<u8>, Vec<String>)> {
         let mut packet = bracket(BEGIN).finish(first)?;
         let mut subjects = vec!["the beginning of a batch".to_owned()];
-        for (subject, message) in self.messages {
+        for Change { what, name, message } in self.changes {
             packet.extend_from_slice(&message.finish(first.wrapping_add(subjects.len() as u32))?);
-            subjects.push(subject);
+            let space = if name.is_empty() { "" } else { " " };
+            subjects.push(format!("table {}: {what}{space}{name}", self.table));
         }
         packet.extend_from_slice(&bracket(END).finish(first.wrapping_add(subjects.len() as u32))?);
         subjects.push("the end of a batch".to_owned());
@@ -233,7 +273,7 @@ impl Batch {
 
     /// How many numbers it needs.
     pub(super) fn count(&self) -> u32 {
-        self.messages.len() as u32 + 2
+        self.changes.len() as u32 + 2
     }
 }
 

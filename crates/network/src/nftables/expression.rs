@@ -1,6 +1,6 @@
 //! What rules are made of: load something of a packet into registers, look it up or compare it, act.
 
-use crate::netlink::message::Message;
+use crate::netlink::message::{Attributes, Message};
 
 /// One of sixteen registers of four bytes. Longer values take the following ones as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// From the attributes the kernel lists it with.
+    pub(super) fn read(attributes: &Attributes<'_>) -> Option<Verdict> {
+        Some(match attributes.big(1)? as i32 {
+            1 => Verdict::Accept,
+            0 => Verdict::Drop,
+            -3 => Verdict::Jump(attributes.text(2)?),
+            -4 => Verdict::Goto(attributes.text(2)?),
+            -5 => Verdict::Return,
+            _ => return None,
+        })
+    }
+
     /// Appends itself as the content of a data attribute.
     pub(super) fn write(&self, data: &mut Message) {
         let (code, chain): (i32, Option<&str>) = match self {

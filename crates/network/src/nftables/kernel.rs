@@ -1,13 +1,17 @@
 //! The rules of one namespace: applying batches, and reading back tables and elements.
 
-use super::batch::{Batch, GET_ELEMENTS, GET_TABLE, NEW_ELEMENTS, NEW_TABLE, start};
-use super::set::Key;
-use crate::netlink::message::{Attributes, flags};
+use std::collections::BTreeSet;
+
+use super::batch::{Batch, GET_CHAIN, GET_ELEMENTS, GET_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_TABLE, start};
+use super::set::Element;
+use crate::netlink::message::{Attributes, Message, Reply, flags};
 use crate::netlink::socket::outcome;
 use crate::netlink::{Error, Namespace, Protocol, Result, Socket};
 
 /// The length of `struct nfgenmsg`.
 const FAMILY_HEADER: usize = 4;
+/// How often something is listed that changes meanwhile: any table of the namespace counts, also those of others.
+const LISTINGS: u32 = 100;
 
 /// A connection to the rules of a namespace.
 #[derive(Debug)]
@@ -45,33 +49,58 @@ impl Nft {
 
     /// The names of all tables of our family.
     pub fn tables(&mut self) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        self.socket.query("listing tables of packet rules", start(GET_TABLE, flags::DUMP), |reply| {
-            if let Some((_, attributes)) = reply.split(FAMILY_HEADER).filter(|_| reply.kind == NEW_TABLE) {
-                found.extend(attributes.text(1));
-            }
+        let request = || start(GET_TABLE, flags::DUMP);
+        let mut found = self.list("listing tables of packet rules", request, |reply| {
+            let (_, attributes) = reply.split(FAMILY_HEADER).filter(|_| reply.kind == NEW_TABLE)?;
+            Some(attributes.text(1).into_iter().collect())
         })?;
         found.sort();
         Ok(found)
     }
 
-    /// The elements of a set: their keys, and their values where they are data.
-    pub fn elements(&mut self, table: &str, set: &str) -> Result<Vec<(Key, Option<Key>)>> {
-        let mut request = start(GET_ELEMENTS, flags::DUMP);
-        request.text(1, table).text(2, set);
-        let mut found = Vec::new();
-        self.socket.query(&format!("listing the elements of {set}"), request, |reply| {
-            let Some((_, attributes)) = reply.split(FAMILY_HEADER).filter(|_| reply.kind == NEW_ELEMENTS)
-            else {
-                return;
-            };
-            found.extend(attributes.inside(3).filter_map(|(_, element)| {
-                let element = Attributes::new(element);
-                let key = Key::from_bytes(element.inside(1).find(1)?);
-                Some((key, element.inside(2).find(1).map(Key::from_bytes)))
-            }));
+    /// The names of a table's chains.
+    pub fn chains(&mut self, table: &str) -> Result<BTreeSet<String>> {
+        let request = || start(GET_CHAIN, flags::DUMP);
+        let found = self.list(&format!("listing the chains of {table}"), request, |reply| {
+            let (_, attributes) = reply.split(FAMILY_HEADER).filter(|_| reply.kind == NEW_CHAIN)?;
+            let is_ours = attributes.text(1).is_some_and(|one| one == table);
+            Some(attributes.text(3).filter(|_| is_ours).into_iter().collect())
         })?;
-        found.sort();
-        Ok(found)
+        Ok(found.into_iter().collect())
+    }
+
+    /// The elements of a set.
+    pub fn elements(&mut self, table: &str, set: &str) -> Result<BTreeSet<Element>> {
+        let request = || {
+            let mut request = start(GET_ELEMENTS, flags::DUMP);
+            request.text(1, table).text(2, set);
+            request
+        };
+        let found = self.list(&format!("listing the elements of {set}"), request, |reply| {
+            let (_, attributes) = reply.split(FAMILY_HEADER).filter(|_| reply.kind == NEW_ELEMENTS)?;
+            let elements = attributes.inside(3);
+            Some(elements.filter_map(|(_, element)| Element::read(&Attributes::new(element))).collect())
+        })?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// All that `read` finds in the answers to a request; asked again if it changed while it was listed.
+    fn list<T>(
+        &mut self,
+        what: &str,
+        request: impl Fn() -> Message,
+        read: impl Fn(&Reply<'_>) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        for _ in 0..LISTINGS {
+            let (mut found, mut interrupted) = (Vec::new(), false);
+            self.socket.query(what, request(), |reply| {
+                interrupted |= reply.flags & flags::DUMP_INTERRUPTED != 0;
+                found.extend(read(&reply).into_iter().flatten());
+            })?;
+            if !interrupted {
+                return Ok(found);
+            }
+        }
+        Err(Error::Malformed(format!("{what}: it changes faster than it can be listed")))
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::expression::Verdict;
-use crate::netlink::message::Message;
+use crate::netlink::message::{Attributes, Message};
 
 /// One part of a key or of a map's data. Its type is for those who list the rules; its length is what counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,6 +269,18 @@ impl Element {
             both.push(Element { key, closes_range: true, ..Element::default() });
         }
         both
+    }
+
+    /// From the attributes the kernel lists it with.
+    pub(super) fn read(attributes: &Attributes<'_>) -> Option<Element> {
+        let bytes = |kind| attributes.inside(kind).find(1).map(Key::from_bytes);
+        let value = match (bytes(2), attributes.inside(2).find(2)) {
+            (Some(data), _) => Value::Data(data),
+            (None, Some(verdict)) => Value::Verdict(Verdict::read(&Attributes::new(verdict))?),
+            (None, None) => Value::None,
+        };
+        let closes_range = attributes.big(3).is_some_and(|flags| flags & 1 != 0);
+        Some(Element { key: bytes(1)?, end: bytes(10), closes_range, value })
     }
 
     pub(super) fn write(&self, list: &mut Message) {

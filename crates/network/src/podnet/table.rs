@@ -1,5 +1,6 @@
 //! The pod network's packet rules: ports of the node that lead to pods, and whose source is translated.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cri::{PortMapping, Protocol};
@@ -9,7 +10,7 @@ use super::state::Record;
 use crate::nftables::expression::{Compare, Expression, Meta, Payload, Register, Side, Verdict};
 use crate::nftables::expression::{address_is_local, family_is};
 use crate::nftables::set::{Element, Field, Key, Set};
-use crate::nftables::{BaseChain, Batch, ChainKind, Hook, priority};
+use crate::nftables::{BaseChain, Batch, Blueprint, ChainKind, Hook, priority};
 
 const FAMILIES: [bool; 2] = [false, true];
 
@@ -31,10 +32,26 @@ fn names(v6: bool) -> Names {
     }
 }
 
-/// The table as a whole, in place of what it was.
-pub fn build<'a>(table: &str, cluster: &[IpNet], sandboxes: impl IntoIterator<Item = &'a Record>) -> Batch {
+/// The table as it shall be.
+pub fn build<'a>(
+    table: &str,
+    cluster: &[IpNet],
+    sandboxes: impl IntoIterator<Item = &'a Record>,
+) -> Blueprint {
+    let mut followed: BTreeMap<String, BTreeSet<Element>> = FAMILIES
+        .into_iter()
+        .map(names)
+        .flat_map(|names| [names.pods, names.ports, names.ports_at])
+        .map(|set| (set, BTreeSet::new()))
+        .collect();
+    for (set, element) in sandboxes.into_iter().flat_map(elements) {
+        followed.entry(set).or_default().insert(element);
+    }
+    Blueprint { fixed: fixed(table, cluster), chains: Batch::new(table), elements: followed }
+}
+
+fn fixed(table: &str, cluster: &[IpNet]) -> Batch {
     let mut batch = Batch::new(table);
-    batch.replace_table();
     for v6 in FAMILIES {
         let address = Field::address(v6);
         let names = names(v6);
@@ -67,9 +84,6 @@ pub fn build<'a>(table: &str, cluster: &[IpNet], sandboxes: impl IntoIterator<It
     for v6 in FAMILIES {
         let blocks = cluster.iter().filter(|block| block.addr().is_ipv6() == v6);
         batch.add_elements(&names(v6).cluster, blocks.flat_map(|block| Element::block(*block)));
-    }
-    for record in sandboxes {
-        add(&mut batch, record);
     }
     batch
 }

@@ -1,11 +1,12 @@
 //! The policies' table: sets of what is allowed, and the few rules that look them up for the first packet of a flow.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::compile::{Allowed, Direction, Gate, Rules, Side};
 use crate::nftables::expression::{Expression, Meta, Payload, Register, Verdict, family_is, state, state_is};
 use crate::nftables::set::{Element, Field, Key, Set};
-use crate::nftables::{BaseChain, Batch, ChainKind, Hook, priority};
+use crate::nftables::{BaseChain, Batch, Blueprint, ChainKind, Hook, priority};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -41,10 +42,34 @@ const fn side(direction: Direction) -> &'static str {
     }
 }
 
-/// The whole table, in place of what it was. Names may always be asked for at `own` addresses.
-pub fn build(table: &str, rules: &Rules, own: &[IpAddr]) -> Batch {
-    let mut batch = Batch::new(table);
-    batch.replace_table();
+/// The table as it shall be. Names may always be asked for at `own` addresses.
+pub fn build(table: &str, rules: &Rules, own: &[IpAddr]) -> Blueprint {
+    let mut fixed = Batch::new(table);
+    add_sets(&mut fixed, own);
+    add_chains(&mut fixed);
+    let mut elements = BTreeMap::new();
+    for (direction, v6) in
+        [Direction::In, Direction::Out].into_iter().flat_map(|one| [(one, false), (one, true)])
+    {
+        for set in [SetName::Isolated, SetName::Peers, SetName::PeerPorts, SetName::Ranges] {
+            elements.insert(set_name(set, direction, v6), BTreeSet::new());
+        }
+    }
+    let allowed = rules.allowed.iter().map(|entry| {
+        let (set, element) = element(entry);
+        (set_name(set, entry.direction, entry.pod.is_ipv6()), element)
+    });
+    let isolated = rules.isolated.iter().map(|(direction, pod)| {
+        let set = set_name(SetName::Isolated, *direction, pod.is_ipv6());
+        (set, Element::member(Key::new().address(*pod)))
+    });
+    for (set, element) in allowed.chain(isolated) {
+        elements.entry(set).or_insert_with(BTreeSet::new).insert(element);
+    }
+    Blueprint { fixed, chains: Batch::new(table), elements }
+}
+
+fn add_sets(batch: &mut Batch, own: &[IpAddr]) {
     for v6 in [false, true] {
         let address = Field::address(v6);
         for direction in [Direction::In, Direction::Out] {
@@ -63,10 +88,13 @@ pub fn build(table: &str, rules: &Rules, own: &[IpAddr]) -> Batch {
             batch.add_elements(names, [key(6), key(17)]);
         }
     }
+}
+
+fn add_chains(batch: &mut Batch) {
     for direction in [Direction::In, Direction::Out] {
         batch.add_chain(side(direction));
         for v6 in [false, true] {
-            add_rules(&mut batch, direction, v6);
+            add_rules(batch, direction, v6);
         }
         batch.add_rule(side(direction), "nothing else", &[Expression::Verdict(Verdict::Drop)]);
     }
@@ -86,8 +114,6 @@ pub fn build(table: &str, rules: &Rules, own: &[IpAddr]) -> Batch {
             }
         }
     }
-    update(&mut batch, &Rules::default(), rules);
-    batch
 }
 
 /// Adds the changes from one set of rules to another.

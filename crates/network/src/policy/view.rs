@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use client::Key;
 use client::cache::Facts;
 use ipnet::IpNet;
+use machinery::json::Parts::{self, All, Of};
 use machinery::selector::LabelSelector;
 use machinery::{Object, Status, Value};
 use smol_str::SmolStr;
@@ -141,9 +142,26 @@ impl Pod {
     }
 }
 
+/// What of a container.
+const CONTAINER: Parts = Of(&[("ports", All)]);
+
+/// What [`Pod`] is made of beside its header: every change of every pod is read for it.
+const POD_PARTS: Parts = Of(&[
+    (
+        "spec",
+        Of(&[
+            ("nodeName", All),
+            ("hostNetwork", All),
+            ("containers", CONTAINER),
+            ("initContainers", CONTAINER),
+        ]),
+    ),
+    ("status", Of(&[("phase", All), ("podIPs", All)])),
+]);
+
 impl Facts for Pod {
     fn of(object: &Object) -> Result<Pod, Status> {
-        let document = object.to_value()?;
+        let document = object.parts(&POD_PARTS)?;
         let (spec, status) = (document.get("spec"), document.get("status"));
         let ended = matches!(status.get("phase").str_or_empty(), "Succeeded" | "Failed");
         let addresses = status.get("podIPs").items().iter();

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::compile::Frontends;
 use super::ruleset::{Frontend, Keep, Pick, Target};
 use super::table::{self, SetName};
-use crate::nftables::Batch;
 use crate::nftables::set::{self, Element};
+use crate::nftables::{Batch, Blueprint, Present};
 
 /// What all Services together want, and who wants what.
 #[derive(Debug, Default)]
@@ -121,17 +121,33 @@ impl Wanted {
         difference
     }
 
-    /// Everything, as a difference from nothing.
-    pub fn everything(&self) -> Difference {
-        let frontends = self.claims.keys().filter_map(|frontend| {
-            let new = self.target(frontend)?.clone();
-            Some((*frontend, Changed { old: None, new: Some(new) }))
-        });
-        Difference {
-            frontends: frontends.collect(),
-            new_addresses: self.addresses.keys().copied().collect(),
-            lost_addresses: Vec::new(),
+    /// Where every frontend leads.
+    fn targets(&self) -> impl Iterator<Item = (&Frontend, &Target)> {
+        self.claims.keys().filter_map(|frontend| Some((frontend, self.target(frontend)?)))
+    }
+
+    /// Everything, as a difference from what was in the kernel (if it is known). There, a frontend led to what its
+    /// elements say: if not all of them are there, it is not known where to.
+    pub fn everything(&self, present: Option<&Present>) -> Difference {
+        let nothing = Present::default();
+        let elements = &present.unwrap_or(&nothing).elements;
+        let is_there = |(set, element): &(SetName, Element), v6: bool| {
+            elements.get(set.name(v6)).is_some_and(|there| there.contains(element))
+        };
+        let mut frontends: BTreeMap<Frontend, Changed> = BTreeMap::new();
+        for (frontend, target) in self.targets() {
+            let mut all = table::elements(frontend, target).into_iter();
+            let old = all.all(|element| is_there(&element, frontend.v6)).then(|| target.clone());
+            frontends.insert(*frontend, Changed { old, new: Some(target.clone()) });
         }
+        for (set, v6) in table::followed() {
+            let keys = elements.get(set.name(v6)).into_iter().flatten().map(|element| &element.key);
+            for frontend in keys.filter_map(|key| table::frontend_of(set, key, v6)) {
+                frontends.entry(frontend).or_insert(Changed { old: None, new: None });
+            }
+        }
+        let new_addresses = self.addresses.keys().copied().collect();
+        Difference { frontends, new_addresses, lost_addresses: Vec::new() }
     }
 
     /// Where a frontend leads.
@@ -180,14 +196,27 @@ pub struct Blocks {
 }
 
 impl Installed {
-    /// The whole table anew, with everything that is wanted.
-    pub fn rebuild(&mut self, table: &str, blocks: &Blocks, wanted: &Wanted) -> Batch {
-        let mut batch = Batch::new(table);
-        table::build(&mut batch, &IpNet::aggregate(&blocks.services), &IpNet::aggregate(&blocks.pods));
-        self.picks.clear();
-        self.keeps.clear();
-        self.change(&mut batch, &wanted.everything());
-        batch
+    /// The table with everything that is wanted.
+    pub fn rebuild(&mut self, table: &str, blocks: &Blocks, wanted: &Wanted) -> Blueprint {
+        let (mut fixed, mut chains) = (Batch::new(table), Batch::new(table));
+        table::build(&mut fixed, &IpNet::aggregate(&blocks.services), &IpNet::aggregate(&blocks.pods));
+        *self = Installed::default();
+        let mut elements: BTreeMap<String, BTreeSet<Element>> =
+            table::followed().map(|(set, v6)| (set.name(v6).to_owned(), BTreeSet::new())).collect();
+        let mut add = |set: SetName, v6: bool, element| {
+            elements.entry(set.name(v6).to_owned()).or_default().insert(element);
+        };
+        for (frontend, target) in wanted.targets() {
+            self.take_up(&mut chains, frontend, target);
+            for (set, element) in table::elements(frontend, target) {
+                add(set, frontend.v6, element);
+            }
+        }
+        for address in wanted.addresses.keys() {
+            let element = Element::member(set::Key::new().address(*address));
+            add(SetName::Addresses, address.is_ipv6(), element);
+        }
+        Blueprint { fixed, chains, elements }
     }
 
     /// The changes that take the table over a difference.
@@ -202,19 +231,12 @@ impl Installed {
         let mut unused: Vec<String> = Vec::new();
         // Chains that are needed come first, so that a chain both given up and needed is not made anew.
         for (frontend, changed) in &difference.frontends {
-            if let Some(pick) = pick_of(frontend, &changed.new) {
-                self.need(batch, pick);
-            }
-            if let Some(keep) = changed.new.as_ref().and_then(|new| Keep::of(frontend, new)) {
-                let count = self.keeps.entry(keep).or_insert(0);
-                *count += 1;
-                if *count == 1 {
-                    table::add_keep(batch, &keep);
-                }
+            if let Some(target) = &changed.new {
+                self.take_up(batch, frontend, target);
             }
         }
         for (frontend, changed) in &difference.frontends {
-            if let Some(pick) = pick_of(frontend, &changed.old) {
+            if let Some(pick) = changed.old.as_ref().and_then(|old| pick_of(frontend, old)) {
                 self.release(pick, &mut unused);
             }
             if let Some(keep) = changed.old.as_ref().and_then(|old| Keep::of(frontend, old)) {
@@ -238,6 +260,20 @@ impl Installed {
         }
         for chain in unused {
             batch.remove_chain(&chain);
+        }
+    }
+
+    /// Adds the chains a frontend's target needs.
+    fn take_up(&mut self, batch: &mut Batch, frontend: &Frontend, target: &Target) {
+        if let Some(pick) = pick_of(frontend, target) {
+            self.need(batch, pick);
+        }
+        if let Some(keep) = Keep::of(frontend, target) {
+            let count = self.keeps.entry(keep).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                table::add_keep(batch, &keep);
+            }
         }
     }
 
@@ -275,10 +311,10 @@ impl Installed {
     }
 }
 
-fn pick_of(frontend: &Frontend, target: &Option<Target>) -> Option<Pick> {
+fn pick_of(frontend: &Frontend, target: &Target) -> Option<Pick> {
     match target {
-        Some(Target::Balance(balance)) => Some(Pick::of(frontend, balance)),
-        Some(Target::Reject | Target::Drop) | None => None,
+        Target::Balance(balance) => Some(Pick::of(frontend, balance)),
+        Target::Reject | Target::Drop => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::ruleset::{Balance, Frontend, Keep, List, Masquerade, Pick, Target};
+use crate::netlink::message::address_of;
 use crate::nftables::expression::{
     Compare, Conntrack, Expression, Meta, Payload, Register, Reject, Side, Verdict, address_is_local,
     family_is, is_translated, state, state_is,
@@ -90,9 +91,29 @@ impl SetName {
     }
 }
 
-/// Adds the table without any Service, in place of what it was.
+/// The sets that hold what Services want, and nothing else.
+pub fn followed() -> impl Iterator<Item = (SetName, bool)> {
+    use SetName::{
+        Addresses, Admitted, Endpoints, Guarded, Keepers, KeepersNodePorts, NodePorts, Services, Unserved,
+        UnservedNodePorts,
+    };
+    let sets = [
+        Services,
+        NodePorts,
+        Endpoints,
+        Unserved,
+        UnservedNodePorts,
+        Guarded,
+        Admitted,
+        Keepers,
+        KeepersNodePorts,
+        Addresses,
+    ];
+    sets.into_iter().flat_map(|set| FAMILIES.map(|v6| (set, v6)))
+}
+
+/// Adds what the table is without any Service.
 pub fn build(batch: &mut Batch, service_blocks: &[IpNet], pod_blocks: &[IpNet]) {
-    batch.replace_table();
     for v6 in FAMILIES {
         add_sets(batch, v6);
         for (set, blocks) in [(SetName::ServiceBlocks, service_blocks), (SetName::PodBlocks, pod_blocks)] {
@@ -422,4 +443,19 @@ pub fn endpoint_key(backend: &SocketAddr) -> Key {
 fn key_of(frontend: &Frontend) -> Key {
     let none = if frontend.v6 { IpAddr::from([0; 16]) } else { IpAddr::from([0; 4]) };
     Key::new().address(frontend.address.unwrap_or(none)).protocol(frontend.protocol).port(frontend.port)
+}
+
+/// The frontend a key of one of the sets is about, if they are about frontends.
+pub fn frontend_of(set: SetName, key: &Key, v6: bool) -> Option<Frontend> {
+    let bytes = key.bytes();
+    let width = if v6 { 16 } else { 4 };
+    let (address, rest) = match set {
+        SetName::Services | SetName::Unserved => {
+            (Some(address_of(bytes.get(..width)?)?), bytes.get(width..)?)
+        }
+        SetName::NodePorts | SetName::UnservedNodePorts => (None, bytes),
+        _ => return None,
+    };
+    let (protocol, port) = (*rest.first()?, rest.get(4..6)?);
+    Some(Frontend { address, v6, protocol, port: u16::from_be_bytes(port.try_into().ok()?) })
 }

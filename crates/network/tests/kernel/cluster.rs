@@ -83,7 +83,7 @@ impl Drop for Cluster {
 }
 
 /// How often a level is looked at before it is given up.
-const ATTEMPTS: u32 = 200;
+const ATTEMPTS: u32 = 3000;
 
 /// Asks until the answer is wanted; panics with the last one if it never is.
 pub async fn until(

@@ -81,3 +81,36 @@ async fn a_node_of_the_machine_is_reached_in_both_families_and_goes_out_as_the_m
     assert!(ask_tcp(&machine.namespace, at, IMPATIENCE).is_err());
     network::teardown(&machine.instance, &machine.namespace, &machine.directory).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cable_that_was_taken_down_and_up_again_is_mended_and_one_that_is_down_stays_so() {
+    let machine = Machine::new();
+    let addresses = [ip("198.18.9.2"), ip("fd1c:9::2")];
+    let namespace = guest(&machine, &addresses);
+    let cable = Guest {
+        instance: "guest",
+        name: "n2",
+        namespace: &namespace,
+        addresses: &addresses,
+        machine_addresses: &[ip(NODE), ip(OWN6)],
+    };
+    let at = SocketAddr::new(addresses[0], 9000);
+    serve_tcp(&namespace, at, "guest");
+    assert!(ask_tcp(&machine.namespace, at, PATIENCE).is_ok());
+    assert!(!machine::mend(&machine.namespace, &cable).unwrap(), "nothing is broken");
+
+    let name = network::names::link("guest", "machine");
+    let mut links = Links::of(&machine.namespace).unwrap();
+    let link = links.by_name(&name).unwrap().unwrap().index;
+    links.set_down(link).unwrap();
+    assert!(!machine::mend(&machine.namespace, &cable).unwrap());
+    assert!(!links.by_name(&name).unwrap().unwrap().up, "whoever took it down puts it up");
+    links.set_up(link).unwrap();
+    let mend = || match machine::mend(&machine.namespace, &cable).unwrap() {
+        true => Ok(String::new()),
+        false => Err("not ready".to_owned()),
+    };
+    until(mend, Result::is_ok).await;
+    until(|| ask_tcp(&machine.namespace, at, IMPATIENCE), Result::is_ok).await;
+    network::teardown(&machine.instance, &machine.namespace, &machine.directory).unwrap();
+}

@@ -10,3 +10,4 @@ mod podnet;
 mod policy;
 mod policy_matrix;
 mod proxy;
+mod restart;

@@ -20,7 +20,7 @@ pub const REVISION_JUMP: Revision = 1_000_000_000;
 
 /// After how many bytes a backup that is being written is made durable. More at once would hold up the store's own
 /// writes, which go to the same disk.
-const DURABLE_EVERY: usize = 8 << 20;
+const DURABLE_EVERY: usize = 2 << 20;
 
 /// Copies the database `source`, which may be in use, to the new file `target`.
 pub(crate) fn write(source: &Path, target: &Path) -> Result<Revision, StoreError> {

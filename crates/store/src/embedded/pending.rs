@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::row::{Row, RowId};
 
-/// How many bytes of rows are brought into the database at once: so many that rows share pages and transactions, so
-/// few that it is done about when those who were just answered ask again.
-const FULL_BYTES: usize = 24 << 10;
+/// From how many bytes on rows are brought into the database: so many that they share pages and transactions, so few
+/// that hardly any have to be brought over at the end.
+const FULL_BYTES: usize = 64 << 10;
 
-/// Rows in order. Only the writer changes it.
+/// Rows in order: the writer adds to the end, the settler takes from the beginning.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     rows: Mutex<Rows>,
@@ -26,28 +26,25 @@ impl Pending {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds rows that the journal has.
-    pub(crate) fn add(&self, more: &[Row]) {
+    /// Adds rows that the journal has. Answers whether there is enough to be brought into the database.
+    pub(crate) fn add(&self, more: &[Row]) -> bool {
         let mut rows = self.rows();
         rows.bytes += more.iter().map(Row::weight).sum::<usize>();
         rows.rows.extend(more.iter().cloned());
+        rows.bytes >= FULL_BYTES
     }
 
-    /// Whether there is enough to be brought into the database.
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows().bytes >= FULL_BYTES
-    }
-
-    /// Whether there is anything.
+    /// Whether there is nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows().rows.is_empty()
     }
 
-    /// Forgets all rows: the database has them now.
-    pub(crate) fn clear(&self) {
+    /// Forgets rows up to one of them: the database has them now.
+    pub(crate) fn forget_through(&self, last: RowId) {
         let mut rows = self.rows();
-        rows.rows.clear();
-        rows.bytes = 0;
+        let count = rows.rows.partition_point(|row| row.id <= last);
+        let bytes: usize = rows.rows.drain(..count).map(|row| row.weight()).sum();
+        rows.bytes -= bytes;
     }
 
     /// At most `limit` rows from `first` on.
@@ -105,13 +102,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_by_bytes_until_it_is_cleared() {
+    fn it_is_full_by_bytes_until_the_database_has_some() {
         let pending = Pending::default();
-        for revision in 1..=FULL_BYTES as u64 / 1000 {
-            pending.add(&[row(revision, 0)]);
+        let many = FULL_BYTES as u64 / row(1, 0).weight() as u64 + 1;
+        for revision in 1..many {
+            assert!(!pending.add(&[row(revision, 0)]), "{revision}");
         }
-        assert!(pending.is_full());
-        pending.clear();
-        assert!(!pending.is_full() && pending.is_empty());
+        assert!(pending.add(&[row(many, 0), row(many, 1)]));
+        assert!(pending.add(&[]), "it is full until some are forgotten");
+        pending.forget_through(RowId::new(many, 0));
+        assert_eq!(pending.from(RowId(0), 9), [row(many, 1)], "what came later stays");
+        assert!(!pending.add(&[]) && !pending.is_empty());
+        pending.forget_through(RowId::new(many, 1));
+        assert!(pending.is_empty());
     }
 }

@@ -1,7 +1,11 @@
-//! The one writer: plans all transactions that wait, commits them together, tells the result.
+//! The one writer: plans all transactions that wait, commits them together, tells the result. The database follows on a
+//! thread of its own.
 
 mod checkpoint;
 mod durable;
+mod follower;
+mod settler;
+mod sweep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,17 +18,18 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Core, current};
-use crate::embedded::database::{self, Meta};
 use crate::embedded::journal::Journal;
 use crate::embedded::medium::Medium;
 use crate::embedded::pending::Pending;
-use crate::embedded::reader::{self, Readers};
+use crate::embedded::reader::Readers;
 use crate::embedded::writer::checkpoint::Checkpoints;
-use crate::embedded::writer::durable::Durable;
-use crate::history::{Log, Values, garbage};
+use crate::embedded::writer::durable::{Durable, OtherFile};
+use crate::embedded::writer::follower::Follower;
+use crate::embedded::writer::settler::{Settler, Task};
+use crate::embedded::writer::sweep::Sweep;
+use crate::history::Log;
 use crate::index::Slot;
 use crate::plan::{Planned, Planner};
-use crate::row::{Row, RowId};
 use crate::{KeyValue, Outcome, Revision, StoreError, Txn, Write};
 
 /// How many transactions share one fsync at most: what a disk takes in a few milliseconds.
@@ -32,9 +37,6 @@ const GROUP: usize = 512;
 
 /// How many bytes of values share one fsync at most, but for a single larger transaction.
 const GROUP_BYTES: usize = 4 << 20;
-
-/// How many rows of forgotten history are looked at between two groups, so that none of them waits long.
-const SWEEP_ROWS: usize = 256;
 
 /// How long the writer stays awake for the next job: about what a caller takes to be woken and to ask again.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -90,17 +92,17 @@ pub(crate) struct Writer {
     core: Arc<Core>,
     durable: Durable,
     readers: Arc<Readers>,
-    /// Rows that were forgotten up to this revision are gone.
-    swept: Revision,
 }
 
 impl Writer {
     pub(crate) fn new(core: Arc<Core>, files: Files, swept: Revision) -> std::io::Result<Writer> {
         let Files { connection, path, medium, journal, pending, readers } = files;
         let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium)?;
-        let durable =
-            Durable { core: core.clone(), connection, path, journal, pending, checkpoints, behind: false };
-        Ok(Writer { core, durable, readers, swept })
+        let follower =
+            Follower { core: core.clone(), connection, path: path.clone(), pending: pending.clone() };
+        let settler = Settler::start(follower, checkpoints, Sweep { swept })?;
+        let durable = Durable { core: core.clone(), path, journal, pending, settler, other: OtherFile::Free };
+        Ok(Writer { core, durable, readers })
     }
 
     /// Works until nobody can ask any more.
@@ -119,26 +121,16 @@ impl Writer {
             if !group.commits.is_empty() {
                 self.commit(group.commits);
             }
-            pace.patience = (self.core.monotonic() - start) / 4;
+            pace.patience = (self.core.monotonic() - start) / 2;
             for order in group.orders {
                 self.carry_out(order);
             }
-            self.durable.settle_if_full();
-            self.durable.checkpoints.finish(&self.durable.connection);
-            self.sweep();
-        }
-        // After a failure nothing is written any more; the next start reads the journal.
-        if self.core.check().is_ok()
-            && let Err(error) = self.durable.write_through(database::end_epoch)
-        {
-            tracing::warn!(%error, "the database does not have all yet; it will at the next start");
         }
     }
 
     /// The next job; `None` when nobody can ask any more. Who was answered often asks again at once: the writer waits a
     /// moment without sleeping, because to be woken takes as long as half an fsync.
-    fn next(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
-        while jobs.is_empty() && self.sweep() {}
+    fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
         let until = self.core.monotonic() + AWAKE;
         loop {
             match jobs.try_recv() {
@@ -150,27 +142,30 @@ impl Writer {
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
-        // An error means that the caller has gone, which changes nothing.
+    fn carry_out(&self, order: Order) {
         match order {
-            Order::Compact { revision, answer } => drop(answer.send(self.compact(revision))),
-            Order::Settle { answer } => {
-                drop(answer.send(self.core.check().and_then(|()| self.durable.settle())))
+            Order::Compact { revision, answer } => {
+                // Waited for, so that no row is removed that an answer is made of.
+                let compacted = self.durable.settler.carry_out(|answer| Task::Compact { revision, answer });
+                // An error means that the caller has gone, which changes nothing.
+                drop(answer.send(compacted));
             }
+            Order::Settle { answer } => self.durable.settler.send(Task::Settle { answer }),
         }
     }
 
     /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
-    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. The moment is
-    /// slept through, for they need the processor to ask.
+    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. Whoever needs
+    /// the processor to ask gets it meanwhile.
     fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
-        let mut may_wait = true;
+        let until = self.core.monotonic() + pace.patience;
         while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
             match jobs.try_recv() {
                 Ok(job) => group.add(job),
-                Err(TryRecvError::Empty) if may_wait && group.commits.len() < pace.expected => {
-                    may_wait = false;
-                    std::thread::sleep(pace.patience);
+                Err(TryRecvError::Empty)
+                    if group.commits.len() < pace.expected && self.core.monotonic() < until =>
+                {
+                    std::thread::yield_now();
                 }
                 Err(_) => return,
             }
@@ -221,70 +216,16 @@ impl Writer {
     fn current(&self, found: Option<(Bytes, Slot)>) -> Result<Option<KeyValue>, StoreError> {
         current(found, |id| self.readers.fetch(&[id]))
     }
+}
 
-    fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
-        self.core.check()?;
-        let (newest, compacted) = {
-            let state = self.core.state();
-            (state.newest, state.compacted)
-        };
-        if revision > compacted && revision <= newest {
-            // First on disk: what was once refused as forgotten must not come back after a crash.
-            self.durable
-                .write_through(|connection| database::set_meta(connection, Meta::Compacted, revision))?;
-        }
-        self.core.begin_compaction(revision).map(drop)
-    }
-
-    /// Removes some rows of forgotten history. Answers whether there is more to do.
-    fn sweep(&mut self) -> bool {
-        let compacted = self.core.state().compacted;
-        if self.swept >= compacted || self.core.check().is_err() {
-            return false;
-        }
-        match self.sweep_some(compacted) {
-            Ok(swept) => {
-                self.swept = swept;
-                swept < compacted
-            }
-            Err(error) => {
-                tracing::warn!(%error, "old history could not be removed; trying again later");
-                false
-            }
-        }
-    }
-
-    fn sweep_some(&mut self, compacted: Revision) -> Result<Revision, StoreError> {
-        self.durable.settle()?;
-        let mut rows = self.heads(SWEEP_ROWS)?;
-        let complete = rows.len() < SWEEP_ROWS;
-        rows.retain(|row| row.id.revision() <= compacted);
-        // The last transaction may go on beyond what was read; it is left for the next time, unless it is all there is.
-        let last = rows.last().map_or(compacted, |row| row.id.revision());
-        let first = rows.first().map_or(compacted, |row| row.id.revision());
-        let swept = if complete {
-            compacted
-        } else if first == last {
-            rows = self.heads(crate::MAX_WRITES)?;
-            rows.retain(|row| row.id.revision() == first);
-            first
-        } else {
-            rows.retain(|row| row.id.revision() < last);
-            last - 1
-        };
-        let garbage = garbage(&rows);
-        self.durable.transact(|connection| {
-            database::delete(connection, &garbage)?;
-            database::set_meta(connection, Meta::Swept, swept)
-        })?;
-        Ok(swept)
-    }
-
-    /// The first rows that are not swept yet.
-    fn heads(&self, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let Durable { connection, path, .. } = &self.durable;
-        reader::rows(connection, path, (RowId::after(self.swept), limit), Values::Skip)
-    }
+/// Ends the store, and answers what is told to those whose writes may or may not have happened. After a failed fsync the
+/// kernel may have dropped what it could not write, and a second fsync would say nothing of it. Only reading everything
+/// again, at a new start, shows what is there.
+fn stop(core: &Core, error: StoreError) -> StoreError {
+    tracing::error!(%error, "the store stops; start again to see what is on the disk");
+    let unknown = StoreError::Unknown { detail: error.to_string() };
+    core.fail(error);
+    unknown
 }
 
 /// What is done at once.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use machinery::{Object, Value};
+use machinery::json::Parts;
+use machinery::{Object, Status, Value};
 
 use crate::cache::entry::Change;
 use crate::cache::{Caches, Collection, Cursor};
@@ -104,17 +105,14 @@ impl Graph {
     }
 
     fn put(&mut self, key: &str, pod: &Object) {
-        let document = match pod.to_value() {
-            Ok(document) => document,
+        let (node, document) = match bound(pod) {
+            Ok(Some(bound)) => bound,
+            Ok(None) => return,
             Err(status) => {
                 tracing::error!(pod = key, error = %status.message, "a stored pod cannot be read");
                 return;
             }
         };
-        let node = document.at(&["spec", "nodeName"]).str_or_empty().to_owned();
-        if node.is_empty() {
-            return;
-        }
         self.by_node.entry(node.clone()).or_default().insert(key.to_owned());
         self.uses.insert(key.to_owned(), Uses { node, objects: used_by(&document) });
     }
@@ -128,6 +126,13 @@ impl Graph {
             }
         }
     }
+}
+
+/// The node of a pod, and all of the pod; `None` if it is on none, as new ones are.
+fn bound(pod: &Object) -> Result<Option<(String, Value)>, Status> {
+    const NODE: Parts = Parts::Of(&[("spec", Parts::Of(&[("nodeName", Parts::All)]))]);
+    let node = pod.parts(&NODE)?.at(&["spec", "nodeName"]).str_or_empty().to_owned();
+    if node.is_empty() { Ok(None) } else { Ok(Some((node, pod.to_value()?))) }
 }
 
 /// Whether an object belongs to a node by its `spec.nodeName`.

@@ -38,7 +38,7 @@ fn a_difference_names_what_changed_and_nothing_else() {
     assert_eq!(gone.frontends.len(), 2);
     assert!(gone.lost_addresses.is_empty(), "the other still has it");
     assert_eq!(wanted.set(&dns, None).lost_addresses.len(), 1);
-    assert!(wanted.everything().is_empty());
+    assert!(wanted.everything(None).is_empty());
 }
 
 #[test]

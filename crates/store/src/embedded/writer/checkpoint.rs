@@ -1,15 +1,11 @@
-//! Checkpoints: what the write-ahead log holds is made durable, and then brought into the database, beside the writer,
-//! on a thread of its own.
-//!
-//! The writer turns to the other file of the journal when one is full. The full one is free as soon as the write-ahead
-//! log, which has all of it by then, is durable.
+//! Checkpoints: what the write-ahead log holds is brought into the database, beside the settler, on a thread of its own.
 //!
 //! A passive checkpoint stops nobody, but while there are new writes it may never quite reach the log's end, and the
-//! log is only begun anew when it has. So the writer takes the last steps itself; few are left then.
+//! log is only begun anew when it has. So the settler takes the last steps itself; few are left then.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -19,35 +15,28 @@ use crate::StoreError;
 use crate::core::Core;
 use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::embedded::medium::Medium;
+use crate::embedded::writer::stop;
 use crate::embedded::{database, disk};
 
 /// So many pages make the log long: 32 MiB.
 const LONG: u64 = 8_192;
 
-/// So often the writer passes over the last steps because the thread has begun with the next ones already. Then it
+/// So often the settler passes over the last steps because the thread has begun with the next ones already. Then it
 /// waits for its turn, or the log would grow for as long as writes keep the thread busy.
 const PASSED_OVER: u32 = 8;
 
-/// Has the write-ahead log made durable and brought over.
+/// Has the write-ahead log brought over.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     core: Arc<Core>,
     path: PathBuf,
+    medium: Arc<dyn Medium>,
     /// Whether the log is long although the thread has brought over what it could.
     unfinished: Arc<AtomicBool>,
     /// Held by whoever brings something over.
     turn: Arc<Mutex<()>>,
     passed_over: u32,
-    thread: Option<Running>,
-    /// Whether the thread was asked to make the log durable, and its answer is to come.
-    asked: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    wake: SyncSender<()>,
-    durable: Receiver<()>,
-    handle: JoinHandle<()>,
+    thread: Option<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 /// What the thread works with.
@@ -71,51 +60,38 @@ impl Checkpoints {
         let unfinished = Arc::new(AtomicBool::new(false));
         let turn = Arc::new(Mutex::new(()));
         let (wake, woken) = sync_channel(1);
-        let (tell, durable) = sync_channel(1);
         let work = Work {
             core: core.clone(),
             path: path.clone(),
-            medium,
+            medium: medium.clone(),
             unfinished: unfinished.clone(),
             turn: turn.clone(),
             connection: None,
         };
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        let handle = thread.spawn(move || work.run(&woken, &tell))?;
-        let thread = Some(Running { wake, durable, handle });
-        Ok(Checkpoints { core, path, unfinished, turn, passed_over: 0, thread, asked: false })
+        let handle = thread.spawn(move || work.run(&woken))?;
+        let thread = Some((wake, handle));
+        Ok(Checkpoints { core, path, medium, unfinished, turn, passed_over: 0, thread })
     }
 
-    /// Asks for the log, as it is now, to be made durable and brought over.
-    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
-        self.asked = true;
-        match &self.thread {
-            Some(thread) if thread.wake.send(()).is_ok() => Ok(()),
-            _ => Err(self.ended()),
-        }
-    }
-
-    /// Waits until the log is durable up to where it was when that was last asked for.
-    pub(crate) fn wait_for_log(&mut self) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.asked) {
-            match &self.thread {
-                Some(thread) if thread.durable.recv().is_ok() => {}
-                _ => return Err(self.ended()),
+    /// Makes the log durable as it is now, and has it brought over.
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        make_durable(&*self.medium, &disk::write_ahead_log(&self.path))
+            .map_err(|error| stop(&self.core, error))?;
+        let told = self.thread.as_ref().map(|(wake, _)| wake.try_send(()));
+        match told {
+            // If it was told before and has not begun yet, it will see this, too.
+            Some(Ok(()) | Err(TrySendError::Full(()))) => Ok(()),
+            // It only ends before the settler by a defect.
+            Some(Err(TrySendError::Disconnected(()))) | None => {
+                let path = self.path.display();
+                let detail = format!("the thread that brings over the log of {path} has ended");
+                Err(stop(&self.core, StoreError::Unavailable { detail }))
             }
         }
-        self.core.check()
     }
 
-    /// The thread only ends before the writer by a defect. Nothing can be made durable without it.
-    fn ended(&self) -> StoreError {
-        let detail = format!("the thread that makes {} durable has ended", self.path.display());
-        tracing::error!(detail, "the store stops; this is a defect");
-        let error = StoreError::Unavailable { detail };
-        self.core.fail(error.clone());
-        error
-    }
-
-    /// Called by the writer between two groups.
+    /// Called by the settler between two tasks.
     pub(crate) fn finish(&mut self, connection: &Connection) {
         if !self.unfinished.load(Ordering::Relaxed) {
             return;
@@ -139,8 +115,8 @@ impl Checkpoints {
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        let Some(Running { wake, durable, handle }) = self.thread.take() else { return };
-        drop((wake, durable));
+        let Some((wake, handle)) = self.thread.take() else { return };
+        drop(wake);
         if handle.join().is_err() {
             tracing::error!(path = %self.path.display(), "the thread that shortens the log panicked");
         }
@@ -154,42 +130,27 @@ fn failed(core: &Core, path: &Path, error: &rusqlite::Error) {
         Trouble::Full | Trouble::Other => {
             tracing::warn!(%error, path = %path.display(), "the write-ahead log could not be shortened");
         }
-        Trouble::Damaged | Trouble::Disk => stop(core, store_error(path, error)),
+        Trouble::Damaged | Trouble::Disk => drop(stop(core, store_error(path, error))),
     }
 }
 
-fn stop(core: &Core, error: StoreError) {
-    tracing::error!(%error, "the store stops; start again to see what is on the disk");
-    core.fail(error);
-}
-
 impl Work {
-    fn run(mut self, woken: &Receiver<()>, durable: &SyncSender<()>) {
+    fn run(mut self, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
-            let log = disk::write_ahead_log(&self.path);
-            self.sync(&log);
-            // The writer may have gone; what it asked for is done all the same.
-            let _ = durable.send(());
             let turn = self.turn.clone();
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             match self.connection().map(checkpoint) {
                 Ok(Ok(pages)) => {
                     // The database is only said to have it when all of the log was brought over, which may be never
-                    // while there are writes. So that little is left to be synced by the writer, it is done here.
-                    self.sync(&self.path);
+                    // while there are writes. So that little is left to be synced by the settler, it is done here.
+                    if let Err(error) = make_durable(&*self.medium, &self.path) {
+                        stop(&self.core, error);
+                    }
                     self.unfinished.store(pages > LONG, Ordering::Relaxed);
                 }
                 Ok(Err(error)) => failed(&self.core, &self.path, &error),
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be shortened"),
             }
-        }
-    }
-
-    /// Makes a file durable, or ends the store.
-    fn sync(&self, file: &Path) {
-        if let Err(error) = self.medium.open(file).and_then(|file| file.sync()) {
-            let detail = format!("the disk below {} failed: {error}", file.display());
-            stop(&self.core, StoreError::Unavailable { detail });
         }
     }
 
@@ -206,6 +167,14 @@ impl Work {
         };
         Ok(self.connection.insert(connection))
     }
+}
+
+/// Makes a file durable.
+fn make_durable(medium: &dyn Medium, file: &Path) -> Result<(), StoreError> {
+    medium.open(file).and_then(|file| file.sync()).map_err(|error| {
+        let detail = format!("the disk below {} failed: {error}", file.display());
+        StoreError::Unavailable { detail }
+    })
 }
 
 /// Brings over what can be without stopping anybody. Answers how many pages the log had when it began.

@@ -1,33 +1,38 @@
-//! Rows on their way to the disk: into the journal at once, into the database in larger steps.
+//! Rows on their way to the disk: into the journal at once, which is what is waited for. The database follows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use crate::StoreError;
 use crate::core::Core;
-use crate::embedded::database::{self, Durability};
-use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::embedded::journal::{Journal, Room};
 use crate::embedded::medium::is_full;
 use crate::embedded::pending::Pending;
-use crate::embedded::writer::checkpoint::Checkpoints;
-use crate::row::{Row, RowId};
+use crate::embedded::writer::settler::{Asked, Settler, Task};
+use crate::embedded::writer::stop;
+use crate::row::Row;
 
 /// What keeps rows.
 #[derive(Debug)]
 pub(crate) struct Durable {
     pub(crate) core: Arc<Core>,
-    /// The only one that changes the database.
-    pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
     pub(crate) journal: Journal,
     /// What the journal has and the database has not.
     pub(crate) pending: Arc<Pending>,
-    pub(crate) checkpoints: Checkpoints,
-    /// Whether the database did not take rows when it was their time.
-    pub(crate) behind: bool,
+    pub(crate) settler: Settler,
+    pub(crate) other: OtherFile,
+}
+
+/// How the file of the journal stands that is not written to.
+#[derive(Debug)]
+pub(crate) enum OtherFile {
+    /// Nothing in it is needed.
+    Free,
+    /// The database was asked to make durable what is in it.
+    OnItsWay(Asked),
+    /// The database did not when it was asked.
+    Needed,
 }
 
 impl Durable {
@@ -36,120 +41,47 @@ impl Durable {
         if rows.is_empty() {
             return Ok(());
         }
-        if self.pending.is_full() {
-            // The database did not take them when it was their time. Without it nothing more is answered.
-            self.settle()?;
+        if self.settler.is_behind() {
+            // The database did not take rows when it was their time. Without it nothing more is answered.
+            self.settler.carry_out(|answer| Task::Settle { answer })?;
         }
         match self.journal.room(rows) {
             Room::Here => {}
             Room::Next => self.turn()?,
-            Room::Nowhere => return self.write_through(|connection| insert(connection, rows)),
+            Room::Nowhere => {
+                let rows = rows.to_vec();
+                return self.settler.carry_out(|answer| Task::WriteThrough { rows, answer });
+            }
         }
         match self.journal.write(rows) {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
                 return Err(StoreError::DiskFull { path: self.path.display().to_string() });
             }
-            Err(error) => return Err(self.fail(journal_error(&self.path, &error))),
+            Err(error) => return Err(stop(&self.core, journal_error(&self.path, &error))),
         }
-        self.journal.sync().map_err(|error| self.fail(journal_error(&self.path, &error)))?;
-        self.pending.add(rows);
+        self.journal.sync().map_err(|error| stop(&self.core, journal_error(&self.path, &error)))?;
+        if self.pending.add(rows) {
+            self.settler.wake();
+        }
         Ok(())
-    }
-
-    /// Brings rows over if there are enough. They are safe in the journal, so a failure is for the next writer to see.
-    pub(crate) fn settle_if_full(&mut self) {
-        if !self.pending.is_full() {
-            return;
-        }
-        let settled = self.settle();
-        if let Err(error) = &settled
-            && !self.behind
-        {
-            tracing::warn!(%error, "the database does not follow the journal; trying again at each write");
-        }
-        self.behind = settled.is_err();
-    }
-
-    /// Brings all rows over. They become durable there later.
-    pub(crate) fn settle(&self) -> Result<(), StoreError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        self.transact(|_| Ok(()))
-    }
-
-    /// Brings all rows over, does `work` in the same transaction, and makes everything durable.
-    pub(crate) fn write_through(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreError> {
-        let set = |durability| {
-            database::set_durability(&self.connection, durability)
-                .map_err(|error| store_error(&self.path, &error))
-        };
-        set(Durability::Now)?;
-        let result = self.transact(work);
-        if let Err(error) = set(Durability::Later) {
-            tracing::warn!(%error, "the database goes on waiting for the disk at every step");
-        }
-        result
     }
 
     /// Goes on in the other file of the journal.
     fn turn(&mut self) -> Result<(), StoreError> {
-        self.settle()?;
         // What is in there has been on its way since the last turn.
-        self.checkpoints.wait_for_log()?;
-        self.journal.turn();
-        self.checkpoints.begin()
-    }
-
-    /// Brings all rows over and runs `work`, in one transaction. An error that leaves open whether it happened ends the
-    /// store.
-    pub(crate) fn transact(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreError> {
-        let run = |sql| self.connection.prepare_cached(sql)?.execute([]).map(drop);
-        let rows = self.pending.from(RowId(0), usize::MAX);
-        let begun = run("BEGIN IMMEDIATE").and_then(|()| insert(&self.connection, &rows));
-        let error = match begun.and_then(|()| work(&self.connection)).and_then(|()| run("COMMIT")) {
-            Ok(()) => {
-                self.pending.clear();
-                return Ok(());
-            }
-            Err(error) => error,
+        let free = match std::mem::replace(&mut self.other, OtherFile::Needed) {
+            OtherFile::Free => true,
+            OtherFile::OnItsWay(asked) => self.settler.wait(asked).is_ok(),
+            OtherFile::Needed => false,
         };
-        if !self.connection.is_autocommit()
-            && let Err(error) = run("ROLLBACK")
-        {
-            self.core.fail(store_error(&self.path, &error));
+        if !free {
+            self.settler.carry_out(|answer| Task::MakeDurable { answer })?;
         }
-        let answer = store_error(&self.path, &error);
-        match trouble(&error) {
-            Trouble::Full | Trouble::Other => Err(answer),
-            Trouble::Damaged => {
-                tracing::error!(error = %answer, "the store stops");
-                self.core.fail(answer.clone());
-                Err(answer)
-            }
-            Trouble::Disk => Err(self.fail(answer)),
-        }
+        self.journal.turn();
+        self.other = OtherFile::OnItsWay(self.settler.ask(|answer| Task::MakeDurable { answer }));
+        Ok(())
     }
-
-    /// Ends the store. After a failed fsync the kernel may have dropped what it could not write, and a second fsync
-    /// would say nothing of it. Only reading everything again, at a new start, shows what is there.
-    fn fail(&self, error: StoreError) -> StoreError {
-        tracing::error!(%error, "the store stops; start again to see what is on the disk");
-        let unknown = StoreError::Unknown { detail: error.to_string() };
-        self.core.fail(error);
-        unknown
-    }
-}
-
-fn insert(connection: &Connection, rows: &[Row]) -> rusqlite::Result<()> {
-    rows.iter().try_for_each(|row| database::insert(connection, row))
 }
 
 /// The error for a journal that could not be written.

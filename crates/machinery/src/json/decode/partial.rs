@@ -1,0 +1,64 @@
+//! Reading no more than what is wanted.
+
+use smol_str::SmolStr;
+
+use super::super::parts::Parts;
+use super::super::scan::check_depth;
+use super::super::{Error, Report};
+use super::{Decoder, Order};
+use crate::Value;
+use crate::value::Map;
+
+impl Decoder<'_, '_, '_> {
+    /// The wanted parts of a whole body.
+    pub(in super::super) fn of_parts(bytes: &[u8], parts: &Parts) -> Result<Value, Error> {
+        let mut report = Report::ignoring();
+        let mut decoder = Decoder::new(bytes, &mut report);
+        let value = decoder.parts(parts, 0)?;
+        decoder.scanner.end()?;
+        Ok(value)
+    }
+
+    fn parts(&mut self, parts: &Parts, depth: usize) -> Result<Value, Error> {
+        if matches!(parts, Parts::All) {
+            return self.free(Order::AsWritten, depth);
+        }
+        match self.scanner.begin_value()? {
+            b'{' => {
+                check_depth(depth)?;
+                self.scanner.bump();
+                self.members(parts, depth)
+            }
+            b'[' => {
+                check_depth(depth)?;
+                self.scanner.bump();
+                let mut items = Vec::new();
+                let mut more = self.scanner.first_item();
+                while more {
+                    items.push(self.parts(parts, depth + 1)?);
+                    more = self.scanner.next_item()?;
+                }
+                Ok(Value::Array(items))
+            }
+            _ => self.free(Order::AsWritten, depth),
+        }
+    }
+
+    fn members(&mut self, parts: &Parts, depth: usize) -> Result<Value, Error> {
+        let mut entries: Vec<(SmolStr, Value)> = Vec::new();
+        let mut more = self.scanner.first_member()?;
+        while more {
+            let name = self.scanner.key()?;
+            match parts.of(&name) {
+                Some(wanted) => {
+                    let value = self.parts(wanted, depth + 1)?;
+                    entries.push((SmolStr::from(name), value));
+                }
+                None => self.scanner.skip_value(depth + 1)?,
+            }
+            more = self.scanner.next_member()?;
+        }
+        self.settle(&mut entries, Order::AsWritten);
+        Ok(Value::Object(Map::from_entries(entries)))
+    }
+}
