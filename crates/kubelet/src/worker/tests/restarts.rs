@@ -28,7 +28,8 @@ async fn what_pods_left_on_the_disk_goes_when_they_are_not_known_any_more() {
     world.create("web", one(&["run"], "Always"));
     world.until("web", phase("Running")).await;
     let (pods, logs) = (world.root.0.join("kubelet/pods"), world.root.0.join("logs"));
-    for path in [pods.join("uid-1/volumes"), logs.join("other_both_uid-1/app"), logs.join("other_logs_uid-2/app")]
+    for path in
+        [pods.join("uid-1/volumes"), logs.join("other_both_uid-1/app"), logs.join("other_logs_uid-2/app")]
     {
         std::fs::create_dir_all(path).unwrap();
     }
