@@ -26,7 +26,7 @@ const BURST: usize = 100;
 /// Quiet pods on each of two nodes.
 const QUIET: usize = 150;
 /// How long they may calm down before they are measured, and for how long they are.
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(20);
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// The image of all pods: Debian's static busybox.

@@ -156,8 +156,10 @@ class Killer(threading.Thread):
                 self.kill()
                 while not self.bring_up():
                     pass
-        except Exception as error:  # Told at the end, by who waits for this thread.
+        except Exception as error:  # Told at the end, by who waits for this thread. Without a cluster nothing goes on.
             self.failure = f"the cluster could not be killed and started: {error}"
+            print(self.failure, flush=True)
+            self.progress.give_up()
 
     def kill(self):
         """Kills the process that the lock file names, if it is ours."""
@@ -192,6 +194,11 @@ class Progress:
     def __init__(self):
         self.changed = threading.Condition()
         self.begun = 0
+        self.given_up = False
+
+    def give_up(self):
+        with self.changed:
+            self.given_up = True
 
     def begin(self):
         with self.changed:
@@ -233,7 +240,7 @@ class Churn:
         return self.problems
 
     def work(self):
-        while True:
+        while not self.progress.given_up:
             try:
                 plan = self.plans.get_nowait()
             except queue.Empty:

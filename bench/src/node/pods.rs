@@ -95,7 +95,10 @@ impl Pods {
             "metadata": { "name": name },
             "spec": {
                 "nodeName": node,
+                "os": { "name": "linux" },
                 "containers": [{
+                    // As process 1 it is deaf to others, and would only be waited for.
+                    "lifecycle": { "stopSignal": "SIGKILL" },
                     "name": "main",
                     "image": IMAGE,
                     "imagePullPolicy": "Never",

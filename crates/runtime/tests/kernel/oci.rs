@@ -56,7 +56,7 @@ const CASES: [Case; 30] = [
         config.security.no_new_privs = true;
     }),
     case("its session", "ps -o pid,ppid,pgid,sid,comm | head -2", |_, _| {}),
-    case("its descriptors", "ls /proc/1/fd; readlink /proc/1/fd/0", |_, _| {}),
+    case("its descriptors", "ls /proc/1/fd", |_, _| {}),
     case("its limits", "ulimit -a", |_, _| {}),
     case("how soon it is killed", "cat /proc/self/oom_score_adj", |config, _| {
         config.resources.oom_score_adj = 500;
