@@ -26,16 +26,16 @@ def add(tar, name, kind, mode=0o755, data=b"", link=""):
 def layer(busybox, shell):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in ("bin", "etc", "tmp", "root", "proc", "sys", "dev"):
+        for folder in ("bin", "usr", "usr/local", "usr/local/bin", "etc", "tmp", "root", "proc", "sys", "dev"):
             add(tar, folder, tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755)
         with open(busybox, "rb") as file:
             add(tar, "bin/busybox", tarfile.REGTYPE, data=file.read())
         for applet in subprocess.check_output([busybox, "--list"], text=True).split():
-            if applet != "busybox" and not (shell and applet == "sh"):
+            if applet != "busybox":
                 add(tar, f"bin/{applet}", tarfile.SYMTYPE, link="busybox")
         if shell:
             with open(shell, "rb") as file:
-                add(tar, "bin/sh", tarfile.REGTYPE, data=file.read())
+                add(tar, "usr/local/bin/sh", tarfile.REGTYPE, data=file.read())
         for path, text in ACCOUNTS.items():
             add(tar, path, tarfile.REGTYPE, 0o644, text)
     return buffer.getvalue()
@@ -44,9 +44,9 @@ def layer(busybox, shell):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     archive.arguments(parser)
-    parser.add_argument("--shell", help="a static program that is the shell in place of busybox's own")
+    parser.add_argument("--shell", help="a static program that `sh` is; /bin/sh stays busybox's own")
     options = parser.parse_args()
-    archive.write(options, layer(shutil.which("busybox") or "/bin/busybox", options.shell), "/bin")
+    archive.write(options, layer(shutil.which("busybox") or "/bin/busybox", options.shell), "/usr/local/bin:/bin")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ const fn case(name: &'static str, script: &'static str, change: fn(&mut Containe
 // What is ignored is left out: runc hands on what its caller ignores, ours begins anew (there is a test of that).
 const STATUS: &str = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|SigBlk):' /proc/self/status";
 
+// Ours holds two of them tighter: nothing may be written or run where runc leaves it at what the kernel begins with.
+const MOUNTS: &str = "awk '$5 != \"/\" {print $5, $5 ~ /^\\/sys\\/(firmware|fs\\/cgroup)$/ ? \"-\" : $6, $8}' \
+                      /proc/self/mountinfo | sort";
+
 /// The paths that a kubelet masks and guards.
 fn guard(config: &mut ContainerConfig, _: &Path) {
     let paths = |list: &[&str]| list.iter().map(|path| (*path).to_owned()).collect();
@@ -61,7 +65,7 @@ const CASES: [Case; 30] = [
     case("how soon it is killed", "cat /proc/self/oom_score_adj", |config, _| {
         config.resources.oom_score_adj = 500;
     }),
-    case("its mounts", "awk '$5 != \"/\" {print $5, $6, $9}' /proc/self/mountinfo | sort", guard),
+    case("its mounts", MOUNTS, guard),
     case(
         "its devices",
         "cd /dev; stat -c '%n %F %a %u:%g %t,%T' *; for l in fd stdin ptmx; do readlink $l; done",
@@ -74,7 +78,8 @@ const CASES: [Case; 30] = [
     ),
     case(
         "devices of the node cannot",
-        "mknod /d b 254 0; cat /d 2>&1 | tail -c 24; mknod /c c 10 200; cat /c 2>&1 | tail -c 24",
+        // Not tun, which runc gives to everybody.
+        "mknod /d b 254 0; cat /d 2>&1 | tail -c 24; mknod /c c 1 1; cat /c 2>&1 | tail -c 24",
         |_, _| {},
     ),
     case(
@@ -138,7 +143,8 @@ const CASES: [Case; 30] = [
     ),
     case(
         "cgroups cannot be changed",
-        "for d in /sys/fs/cgroup/*/; do mkdir $d/x 2>/dev/null && echo $d; done; mkdir /sys/fs/cgroup/x 2>/dev/null && echo root",
+        // Beside them, under /sys/fs/cgroup itself, runc lets one write: see the mounts.
+        "for d in /sys/fs/cgroup/*/; do mkdir $d/x 2>/dev/null && echo $d; done; true",
         |_, _| {},
     ),
     case("system calls that are refused", "mkdir /tmp/d; echo $?; echo still here", |config, volume| {
@@ -158,6 +164,7 @@ fn containers_say_the_same_of_themselves_as_those_of_runc() {
     on_a_node(async |node| {
         let runc = Runc::new(&node.root, &node.instance);
         let sandbox = node.sandbox("same").await;
+        let mut differences = Vec::new();
         for (number, case) in CASES.iter().enumerate() {
             let mut answers = Vec::new();
             for who in ["ours", "runc"] {
@@ -177,8 +184,11 @@ fn containers_say_the_same_of_themselves_as_those_of_runc() {
                     _ => runc.run(&config, "same"),
                 });
             }
-            assert_eq!(answers[0], answers[1], "{} (ours first, then runc)", case.name);
+            if answers[0] != answers[1] {
+                differences.push(format!("{}:\nours {:?}\nrunc {:?}", case.name, answers[0], answers[1]));
+            }
         }
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
         runc.end();
         node
     });
