@@ -16,7 +16,6 @@ import random
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -33,17 +32,13 @@ EARLY_KILLS = 0.25
 class Api:
     """The API server, which may be gone at any moment: every request is tried until it is answered."""
 
-    def __init__(self, folder):
+    def __init__(self):
         view = subprocess.check_output(["kubectl", "config", "view", "--raw", "-o", "json"])
         config = json.loads(view)
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self.context = ssl.create_default_context(cadata=authority)
-        identity = os.path.join(folder, "identity.pem")
-        with open(identity, "wb") as file:
-            file.write(base64.b64decode(user["client-certificate-data"]))
-            file.write(base64.b64decode(user["client-key-data"]))
-        self.context.load_cert_chain(identity)
+        self.headers = {"Content-Type": "application/json", "Authorization": f"Bearer {user['token']}"}
         self.address = cluster["server"].removeprefix("https://")
         self.local = threading.local()
 
@@ -54,8 +49,7 @@ class Api:
         if getattr(self.local, "connection", None) is None:
             self.local.connection = self.connection()
         try:
-            headers = {"Content-Type": "application/json"}
-            self.local.connection.request(method, path, json.dumps(body) if body else None, headers)
+            self.local.connection.request(method, path, json.dumps(body) if body else None, self.headers)
             answer = self.local.connection.getresponse()
             return answer.status, json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError):
@@ -212,9 +206,9 @@ class Progress:
 
 
 class Churn:
-    def __init__(self, options, folder):
+    def __init__(self, options):
         self.options = options
-        self.api = Api(folder)
+        self.api = Api()
         self.watch = Watch(self.api, options.namespace)
         self.progress = Progress()
         self.plans = queue.SimpleQueue()
@@ -293,8 +287,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("up", nargs="+", help="the command that starts the cluster")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        problems = Churn(options, folder).run()
+    problems = Churn(options).run()
     for problem in problems[:50]:
         print(problem)
     sys.exit(1 if problems else 0)
