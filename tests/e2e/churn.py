@@ -101,7 +101,8 @@ class Watch(threading.Thread):
     def follow(self, version):
         connection = self.api.connection()
         try:
-            connection.request("GET", f"{self.path}?watch=1&timeoutSeconds=20&resourceVersion={version}")
+            path = f"{self.path}?watch=1&timeoutSeconds=20&resourceVersion={version}"
+            connection.request("GET", path, headers=self.api.headers)
             answer = connection.getresponse()
             while line := answer.readline():
                 event = json.loads(line)
