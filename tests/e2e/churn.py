@@ -256,6 +256,7 @@ class Churn:
         self.api.ask("POST", path, pod, accepted=(201, 409))
         if plan.lasts:
             self.watch.wait(plan.name, lambda pod: pod and verdict.is_ready(pod))
+            self.wait_for_start(plan)
         elif plan.ends:
             self.watch.wait(plan.name, lambda pod: pod and verdict.phase(pod) in verdict.TERMINAL)
         else:
@@ -264,13 +265,25 @@ class Churn:
         self.api.ask("DELETE", f"{path}/{plan.name}", options, accepted=(200, 202, 404))
         self.watch.wait(plan.name, lambda pod: pod is None)
 
+    def wait_for_start(self, plan):
+        """Waits until the container itself says that it runs: before, it would not hear that it is to end."""
+        deadline = time.monotonic() + PATIENCE
+        while "start" not in self.ledger(plan):
+            if time.monotonic() > deadline:
+                raise AssertionError("it is ready, and never said that it began")
+            time.sleep(0.02)
+
+    def ledger(self, plan):
+        """What the pod's container wrote."""
+        try:
+            with open(os.path.join(self.options.ledger, plan.name)) as file:
+                return file.read().split()
+        except FileNotFoundError:
+            return []
+
     def judge(self, plans):
         for plan in plans:
-            try:
-                with open(os.path.join(self.options.ledger, plan.name)) as file:
-                    lines = file.read().split()
-            except FileNotFoundError:
-                lines = []
+            lines = self.ledger(plan)
             told = self.watch.told.get(plan.name, verdict.Told())
             found = verdict.complaints(plan, told, lines)
             self.problems += [f"{plan.name} ({plan.kind}): {what}" for what in found]
