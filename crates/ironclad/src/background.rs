@@ -296,7 +296,13 @@ mod tests {
         assert!(matches!(take_lock(&instance).expect("readable"), Taken::By(pid) if pid == us));
         assert_eq!(running(&instance).expect("readable"), Some(us));
         drop(lock);
-        assert!(running(&instance).expect("readable").is_none());
+        // A child that another test is just starting may hold a copy of it until it is another program.
+        let is_free = || running(&instance).expect("readable").is_none();
+        let mut looks = 0..6_000;
+        while !is_free() {
+            assert!(looks.next().is_some(), "it is never given back");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         std::fs::remove_dir_all(&dir).expect("ours");
     }
 

@@ -65,7 +65,7 @@ equal "the code of a command whose container ended" 137 "$(cat "$E2E_WORK/code")
 # A pod with users of its own: its root is nobody on the node, and no other pod has its ids.
 users() { # users NAME: the pod's ids on the node
   pod "$1" 'id -u; sleep 1000' '"hostUsers": false, "volumes": [{"name": "v", "emptyDir": {}}],' \
-    '"volumeMounts": [{"name": "v", "mountPath": "/v"}],'
+    '"volumeMounts": [{"name": "v", "mountPath": "/v"}],' >/dev/null
   k -n node wait "pod/$1" --for=condition=Ready --timeout=60s >/dev/null
   equal "who it is inside" 0 "$(k -n node logs "$1")"
   equal "whose its files are" "0 0" "$(k -n node exec "$1" -- sh -c 'touch /v/x; echo $(stat -c %u /v/x /etc/hosts)')"
