@@ -64,7 +64,7 @@ lost=$E2E_WORK/lost-near
 (
   while [ ! -e "$E2E_WORK/mended" ]; do
     page "http://$near/" >/dev/null 2>>"$lost" || true
-    k exec near -- nslookup far.default.svc.cluster.local >/dev/null 2>>"$lost" || echo "no name" >>"$lost"
+    k exec near -- nslookup far.default.svc.cluster.local >/dev/null 2>&1 || echo "no name" >>"$lost"
     sleep 0.2
   done
 ) &
