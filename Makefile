@@ -78,7 +78,7 @@ soak: build ## A long, steady life on one node; nothing may grow (T=seconds)
 
 .PHONY: sim
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
-	@cargo run --quiet --locked --profile fuzz --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
+	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in target/findings)
