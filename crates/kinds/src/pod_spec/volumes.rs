@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use machinery::{Value, names};
 
-use super::network_storage::{self, name_of_source, name_of_surplus, need};
+use super::network_storage::{self, Owner, name_of_source, name_of_surplus, need};
 use super::{Within, environment, resources};
 use crate::place::Place;
 
@@ -140,7 +140,7 @@ fn check_one(kind: &str, source: Place<'_>, within: Within) {
             }
             super::containers::check_pull_policy(source.get("pullPolicy"));
         }
-        _ => network_storage::check(kind, source),
+        _ => network_storage::check(kind, source, Owner::Pod),
     }
 }
 
