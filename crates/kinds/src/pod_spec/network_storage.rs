@@ -5,7 +5,9 @@ use machinery::names;
 use crate::place::Place;
 
 /// How long the name of a volume, a colon and its portal may be together.
-const NAME_AND_PORTAL_MAX: usize = 64;
+pub(super) const NAME_AND_PORTAL_MAX: usize = 64;
+pub(super) const NAME_AND_PORTAL: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 \
+     characters if iscsi.initiatorName is specified.";
 
 /// What a complaint calls a source that is one too many: some have another name there.
 pub fn name_of_surplus(kind: &str) -> &str {
@@ -140,7 +142,8 @@ fn check_azure_disk(source: Place<'_>) {
 fn check_partition(source: Place<'_>) {
     let partition = source.get("partition");
     if !(0..=255).contains(&partition.int()) {
-        partition.invalid(names::between(0, 255));
+        // What is told leaves out zero, as upstream does.
+        partition.invalid(names::between(1, 255));
     }
 }
 
@@ -152,10 +155,7 @@ fn check_iscsi(source: Place<'_>, owner: Owner<'_>) {
         && initiator.is_set()
         && volume.len() + 1 + portal.text().len() > NAME_AND_PORTAL_MAX
     {
-        source.with(portal.value()).at("targetportal").invalid(
-            "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName \
-             is specified.",
-        );
+        source.with(portal.value()).at("targetportal").invalid(NAME_AND_PORTAL);
     }
     let unknown = match owner {
         Owner::Pod => "must be valid format starting with iqn, eui, or naa",
