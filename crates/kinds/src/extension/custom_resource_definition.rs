@@ -176,7 +176,7 @@ fn check_versions(spec: Place<'_>) {
     let common = common_parts(list);
     let shown = || {
         if list.is_empty() {
-            return Raw(if versions.is_set() { "[]" } else { "null" }.to_owned());
+            return Raw("[]".to_owned());
         }
         let mut bare = versions.value().clone();
         for version in bare.items_mut() {

@@ -185,8 +185,11 @@ impl Walk<'_> {
             }
         }
         for name in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
-            if !schema.get(name).is_empty() {
-                schema.get(name).forbidden(format!("{name} is not supported"));
+            let member = schema.get(name);
+            let may_be_empty = matches!(name, "additionalItems" | "dependencies" | "$ref");
+            let is_there = if may_be_empty { member.is_set() } else { !member.is_empty() };
+            if is_there {
+                member.forbidden(format!("{name} is not supported"));
             }
         }
         if kind.text() == "null" {
