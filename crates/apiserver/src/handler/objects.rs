@@ -16,6 +16,7 @@ use crate::document::{self, Expected};
 use crate::http::Response;
 use crate::http::accept::{self, DOCUMENTS, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
+use crate::managed;
 use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::reviews;
 use crate::route::Route;
@@ -230,8 +231,11 @@ impl Call<'_> {
             custom.check_not_terminating(self.served.resource(), "create")?;
         }
         let options = self.write_options(&request, "CreateOptions")?;
-        let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
+        let (route, mut document) = self.read(request, Expected::object(self.served), &options).await?;
         if reviews::is_review(self.served) {
+            let request = self.request(&route, &options);
+            request.canonical(&mut document);
+            managed::track_update(request, &Value::Null, &mut document);
             let asker =
                 reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
             let answered = reviews::answer(asker, self.served, document).await?;

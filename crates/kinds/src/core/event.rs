@@ -205,20 +205,20 @@ fn check_series(object: Place<'_>) {
     }
 }
 
-/// An event lives where what it is about lives; what has no namespace has its events in `default`.
+/// An event lives where what it is about lives; what has no namespace has its events in `default`. One of the new style
+/// may live elsewhere.
 fn check_namespace(object: Place<'_>, names: &Names) {
     let own = object.value().at(&["metadata", "namespace"]).str_or_empty();
     let about = object.get(names.object);
     let place = about.get("namespace");
-    if place.text().is_empty() {
-        if !matches!(own, "default" | "kube-system") {
-            object.at("involvedObject").at("namespace").invalid_as("", "does not match event.namespace");
-        }
-    } else if own != place.text() {
-        object
-            .at("involvedObject")
-            .at("namespace")
-            .invalid_as(place.text(), "does not match event.namespace");
+    let fits = match (object.get("eventTime").is_set(), place.text()) {
+        (true, "") => matches!(own, "default" | "kube-system"),
+        (true, _) => true,
+        (false, "") => matches!(own, "" | "default"),
+        (false, other) => own == other,
+    };
+    if !fits {
+        object.at("involvedObject").at("namespace").invalid_as(place.text(), "does not match event.namespace");
     }
 }
 
