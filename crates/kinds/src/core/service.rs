@@ -241,10 +241,13 @@ fn refuse_headless(spec: Place<'_>, headless: bool, kind: &str) {
 }
 
 fn check_external_name(spec: Place<'_>) {
-    for member in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+    for member in ["clusterIPs", "ipFamilies"] {
         if !spec.get(member).is_empty() {
             spec.get(member).forbidden(NOT_EXTERNAL_NAME);
         }
+    }
+    if spec.get("ipFamilyPolicy").is_set() {
+        spec.get("ipFamilyPolicy").forbidden(NOT_EXTERNAL_NAME);
     }
     let name = spec.get("externalName");
     match name.text().strip_suffix('.').unwrap_or(name.text()) {
