@@ -21,8 +21,10 @@ struct Attributes {
 /// for the end of theirs. Kernels before 6.12 do not know of it, and go on as ever.
 #[expect(unsafe_code, reason = "there is no safe wrapper of this call")]
 pub(super) fn take_short_turns() {
-    let attributes =
-        Attributes { size: size_of::<Attributes>() as u32, runtime: TURN, ..Attributes::default() };
+    // What is not said anew is lost: the rank of the process stays as it is.
+    let nice = rustix::process::getpriority_process(None).unwrap_or_default();
+    let size = size_of::<Attributes>() as u32;
+    let attributes = Attributes { size, nice, runtime: TURN, ..Attributes::default() };
     // SAFETY: the structure has the size it says and lives until the call ends; zero means this thread.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if result != 0 {

@@ -195,7 +195,10 @@ async fn after_a_start_what_is_gone_is_taken_off_and_what_is_there_is_checked() 
     let (here, gone) = (Namespace::create().unwrap(), Namespace::create().unwrap());
     let net = stage.plugins();
     net.attach(request(&here, "here")).await.unwrap();
-    net.attach(request(&gone, "gone")).await.unwrap();
+    let name = stage.root.join("gone");
+    std::os::unix::fs::symlink(path(&gone), &name).unwrap();
+    net.attach(NetworkRequest { netns: name.clone(), ..request(&gone, "gone") }).await.unwrap();
+    std::fs::remove_file(name).unwrap();
     drop((net, gone));
     stage.calls();
     let net = stage.plugins();
