@@ -141,6 +141,8 @@ pub struct NetworkRequest {
     pub sandbox: String,
     /// Its network namespace, as a path that can be opened.
     pub netns: PathBuf,
+    /// What its link is to be called inside; empty for the usual name.
+    pub interface: String,
     /// The pod's namespace, name and uid.
     pub pod: PodId,
     /// Ports of the node that lead to it.

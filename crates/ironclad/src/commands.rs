@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod backup;
+pub mod cni;
 pub mod datastore;
 pub mod down;
 pub mod image;

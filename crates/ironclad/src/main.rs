@@ -49,9 +49,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the binary does when it is called by another name: kubectl, or a tool of the demo image.
+/// What the binary does when it is called by another name or way: kubectl, a network plugin, a tool of the demo image.
 fn by_name(words: &[OsString]) -> Option<u8> {
     let called = Path::new(words.first()?).file_name()?.to_str()?;
+    // As container runtimes call the plugins of networks: without a word, all is in the environment.
+    if words.len() == 1 && std::env::var_os("CNI_COMMAND").is_some() {
+        return Some(commands::cni::run());
+    }
     if called == "kubectl" {
         return Some(cli::run(words[1..].to_vec(), &kubectl_defaults()));
     }

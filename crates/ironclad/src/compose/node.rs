@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
+use network::Pods;
+use network::cni::{Folders, Provider};
 
 use crate::config::{Addresses, CLUSTER_DOMAIN, Cluster, Instance, resolvers};
 use crate::control::{self, Doors};
@@ -37,6 +39,8 @@ pub struct NodeParts {
     pub addresses: Addresses,
     /// Whether it is the server's own.
     pub is_servers: bool,
+    /// Whose network its pods are on instead of ours.
+    pub foreign_network: Option<Folders>,
 }
 
 /// How a node reaches the API, and shows who it is.
@@ -75,19 +79,24 @@ impl NodeParts {
             kubelet_port: 0,
             addresses: cluster.addresses.clone(),
             is_servers: true,
+            foreign_network: cluster.foreign_network.clone(),
         }
     }
 
     /// Starts it.
     pub async fn start(self, ways: Ways, env: &Env) -> anyhow::Result<Node> {
         let network_config = self.network_config()?;
-        let pod_net = network_config.pod_net(env.child("pod network"))?;
-        let engine = runtime::Engine::start(self.runtime_config(), pod_net.clone(), env.child("runtime"))
+        let pods = network_config.pods(env.child("pod network"))?;
+        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env.child("runtime"))
             .await
             .context("the container runtime did not start")?;
-        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone() };
+        let provider = match &pods {
+            Pods::Ours(pods) => Some(Provider::new(pods.clone())),
+            Pods::Theirs(_) => None,
+        };
+        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone(), pods: provider };
         control::serve(&self.instance.control_socket(), doors, env)?;
-        let network = network::start(network_config, pod_net, ways.network.clone(), &env.child("network"))
+        let network = network::start(network_config, pods, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
         let kubelet = kubelet::start(self.kubelet_config(&ways), services, env.child("kubelet")).await?;
@@ -99,8 +108,8 @@ impl NodeParts {
         let env = Env::real();
         let network_config = self.network_config()?;
         let here = network_config.namespace.clone();
-        let pods = network_config.pod_net(env.clone()).context("the pod network cannot be opened")?;
-        let engine = runtime::Engine::start(self.runtime_config(), pods, env)
+        let pods = network_config.pods(env.clone()).context("the pod network cannot be opened")?;
+        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env)
             .await
             .context("the container runtime cannot be opened")?;
         engine.teardown().await.context("not all containers could be ended")?;
@@ -127,6 +136,7 @@ impl NodeParts {
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             resolvers: resolvers(),
             mtu: network::DEFAULT_MTU,
+            foreign: self.foreign_network.clone(),
         })
     }
 

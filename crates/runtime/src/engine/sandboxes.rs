@@ -116,6 +116,7 @@ impl Shared {
         let request = NetworkRequest {
             sandbox: sandbox.id.clone(),
             netns: self.layout.sandbox(&sandbox.id).join(NETNS),
+            interface: String::new(),
             pod: config.pod.clone(),
             ports: config.port_mappings.clone(),
             annotations: config.annotations.clone(),
