@@ -8,7 +8,7 @@ use machinery::{Value, names};
 use crate::core::endpoints::check_ordinary_address;
 use crate::place::Place;
 use crate::place::same;
-use crate::pod_spec::defaults::{members, or, or_text};
+use crate::pod_spec::defaults::{members, or};
 use crate::policy::{NameRule, Policy, count_generation};
 use crate::{Column, Door, Kind, columns, table};
 
@@ -30,7 +30,7 @@ impl Kind for EndpointSlice {
     fn default(&self, object: &mut Value) {
         for port in members(object, "ports") {
             or(port, "name", "");
-            or_text(port, "protocol", "TCP");
+            or(port, "protocol", "TCP");
         }
     }
 
