@@ -87,6 +87,9 @@ impl NodeParts {
             .context("the container runtime did not start")?;
         let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone() };
         control::serve(&self.instance.control_socket(), doors, env)?;
+        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
+            .await
+            .context("the container runtime cannot be asked over CRI")?;
         let network = network::start(network_config, pod_net, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
@@ -135,6 +138,15 @@ impl NodeParts {
         config.cgroup_root = self.instance.cgroup_root();
         config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
         config
+    }
+
+    fn endpoint_config(&self) -> kubelet::EndpointConfig {
+        kubelet::EndpointConfig {
+            socket: self.instance.cri_socket(),
+            files: self.instance.cri_files_dir(),
+            store: self.instance.runtime_dir(),
+            resolv_conf: resolvers(),
+        }
     }
 
     fn kubelet_config(&self, ways: &Ways) -> kubelet::Config {
