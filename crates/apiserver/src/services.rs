@@ -52,7 +52,7 @@ pub fn allocate(request: Request<'_>, object: &mut Value, old: Option<&Value>) -
     if let Some(old) = old {
         keep_allocated(object, old);
     }
-    normalize(object);
+    normalize(object, old);
     let mut errors = Errors::new();
     families::complete(&request.core.config.service_cidrs, object, old, &mut errors);
     let refuse = |errors: &Errors, object: &Value| {
@@ -104,11 +104,20 @@ fn keep_allocated(object: &mut Value, old: &Value) {
     }
 }
 
-/// `clusterIP` and `clusterIPs` say the same.
-fn normalize(object: &mut Value) {
+/// `clusterIP` and `clusterIPs` say the same, although a client may know and change the first alone.
+fn normalize(object: &mut Value, old: Option<&Value>) {
     let spec = object.entry("spec");
     let single = spec.get("clusterIP").str_or_empty().to_owned();
-    if !single.is_empty() && spec.get("clusterIPs").items().is_empty() {
-        spec.set("clusterIPs", vec![Value::from(single)]);
+    let follows = match old.map(|old| old.get("spec")) {
+        None => spec.get("clusterIPs").items().is_empty() && !single.is_empty(),
+        Some(old) => {
+            old.get("clusterIP").str_or_empty() != single
+                && old.get("clusterIPs").items() == spec.get("clusterIPs").items()
+        }
+    };
+    if !follows {
+        return;
     }
+    let all = if single.is_empty() { Value::Null } else { Value::from(vec![Value::from(single)]) };
+    spec.set("clusterIPs", all);
 }

@@ -96,6 +96,9 @@ impl NodeParts {
         };
         let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone(), pods: provider };
         control::serve(&self.instance.control_socket(), doors, env)?;
+        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
+            .await
+            .context("the container runtime cannot be asked over CRI")?;
         let network = network::start(network_config, pods, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
@@ -145,6 +148,15 @@ impl NodeParts {
         config.cgroup_root = self.instance.cgroup_root();
         config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
         config
+    }
+
+    fn endpoint_config(&self) -> kubelet::EndpointConfig {
+        kubelet::EndpointConfig {
+            socket: self.instance.cri_socket(),
+            files: self.instance.cri_files_dir(),
+            store: self.instance.runtime_dir(),
+            resolv_conf: resolvers(),
+        }
     }
 
     fn kubelet_config(&self, ways: &Ways) -> kubelet::Config {

@@ -86,6 +86,16 @@ impl Instance {
         self.data_dir.join("control.sock")
     }
 
+    /// Where the container runtime speaks CRI.
+    pub fn cri_socket(&self) -> PathBuf {
+        self.data_dir.join("cri.sock")
+    }
+
+    /// The files of pods that were made over that socket.
+    pub fn cri_files_dir(&self) -> PathBuf {
+        self.data_dir.join("cri")
+    }
+
     /// Where log collectors look for the logs of pods: upstream's place for the default instance.
     pub fn pod_logs_dir(&self) -> PathBuf {
         if self.data_dir == Path::new(DEFAULT_DATA_DIR) {

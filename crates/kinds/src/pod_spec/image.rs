@@ -22,7 +22,10 @@ pub(super) fn is_latest(image: &str) -> bool {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (image, None),
     };
-    if !is_name(name) || tag.is_some_and(|tag| !is_tag(tag)) || digest.is_some_and(|digest| !is_digest(digest)) {
+    if !is_name(name)
+        || tag.is_some_and(|tag| !is_tag(tag))
+        || digest.is_some_and(|digest| !is_digest(digest))
+    {
         return false;
     }
     tag.map_or(digest.is_none(), |tag| tag == "latest")
@@ -59,7 +62,9 @@ fn is_domain(domain: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':'),
+        Some(inner) => {
+            !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+        }
         None => host.split('.').all(is_label),
     };
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
