@@ -168,7 +168,7 @@ fn make_archive(file: &Path) -> Result<()> {
     let status = Command::new("python3")
         .arg("tests/images/busybox.py")
         .arg(file)
-        .args([IMAGE, "--command", "sleep", "1000000"])
+        .args([IMAGE, "--command", "sleep", "--command", "1000000"])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
         .context("python3")?;

@@ -57,9 +57,10 @@ impl Observed {
         self.latest(name).filter(|container| container.sandbox == sandbox.id)
     }
 
-    /// The container of that name that ended before the newest one was made.
-    pub fn previous(&self, name: &str) -> Option<&Container> {
-        self.containers.iter().filter(|container| container.name == name).nth(1)
+    /// The containers of that name whose processes began, the newest first.
+    pub fn begun(&self, name: &str) -> impl Iterator<Item = &Container> {
+        let of_name = self.containers.iter().filter(move |container| container.name == name);
+        of_name.filter(|container| container.state != ContainerState::Created)
     }
 
     /// A container by its id.

@@ -72,7 +72,11 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
     let mut apps = containers::app_statuses(scene);
     let ephemerals = containers::ephemeral_statuses(scene);
     let memory = scene.memory;
-    let restarting = |name: &str| memory.must_restart.contains(name) || memory.is_starting(name);
+    let made = |name: &str| {
+        scene.observed.latest(name).is_some_and(|newest| newest.state == cri::ContainerState::Created)
+    };
+    let restarting =
+        |name: &str| memory.must_restart.contains(name) || memory.is_starting(name) || made(name);
     let course = if over {
         phase::Course::Over
     } else if pod.app_members().any(|member| restarting(member.name())) {

@@ -87,17 +87,16 @@ fn find(server: &Server, pod: &PodView, name: &str, previous: bool) -> Result<Co
         let text = format!("container {name:?} not found in pod {:?}\n", pod.name());
         return Err(Status::new(404, Reason::NotFound, text));
     }
-    let latest = observed.latest(name);
     // An instance that was only made has said nothing; the one before may have.
-    let spoke = latest.filter(|container| container.state != ContainerState::Created);
+    let made = observed.latest(name).is_some_and(|newest| newest.state == ContainerState::Created);
+    let mut spoke = observed.begun(name);
     if previous {
-        // Where the newest ended and waits to be started again, it is the previous one.
-        let restarting = server_waits(server, pod, name);
-        let found = if restarting { spoke } else { observed.previous(name) };
+        // Where the newest ended and is to be started again, it is the previous one.
+        let restarting = made || server_waits(server, pod, name);
+        let found = if restarting { spoke.next() } else { spoke.nth(1) };
         return found.cloned().ok_or_else(|| bad(format!("previous terminated {shown} not found")));
     }
-    let found = spoke.or_else(|| observed.previous(name));
-    found.cloned().ok_or_else(|| {
+    spoke.next().cloned().ok_or_else(|| {
         let status = pod.status();
         let lists = [
             &status.container_statuses,

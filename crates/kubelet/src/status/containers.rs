@@ -92,11 +92,14 @@ fn status(
     default_waiting: &Waiting,
 ) -> ContainerStatus {
     let old = old.iter().find(|status| status.name == member.name());
-    let latest = scene.observed.latest(member.name());
-    // Until its first hook is done a container does not count as running; what was before it is shown.
-    let held = scene.memory.is_starting(member.name())
-        && latest.is_some_and(|container| matches!(container.state, State::Running | State::Created));
-    let shown = if held { scene.observed.previous(member.name()) } else { latest };
+    // One that was only made may yet be made anew by a kubelet that finds it: it is told of when it has begun. And
+    // until its first hook is done a container does not count as running. What was before it is shown.
+    let mut begun = scene.observed.begun(member.name()).peekable();
+    let newest_runs = begun.peek().is_some_and(|container| container.state == State::Running);
+    if scene.memory.is_starting(member.name()) && newest_runs {
+        begun.next();
+    }
+    let shown = begun.next();
     let waiting = scene.memory.waiting.get(member.name());
     let mut status = match shown {
         Some(container) => from_runtime(scene, member, container, old),
@@ -109,9 +112,6 @@ fn status(
             status.last_state = ended;
         }
         status.state = Some(waiting_state(waiting));
-    }
-    if shown.is_some_and(|container| container.state == State::Created) && waiting.is_none() {
-        status.state = Some(waiting_state(default_waiting));
     }
     judge(scene, member, shown, &mut status);
     status
@@ -192,24 +192,20 @@ fn from_runtime(
             _ => old.last_state.clone(),
         }),
     };
-    let state = match container.state {
-        State::Running => ContainerState {
-            running: Some(ContainerStateRunning { started_at: time(container.started_at) }),
-            ..ContainerState::default()
-        },
-        State::Exited | State::Unknown => {
-            ContainerState { terminated: Some(end_of(scene, container)), ..ContainerState::default() }
-        }
-        State::Created => {
-            ContainerState { waiting: Some(ContainerStateWaiting::default()), ..ContainerState::default() }
-        }
+    let state = if running {
+        let started_at = time(container.started_at);
+        ContainerState { running: Some(ContainerStateRunning { started_at }), ..ContainerState::default() }
+    } else {
+        ContainerState { terminated: Some(end_of(scene, container)), ..ContainerState::default() }
     };
+    // Whatever was told before, it never falls.
+    let told = old.map_or(0, |old| old.restart_count);
     let requests = member.spec.resources.as_ref().and_then(|resources| resources.requests.clone());
     ContainerStatus {
         name: container.name.clone(),
         state: Some(state),
         last_state: last_state.filter(|state| *state != ContainerState::default()),
-        restart_count: i32::try_from(container.attempt).unwrap_or(i32::MAX),
+        restart_count: i32::try_from(container.attempt).unwrap_or(i32::MAX).max(told),
         image: if container.image.is_empty() {
             member.spec.image.clone().unwrap_or_default()
         } else {

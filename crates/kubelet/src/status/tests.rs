@@ -236,6 +236,42 @@ fn container_states_tell_the_whole_story() {
 }
 
 #[test]
+fn a_container_is_told_of_when_it_has_begun_and_its_restarts_never_fall() {
+    let told = |count: u32| {
+        json!({"phase": "Running", "containerStatuses": [{"name": "a", "image": "img:1", "imageID": "",
+            "ready": false, "restartCount": count, "containerID": "x://a-0",
+            "state": {"terminated": {"exitCode": 3, "reason": "Error", "containerID": "x://a-0"}}}]})
+    };
+    // Policy, what there is, the count that was told before; the container, count and phase that are told.
+    for (policy, there, before, id, count, phase) in [
+        ("OnFailure", "a:0:end:3", 0, json!("x://a-0"), 0, "Running"),
+        ("OnFailure", "a:0:end:3 a:1:new", 0, json!("x://a-0"), 0, "Running"),
+        ("OnFailure", "a:0:end:3 a:1:run", 0, json!("x://a-1"), 1, "Running"),
+        // A kubelet before us told too early of one that was made, and it was made anew.
+        ("OnFailure", "a:0:end:3", 1, json!("x://a-0"), 1, "Running"),
+        ("OnFailure", "a:0:end:3 a:1:run", 2, json!("x://a-1"), 2, "Running"),
+        // It is being started again although the policy alone would not.
+        ("OnFailure", "a:0:end:0 a:1:new", 0, json!("x://a-0"), 0, "Running"),
+        ("Never", "a:0:end:3 a:1:new", 0, json!("x://a-0"), 0, "Running"),
+    ] {
+        let status =
+            status_of(spec(policy, &[], &["a"]), told(before), &observed(there), &Memory::default());
+        let app = &status["containerStatuses"][0];
+        let found = (&app["containerID"], &app["restartCount"], &status["phase"]);
+        assert_eq!(found, (&id, &json!(count), &json!(phase)), "{policy} {there:?} after {before}");
+        let of_id = |state: &Value| state["terminated"]["containerID"].clone();
+        if id == json!("x://a-0") {
+            assert_eq!(of_id(&app["state"]), id, "{there:?}");
+        } else {
+            assert_eq!(of_id(&app["lastState"]), json!("x://a-0"), "{there:?}");
+        }
+    }
+    let status = status_of(spec("Always", &[], &["a"]), json!({}), &observed("a:0:new"), &Memory::default());
+    let app = &status["containerStatuses"][0];
+    assert_eq!((&app["containerID"], &app["restartCount"]), (&Value::Null, &json!(0)), "nothing has begun");
+}
+
+#[test]
 fn what_the_runtime_forgot_is_remembered_by_the_api() {
     let before = json!({"containerStatuses": [{"name": "a", "image": "img:1", "imageID": "", "ready": true,
         "restartCount": 2, "containerID": "x://old", "state": {"terminated": {"exitCode": 5, "reason": "Error"}}}]});
