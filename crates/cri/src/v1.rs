@@ -14,8 +14,7 @@ pub use containers::*;
 pub use images::*;
 pub use incoming::{container, credentials, resources, sandbox};
 pub use outgoing::{
-    container_status, container_summary, image, resources_in_force, sandbox_status, sandbox_summary,
-    stats_of,
+    container_status, container_summary, image, resources_in_force, sandbox_status, sandbox_summary, stats_of,
 };
 pub use sandboxes::*;
 pub use stats::*;

@@ -115,7 +115,9 @@ impl Endpoint {
             }),
         });
         v1::StatusResponse {
-            status: Some(v1::RuntimeStatus { conditions: vec![ready("RuntimeReady"), ready("NetworkReady")] }),
+            status: Some(v1::RuntimeStatus {
+                conditions: vec![ready("RuntimeReady"), ready("NetworkReady")],
+            }),
             runtime_handlers: handlers.collect(),
             features: Some(v1::RuntimeFeatures {
                 supplemental_groups_policy: true,

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Int64Value;
 use super::images::ImageSpec;
-use super::sandboxes::{
-    LinuxContainerResources, NamespaceOption, PodSandboxConfig, SecurityProfile,
-};
+use super::sandboxes::{LinuxContainerResources, NamespaceOption, PodSandboxConfig, SecurityProfile};
 use crate::wire::messages;
 
 messages! {

@@ -83,7 +83,9 @@ fn users(options: wire::UserNamespace) -> Result<Option<UserNamespace>> {
         (0, [ids], groups) if groups == [ids.clone()] && ids.container_id == 0 => {
             Ok(Some(UserNamespace { host_id: ids.host_id, length: ids.length }))
         }
-        (0, ..) => Err(invalid("a user namespace needs one range, from 0, that is the same for users and groups")),
+        (0, ..) => {
+            Err(invalid("a user namespace needs one range, from 0, that is the same for users and groups"))
+        }
         (other, ..) => Err(invalid(format!("invalid mode {other} of a user namespace"))),
     }
 }
@@ -93,7 +95,8 @@ pub fn resources(resources: wire::LinuxContainerResources) -> Result<Resources> 
     let positive = |name: &str, value: i64| {
         u64::try_from(value).map_err(|_| invalid(format!("{name} is negative: {value}")))
     };
-    let oom_score_adj = i32::try_from(resources.oom_score_adj).ok().filter(|adj| (-1000..=1000).contains(adj));
+    let oom_score_adj =
+        i32::try_from(resources.oom_score_adj).ok().filter(|adj| (-1000..=1000).contains(adj));
     Ok(Resources {
         cpu_shares: positive("cpu_shares", resources.cpu_shares)?,
         cpu_quota: resources.cpu_quota,
@@ -104,7 +107,11 @@ pub fn resources(resources: wire::LinuxContainerResources) -> Result<Resources> 
         cpuset_cpus: resources.cpuset_cpus,
         cpuset_mems: resources.cpuset_mems,
         pids_limit: 0,
-        hugepages: resources.hugepage_limits.into_iter().map(|limit| (limit.page_size, limit.limit)).collect(),
+        hugepages: resources
+            .hugepage_limits
+            .into_iter()
+            .map(|limit| (limit.page_size, limit.limit))
+            .collect(),
         unified: resources.unified,
     })
 }
@@ -220,10 +227,7 @@ fn seccomp(profile: Option<wire::SecurityProfile>, old: &str) -> Result<Seccomp>
 /// What opens a registry; nothing if nothing was given.
 pub fn credentials(auth: Option<wire::AuthConfig>) -> Vec<Credentials> {
     let Some(auth) = auth else { return Vec::new() };
-    let named = Credentials {
-        username: auth.username,
-        password: auth.password,
-        identity_token: auth.identity_token,
-    };
+    let named =
+        Credentials { username: auth.username, password: auth.password, identity_token: auth.identity_token };
     if named == Credentials::default() { Vec::new() } else { vec![named] }
 }

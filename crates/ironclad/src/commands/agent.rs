@@ -56,6 +56,7 @@ impl Joined {
             taken_ips: Vec::new(),
             kubelet_port,
             addresses: self.addresses,
+            pod_blocks: Vec::new(),
             is_servers: false,
         }
     }

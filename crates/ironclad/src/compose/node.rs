@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
+use ipnet::IpNet;
 
 use crate::config::{Addresses, CLUSTER_DOMAIN, Cluster, Instance, resolvers};
 use crate::control::{self, Doors};
@@ -35,6 +36,8 @@ pub struct NodeParts {
     pub kubelet_port: u16,
     /// The addresses of the cluster.
     pub addresses: Addresses,
+    /// The addresses of its own pods, if it is not the control plane that assigns them.
+    pub pod_blocks: Vec<IpNet>,
     /// Whether it is the server's own.
     pub is_servers: bool,
 }
@@ -74,6 +77,7 @@ impl NodeParts {
             taken_ips: cluster.node_ips.iter().filter(set_aside).copied().collect(),
             kubelet_port: 0,
             addresses: cluster.addresses.clone(),
+            pod_blocks: Vec::new(),
             is_servers: true,
         }
     }
@@ -82,19 +86,36 @@ impl NodeParts {
     pub async fn start(self, ways: Ways, env: &Env) -> anyhow::Result<Node> {
         let network_config = self.network_config()?;
         let pod_net = network_config.pod_net(env.child("pod network"))?;
-        let engine = runtime::Engine::start(self.runtime_config(), pod_net.clone(), env.child("runtime"))
-            .await
-            .context("the container runtime did not start")?;
-        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone() };
-        control::serve(&self.instance.control_socket(), doors, env)?;
-        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
-            .await
-            .context("the container runtime cannot be asked over CRI")?;
+        let engine = self.open_runtime(pod_net.clone(), ways.objects.clone(), env).await?;
         let network = network::start(network_config, pod_net, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
         let kubelet = kubelet::start(self.kubelet_config(&ways), services, env.child("kubelet")).await?;
         Ok(Node { name: self.name, transport: ways.node, _network: network, _kubelet: kubelet })
+    }
+
+    /// Starts its runtime alone, with a network for pods but no Services. It runs as long as the tasks of `env`.
+    pub async fn start_runtime(self, env: &Env) -> anyhow::Result<Arc<runtime::Engine>> {
+        let pod_net = self.network_config()?.pod_net(env.child("pod network"))?;
+        self.open_runtime(pod_net, None, env).await
+    }
+
+    /// The runtime, and the doors to it.
+    async fn open_runtime(
+        &self,
+        pod_net: Arc<dyn cri::PodNetwork>,
+        objects: Option<Opened>,
+        env: &Env,
+    ) -> anyhow::Result<Arc<runtime::Engine>> {
+        let engine = runtime::Engine::start(self.runtime_config(), pod_net, env.child("runtime"))
+            .await
+            .context("the container runtime did not start")?;
+        let doors = Doors { engine: Some(engine.clone()), objects };
+        control::serve(&self.instance.control_socket(), doors, env)?;
+        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
+            .await
+            .context("the container runtime cannot be asked over CRI")?;
+        Ok(engine)
     }
 
     /// Ends its containers, then takes volumes and network back.
@@ -121,8 +142,7 @@ impl NodeParts {
             node_name: self.name.clone(),
             node_addresses: self.ips.clone(),
             taken_addresses: self.taken_ips.clone(),
-            // The control plane assigns them.
-            pod_blocks: Vec::new(),
+            pod_blocks: self.pod_blocks.clone(),
             cluster_blocks: self.addresses.pods.clone(),
             service_blocks: self.addresses.services.clone(),
             cluster_dns: self.addresses.dns.clone(),

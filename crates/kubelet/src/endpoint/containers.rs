@@ -68,16 +68,23 @@ async fn look(endpoint: &Endpoint, method: &str, body: &[u8]) -> Known {
             let all = list(endpoint, &filter).await?;
             let summaries = |part: &[Container]| part.iter().map(v1::container_summary).collect();
             let pieces = all.chunks(PIECE);
-            Ok(Some(pieces.map(|part| v1::ListContainersResponse { containers: summaries(part) }.encode()).collect()))
+            Ok(Some(
+                pieces
+                    .map(|part| v1::ListContainersResponse { containers: summaries(part) }.encode())
+                    .collect(),
+            ))
         }
         "ContainerStats" => {
             let container = asked_for(endpoint, body).await?;
             one(&v1::ContainerStatsResponse { stats: Some(stats(endpoint, &container).await?) })
         }
-        "ListContainerStats" => one(&v1::ListContainerStatsResponse { stats: all_stats(endpoint, body).await? }),
+        "ListContainerStats" => {
+            one(&v1::ListContainerStatsResponse { stats: all_stats(endpoint, body).await? })
+        }
         "StreamContainerStats" => {
             let all = all_stats(endpoint, body).await?;
-            let pieces = all.chunks(PIECE).map(|part| v1::ListContainerStatsResponse { stats: part.to_vec() });
+            let pieces =
+                all.chunks(PIECE).map(|part| v1::ListContainerStatsResponse { stats: part.to_vec() });
             Ok(Some(pieces.map(|piece| piece.encode()).collect()))
         }
         _ => Ok(None),

@@ -99,7 +99,9 @@ async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Response
         Err(refusal) => Err(refusal),
     };
     let mut answer = match outcome {
-        Ok(messages) => Response::new(body(messages.iter().map(|message| framed(message)).collect(), Some(ok()))),
+        Ok(messages) => {
+            Response::new(body(messages.iter().map(|message| framed(message)).collect(), Some(ok())))
+        }
         Err(refusal) => {
             let mut answer = Response::new(body(Vec::new(), None));
             *answer.headers_mut() = refused(&refusal);
@@ -122,9 +124,9 @@ async fn ask(endpoint: Arc<Endpoint>, path: String, question: Bytes) -> Outcome 
         // Who asked may have given up.
         let _ = done.send(outcome);
     });
-    outcome
-        .await
-        .unwrap_or_else(|_| Err(Refusal { code: UNAVAILABLE, message: "the runtime is shutting down".to_owned() }))
+    outcome.await.unwrap_or_else(|_| {
+        Err(Refusal { code: UNAVAILABLE, message: "the runtime is shutting down".to_owned() })
+    })
 }
 
 /// The one message of a question.

@@ -45,7 +45,10 @@ pub(super) async fn call(endpoint: &Endpoint, method: &str, body: &[u8]) -> Know
                 used_bytes: Some(v1::UInt64Value { value: used }),
                 inodes_used: None,
             };
-            one(&v1::ImageFsInfoResponse { image_filesystems: vec![usage], container_filesystems: Vec::new() })
+            one(&v1::ImageFsInfoResponse {
+                image_filesystems: vec![usage],
+                container_filesystems: Vec::new(),
+            })
         }
         _ => Ok(None),
     }

@@ -48,7 +48,8 @@ pub(super) async fn call(endpoint: &Endpoint, method: &str, body: &[u8]) -> Know
 }
 
 async fn run(endpoint: &Endpoint, asked: v1::RunPodSandboxRequest) -> Known {
-    let config = asked.config.ok_or_else(|| RuntimeError::Invalid("the sandbox's config is missing".to_owned()))?;
+    let config =
+        asked.config.ok_or_else(|| RuntimeError::Invalid("the sandbox's config is missing".to_owned()))?;
     let id = endpoint.runtime.run_sandbox(v1::sandbox(config.clone(), asked.runtime_handler)?).await?;
     let directory = files::directory(&endpoint.config.files, &id);
     if let Err(error) = files::make(&directory, &config, &endpoint.config.resolv_conf) {

@@ -125,7 +125,8 @@ impl Shared {
             Wanted::Exec(container, wanted) => commands::begin_exec(&means, container, wanted, request),
             Wanted::Attach(container, wanted) => commands::begin_attach(&means, container, wanted, request),
             Wanted::Forward(sandbox, ports) => {
-                let target = Target { means, sandbox: sandbox.id, pod: sandbox.pod.name, uid: sandbox.pod.uid };
+                let target =
+                    Target { means, sandbox: sandbox.id, pod: sandbox.pod.name, uid: sandbox.pod.uid };
                 forward::begin(target, || named(ports), request)
             }
         };

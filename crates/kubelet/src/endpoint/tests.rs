@@ -107,8 +107,7 @@ fn sandbox(name: &str) -> v1::RunPodSandboxRequest {
         attempt: 2,
     };
     let options = v1::NamespaceOption { pid: 1, ..Default::default() };
-    let security =
-        v1::LinuxSandboxSecurityContext { namespace_options: Some(options), ..Default::default() };
+    let security = v1::LinuxSandboxSecurityContext { namespace_options: Some(options), ..Default::default() };
     v1::RunPodSandboxRequest {
         config: Some(v1::PodSandboxConfig {
             metadata: Some(metadata),
@@ -135,10 +134,10 @@ async fn pods_are_made_looked_at_and_taken_away() {
     let answer: v1::ContainerStatusResponse = client.one("Runtime", "ContainerStatus", &asked).await.unwrap();
     assert_eq!(answer.status.unwrap().state, 1);
     let mounts = client.runtime.config("app").mounts;
-    assert_eq!(mounts.iter().map(|mount| mount.container_path.as_str()).collect::<Vec<_>>(), [
-        "/etc/resolv.conf",
-        "/etc/hostname"
-    ]);
+    assert_eq!(
+        mounts.iter().map(|mount| mount.container_path.as_str()).collect::<Vec<_>>(),
+        ["/etc/resolv.conf", "/etc/hostname"]
+    );
 
     let stop = v1::StopContainerRequest { container_id: container, timeout: 1 };
     let _: v1::Nothing = client.one("Runtime", "StopContainer", &stop).await.unwrap();
@@ -205,10 +204,16 @@ async fn what_cannot_be_answered_is_refused_with_its_code() {
         assert_eq!(refused, Err(grpc::INVALID_ARGUMENT), "{why}");
     }
     // A text is no number.
-    assert_eq!(client.ask("Runtime", "StopContainer", &v1::ExecSyncRequest {
-        cmd: vec!["a".to_owned()],
-        ..Default::default()
-    }).await, Err(grpc::INTERNAL));
+    assert_eq!(
+        client
+            .ask(
+                "Runtime",
+                "StopContainer",
+                &v1::ExecSyncRequest { cmd: vec!["a".to_owned()], ..Default::default() }
+            )
+            .await,
+        Err(grpc::INTERNAL)
+    );
     let version: v1::VersionResponse =
         client.one("Runtime", "Version", &v1::VersionRequest::default()).await.unwrap();
     assert_eq!((version.runtime_name.as_str(), version.runtime_api_version.as_str()), ("fake", "v1"));

@@ -11,8 +11,8 @@ use machinery::{Reason, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::socket::{self, OF_PORTS, Pending, TUNNEL};
 use super::commands::Means;
+use super::socket::{self, OF_PORTS, Pending, TUNNEL};
 use super::streams::Received;
 use super::tunnel::Tunnel;
 use super::{Answer, Query, Server, pods, spdy, upgrade};
