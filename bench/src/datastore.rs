@@ -386,7 +386,7 @@ async fn open_only(directory: &Path) -> Result<()> {
 
 async fn put(store: &dyn Store, pairs: Vec<(Bytes, Bytes)>) -> Result<()> {
     let writes = pairs.into_iter().map(|(key, value)| Write::Put { key, value, ttl_secs: None }).collect();
-    match store.commit(Txn { guards: Vec::new(), writes }).await? {
+    match store.commit(Txn { writes, ..Txn::default() }).await? {
         Outcome::Committed(_) => Ok(()),
         Outcome::Conflict { .. } => bail!("a transaction without guards cannot conflict"),
     }

@@ -6,6 +6,7 @@ mod containers;
 mod controllers;
 mod datastore;
 mod dns;
+mod flaps;
 mod idle;
 mod network;
 mod node;
@@ -32,12 +33,13 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "watch" => watch::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, rest)) if what == "dns" => dns::run(rest).await,
+        Some((what, rest)) if what == "flaps" => flaps::run(rest).await,
         Some((what, rest)) if what == "node" => node::run(rest).await,
         Some((what, rest)) if what == "objects" => objects::run(rest),
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
         Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
         _ => bail!(
-            "say what to measure: startup, idle, api, watch, store, network, dns, node, objects, runtime, controllers"
+            "say what to measure: startup, idle, api, watch, store, network, dns, flaps, node, objects, runtime, controllers"
         ),
     }
 }

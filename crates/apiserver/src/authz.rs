@@ -361,7 +361,7 @@ pub(crate) mod tests {
 
         async fn write(&self, write: Write) {
             self.store
-                .commit(Txn { guards: vec![], writes: vec![write] })
+                .commit(Txn { writes: vec![write], ..Txn::default() })
                 .await
                 .expect("the store is in memory");
             let caught_up = self.env.clock.timeout(Duration::from_secs(10), self.caches.catch_up()).await;

@@ -114,7 +114,7 @@ impl Seals {
 impl Store for Sealing {
     fn commit(&self, mut txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {
         Box::pin(async move {
-            for write in &mut txn.writes {
+            for write in txn.before.iter_mut().chain(&mut txn.writes) {
                 match write {
                     Write::Put { key, value, .. } => *value = self.seals.seal(key, std::mem::take(value))?,
                     Write::Delete(key) => {

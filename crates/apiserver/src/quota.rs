@@ -1,5 +1,6 @@
 //! What a write uses of its namespace's quotas, charged in the same transaction as the write itself.
 //!
+//! The quota changes one revision before the object does, as clients that follow both expect; never without it.
 //! It is the last word of admission. Because the charge is conditional on the quotas being as they were seen, two writes
 //! never both take what is left; and a write that fails for another reason charges nothing.
 
@@ -55,7 +56,7 @@ impl Charge<'_> {
     /// What else a write's transaction does, with the charge.
     pub fn with(&self, mut txn: Txn) -> Txn {
         txn.guards.extend(self.txn.guards.iter().cloned());
-        txn.writes.extend(self.txn.writes.iter().cloned());
+        txn.before.extend(self.txn.before.iter().cloned());
         txn
     }
 
@@ -133,7 +134,7 @@ impl Charge<'_> {
         machinery::json::canonicalize(&mut quota, quotas.schema.root());
         let key = Bytes::from(format!("{}{}", quotas.collection()?.prefix(), entry.key()));
         self.txn.guards.push(Guard::ModifiedAt(key.clone(), entry.revision()));
-        self.txn.writes.push(Write::Put { key, value: quotas.encode(&quota), ttl_secs: None });
+        self.txn.before.push(Write::Put { key, value: quotas.encode(&quota), ttl_secs: None });
         self.seen.push(entry);
         Ok(())
     }

@@ -6,6 +6,7 @@
 pub mod forward;
 pub mod resolve;
 pub mod service;
+mod udp;
 pub mod wire;
 pub mod zone;
 
@@ -16,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use env::Env;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::feed::Feed;
 use crate::netlink::{Error, Namespace};
@@ -32,8 +33,6 @@ const IDLE: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 256;
 /// How often the machine's list of resolvers is read again.
 const RELOAD: Duration = Duration::from_secs(10);
-/// The largest query we read over UDP.
-const QUERY_LIMIT: usize = 4_096;
 
 /// What the DNS server has to know.
 #[derive(Clone, Debug)]
@@ -80,9 +79,8 @@ pub fn start(config: &Config, feed: Feed, env: &Env) -> Result<(), Error> {
         let at = SocketAddr::new(*address, config.port);
         let failed = |source| Error::io(format!("serving names at {at}"), source);
         let (udp, tcp) = config.namespace.run(|| open(at))?.map_err(failed)?;
-        let udp = UdpSocket::from_std(udp).map_err(failed)?;
         let tcp = TcpListener::from_std(tcp).map_err(failed)?;
-        env.tasks.spawn("names over UDP", server.clone().serve_udp(Arc::new(udp)));
+        env.tasks.spawn_until_done("names over UDP", udp::serve(server.clone(), udp));
         env.tasks.spawn("names over TCP", server.clone().serve_tcp(tcp));
     }
     env.tasks.spawn("names from the API", server.clone().follow(feed));
@@ -96,8 +94,7 @@ pub fn start(config: &Config, feed: Feed, env: &Env) -> Result<(), Error> {
 }
 
 fn open(at: SocketAddr) -> std::io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
-    let udp = std::net::UdpSocket::bind(at)?;
-    udp.set_nonblocking(true)?;
+    let udp = udp::open(at)?;
     let tcp = std::net::TcpListener::bind(at)?;
     tcp.set_nonblocking(true)?;
     Ok((udp, tcp))
@@ -127,27 +124,6 @@ impl Server {
                 self.zone.write().unwrap_or_else(PoisonError::into_inner).set(&key, entry);
             }
             self.synced.store(true, Ordering::Release);
-        }
-    }
-
-    async fn serve_udp(self: Arc<Server>, socket: Arc<UdpSocket>) {
-        let mut message = [0; QUERY_LIMIT];
-        let mut answer = Vec::with_capacity(QUERY_LIMIT);
-        loop {
-            let Ok((length, peer)) = socket.recv_from(&mut message).await else { continue };
-            match self.answer(&message[..length], &mut answer, Over::Udp) {
-                Step::Ignore => {}
-                // A client that cannot be sent to asks again or not; there is nobody to tell.
-                Step::Send => drop(socket.send_to(&answer, peer).await),
-                Step::Forward(query, other) => {
-                    let (server, socket, message) =
-                        (self.clone(), socket.clone(), message[..length].to_vec());
-                    self.env.tasks.spawn("a name elsewhere", async move {
-                        let answer = server.forward(&message, &query, other, Over::Udp).await;
-                        drop(socket.send_to(&answer, peer).await);
-                    });
-                }
-            }
         }
     }
 

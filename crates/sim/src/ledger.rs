@@ -155,11 +155,12 @@ impl Ledger {
 
     /// Commits and checks.
     pub async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
-        let writes = txn.writes.clone();
+        let (before, writes) = (txn.before.clone(), txn.writes.clone());
         let outcome = self.store.commit(txn).await?;
         if let Outcome::Committed(revision) = outcome {
             let mut state = self.state();
-            for write in writes {
+            let before = before.into_iter().map(|write| (write, revision - 1));
+            for (write, revision) in before.chain(writes.into_iter().map(|write| (write, revision))) {
                 self.note(&mut state, write, revision);
             }
         }

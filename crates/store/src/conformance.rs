@@ -27,6 +27,9 @@ pub(crate) trait Backend {
     async fn tells_progress(&self) -> bool {
         true
     }
+
+    /// Whether what a transaction writes before the rest has a revision of its own.
+    const NUMBERS_APART: bool = true;
 }
 
 /// Options under which everything that can fall out of memory does so at once, and expired keys go soon.
@@ -38,7 +41,7 @@ pub(crate) fn tight() -> Options {
 macro_rules! conformance {
     ($backend:ty $(, $time:ident = $paused:literal)?) => {
         $crate::conformance::cases! { $backend $(, $time = $paused)? =>
-            transactions: revisions_grow_by_one, a_transaction_is_all_or_nothing, guards_decide,
+            transactions: revisions_grow_by_one, a_transaction_is_all_or_nothing, guards_decide, what_goes_before_never_goes_alone,
                 deletions_take_revisions, what_changes_nothing_takes_no_revision,
                 impossible_transactions_are_refused, concurrent_writers_get_one_order, a_recreated_key_is_new,
                 keys_and_values_are_any_bytes, expired_keys_go, a_rewritten_key_does_not_expire;
@@ -92,7 +95,7 @@ fn delete(key: &str) -> Write {
 
 /// Commits writes without guards, which must succeed.
 async fn write(store: &dyn Store, writes: Vec<Write>) -> Revision {
-    match store.commit(Txn { guards: vec![], writes }).await {
+    match store.commit(Txn { writes, ..Txn::default() }).await {
         Ok(Outcome::Committed(revision)) => revision,
         other => panic!("a write without guards must happen: {other:?}"),
     }

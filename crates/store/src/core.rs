@@ -273,7 +273,7 @@ async fn expire(store: &impl Store, core: &Core) -> Result<(), StoreError> {
             let guards =
                 due.iter().map(|(key, revision)| Guard::ModifiedAt(key.clone(), *revision)).collect();
             let writes = due.iter().map(|(key, _)| Write::Delete(key.clone())).collect();
-            match store.commit(Txn { guards, writes }).await? {
+            match store.commit(Txn { guards, writes, ..Txn::default() }).await? {
                 Outcome::Committed(_) => break,
                 Outcome::Conflict { guard, .. } => {
                     due.swap_remove(guard);

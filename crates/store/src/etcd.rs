@@ -228,7 +228,7 @@ impl Shared {
             }
             let request = transaction::request(&self.place, &txn, &leases);
             // What changes nothing may be asked twice.
-            let repeat = if txn.writes.is_empty() { Repeat::Freely } else { Repeat::UnlessSent };
+            let repeat = if txn.all_writes().next().is_none() { Repeat::Freely } else { Repeat::UnlessSent };
             let answer = self.cluster.ask(method::TXN, &request, repeat).await;
             match answer.and_then(|answer| Ok(Decided::read(answer)?)) {
                 Ok(decided) => {

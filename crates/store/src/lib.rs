@@ -4,8 +4,8 @@
 //!
 //! * **One revision.** Each committed transaction gets the next revision of the whole store; deletions too. Revisions
 //!   only grow, through restarts and restores.
-//! * **Transactions** are compare-and-set: every [`Guard`] must hold, then all [`Write`]s happen at one revision, or
-//!   none does. When `commit` has answered `Ok`, the writes survive `kill -9` and loss of power.
+//! * **Transactions** are compare-and-set: every [`Guard`] must hold, then all [`Write`]s happen at one revision (those of
+//!   [`Txn::before`] at the one before it), or none does. When `commit` has answered `Ok`, the writes survive `kill -9` and loss of power.
 //! * **Reads** see one revision: the newest, or any that is still retained. Keys come in byte order.
 //! * **Watches** deliver every event of a prefix after a given revision: in order, once, whole transactions at a time,
 //!   and can be resumed from any retained revision. A reader that asks for the forgotten past is told
@@ -93,12 +93,22 @@ pub struct Txn {
     pub guards: Vec<Guard>,
     /// …for all of these to happen.
     pub writes: Vec<Write>,
+    /// And these, just before: at a revision of their own where the store can tell the two apart (etcd cannot), but
+    /// never without the others.
+    pub before: Vec<Write>,
+}
+
+impl Txn {
+    /// All that it writes, in order.
+    pub fn all_writes(&self) -> impl Iterator<Item = &Write> {
+        self.before.iter().chain(&self.writes)
+    }
 }
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It happened, at this revision. (What changes nothing takes no revision of its own: then it is the newest.)
+    /// It happened, at this revision. (It is that of [`Txn::writes`]. What changes nothing takes no revision of its own: then it is the newest.)
     Committed(Revision),
     /// A guard did not hold: the index of the first such guard, and what its key holds now.
     Conflict {

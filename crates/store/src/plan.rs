@@ -20,7 +20,7 @@ pub(crate) struct Planner<'a> {
 /// What a transaction comes to.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    /// These rows, at the revision they carry.
+    /// These rows, at the revisions they carry: the last one's is the transaction's.
     Rows(Vec<Row>),
     /// Nothing to do; true at this revision.
     Unchanged(Revision),
@@ -47,21 +47,30 @@ impl<'a> Planner<'a> {
             let current = self.slot(&key).cloned().map(|slot| (key, slot));
             return Ok(Planned::Conflict { guard, current });
         }
-        let revision = self.newest + 1;
-        let mut rows = Vec::with_capacity(txn.writes.len());
-        for write in txn.writes {
-            let id = RowId::new(revision, rows.len());
-            rows.extend(self.row(id, write));
+        let mut rows = Vec::with_capacity(txn.before.len() + txn.writes.len());
+        for writes in [txn.before, txn.writes] {
+            self.number(writes, &mut rows);
         }
         if rows.is_empty() {
             return Ok(Planned::Unchanged(self.newest));
         }
-        self.newest = revision;
         for row in &rows {
             let slot = (!row.is_deletion()).then(|| Slot::of(row, row.value.as_ref().map_or(0, Bytes::len)));
             self.overlay.insert(row.key.clone(), slot);
         }
         Ok(Planned::Rows(rows))
+    }
+
+    /// Adds the rows of writes that happen at one revision, the next one if they change anything.
+    fn number(&mut self, writes: Vec<Write>, rows: &mut Vec<Row>) {
+        let (revision, mut place) = (self.newest + 1, 0);
+        for write in writes {
+            if let Some(row) = self.row(RowId::new(revision, place), write) {
+                rows.push(row);
+                place += 1;
+                self.newest = revision;
+            }
+        }
     }
 
     fn row(&self, id: RowId, write: Write) -> Option<Row> {
@@ -106,16 +115,15 @@ fn guarded(guard: &Guard) -> &Bytes {
 /// Refuses what no store can carry out.
 pub(crate) fn validate(txn: &Txn) -> Result<(), StoreError> {
     let invalid = |detail: String| Err(StoreError::Invalid { detail });
-    if txn.writes.len() > MAX_WRITES {
-        return invalid(format!("it has {} writes; at most {MAX_WRITES} are possible", txn.writes.len()));
-    }
     let mut keys: Vec<&Bytes> = txn
-        .writes
-        .iter()
+        .all_writes()
         .map(|write| match write {
             Write::Put { key, .. } | Write::Delete(key) => key,
         })
         .collect();
+    if keys.len() > MAX_WRITES {
+        return invalid(format!("it has {} writes; at most {MAX_WRITES} are possible", keys.len()));
+    }
     keys.sort_unstable();
     if keys.first().is_some_and(|key| key.is_empty()) {
         return invalid("it writes an empty key".to_owned());

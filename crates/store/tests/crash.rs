@@ -92,7 +92,8 @@ async fn write_for_ever(store: Arc<Embedded>, answers: Arc<File>, writer: usize)
             value: value.clone(),
             ttl_secs: None,
         });
-        let outcome = store.commit(Txn { guards: vec![guard], writes: writes.to_vec() }).await;
+        let outcome =
+            store.commit(Txn { guards: vec![guard], writes: writes.to_vec(), ..Txn::default() }).await;
         let Ok(Outcome::Committed(revision)) = outcome else {
             panic!("nobody else writes this: {outcome:?}")
         };

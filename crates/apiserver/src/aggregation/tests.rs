@@ -112,7 +112,7 @@ impl Street {
             (Bytes::from(format!("/registry/{key}")), Bytes::copy_from_slice(document.as_bytes()));
         let write = store::Write::Put { key, value, ttl_secs: None };
         let core = &self.here.server.core;
-        core.caches.store().commit(Txn { guards: vec![], writes: vec![write] }).await.unwrap();
+        core.caches.store().commit(Txn { writes: vec![write], ..Txn::default() }).await.unwrap();
         core.caches.catch_up().await.unwrap();
     }
 

@@ -38,7 +38,7 @@ fn world(rules: Rules) -> World {
 
 async fn put(store: &dyn Store, key: &'static [u8], value: &'static [u8]) {
     let write = Write::Put { key: Bytes::from_static(key), value: Bytes::from_static(value), ttl_secs: None };
-    store.commit(Txn { guards: vec![], writes: vec![write] }).await.unwrap();
+    store.commit(Txn { writes: vec![write], ..Txn::default() }).await.unwrap();
 }
 
 async fn raw(world: &World) -> Vec<u8> {
@@ -106,11 +106,12 @@ async fn what_was_tampered_with_or_moved_does_not_open() {
     *broken.last_mut().unwrap() ^= 1;
     for (key, value) in [(KEY, broken), (b"/registry/core/secrets/n/other", sealed)] {
         let write = Write::Put { key: Bytes::from_static(key), value: Bytes::from(value), ttl_secs: None };
-        world.memory.commit(Txn { guards: vec![], writes: vec![write] }).await.unwrap();
+        world.memory.commit(Txn { writes: vec![write], ..Txn::default() }).await.unwrap();
         let read = world.store.get(Bytes::from_static(key)).await.unwrap().unwrap();
         assert!(read.value.starts_with(SEALED));
     }
-    let conflict = Txn { guards: vec![Guard::Absent(Bytes::from_static(KEY))], writes: vec![] };
+    let conflict =
+        Txn { guards: vec![Guard::Absent(Bytes::from_static(KEY))], writes: vec![], ..Txn::default() };
     assert!(matches!(world.store.commit(conflict).await, Ok(Outcome::Conflict { .. })));
 }
 

@@ -88,7 +88,8 @@ impl Forwarder {
             return None;
         }
         let _under_way = self.begin(name, kind)?;
-        let _slot = self.slots.acquire().await.ok()?;
+        // Who comes when all are taken is told so at once: a queue would only grow while nobody answers us.
+        let _slot = self.slots.try_acquire().ok()?;
         for attempt in 0..ATTEMPTS {
             let upstream = upstreams[attempt % upstreams.len()];
             let mut query = message.to_vec();

@@ -205,7 +205,7 @@ pub(crate) async fn client(store: &dyn Store, recorder: &Recorder, steps: usize,
             None => Write::Delete(key),
             Some(value) => Write::Put { key, value: bytes(&value.to_string()), ttl_secs: None },
         };
-        match store.commit(Txn { guards: vec![guard], writes: vec![write] }).await {
+        match store.commit(Txn { guards: vec![guard], writes: vec![write], ..Txn::default() }).await {
             Ok(Outcome::Committed(revision)) => {
                 recorder.note(number, called, Act::Replaced(before, new));
                 let answered = recorder.moment();

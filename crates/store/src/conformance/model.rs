@@ -16,6 +16,7 @@ struct Model {
     states: Vec<BTreeMap<Bytes, KeyValue>>,
     events: Vec<Event>,
     compacted: Revision,
+    numbers_apart: bool,
 }
 
 impl Model {
@@ -39,10 +40,23 @@ impl Model {
                 return Outcome::Conflict { guard, current: self.newest().get(key).cloned() };
             }
         }
+        let parts = if self.numbers_apart {
+            vec![txn.before.clone(), txn.writes.clone()]
+        } else {
+            vec![txn.all_writes().cloned().collect()]
+        };
+        for writes in &parts {
+            self.write(writes);
+        }
+        Outcome::Committed(self.revision())
+    }
+
+    /// What happens at one revision.
+    fn write(&mut self, writes: &[Write]) {
         let revision = self.revision() + 1;
         let mut state = self.newest().clone();
         let mut events = Vec::new();
-        for write in &txn.writes {
+        for write in writes {
             match write {
                 Write::Put { key, value, .. } => {
                     let before = state.get(key);
@@ -64,12 +78,10 @@ impl Model {
                 }
             }
         }
-        if events.is_empty() {
-            return Outcome::Committed(self.revision());
+        if !events.is_empty() {
+            self.events.extend(events);
+            self.states.push(state);
         }
-        self.events.extend(events);
-        self.states.push(state);
-        Outcome::Committed(revision)
     }
 
     fn range(&self, query: &Query) -> Result<Page, StoreError> {
@@ -118,7 +130,10 @@ fn transaction(entropy: &Entropy, model: &Model) -> Txn {
             None => Guard::ModifiedAt(key, entropy.below(10)),
         }
     });
-    Txn { guards: guards.collect(), writes: writes.into_values().collect() }
+    let guards = guards.collect();
+    let mut writes: Vec<Write> = writes.into_values().collect();
+    let before = if entropy.below(3) == 0 { writes.split_off(writes.len() / 2) } else { Vec::new() };
+    Txn { guards, writes, before }
 }
 
 fn query(entropy: &Entropy, model: &Model) -> Query {
@@ -134,7 +149,8 @@ pub(crate) async fn random_histories_match_the_model<B: Backend>() {
         let hot_bytes = [0, 1000, 1 << 20][entropy.below(3) as usize];
         let backend = B::make(Options { hot_bytes, ..tight() }).await;
         let store = backend.store();
-        let mut model = Model { states: vec![BTreeMap::new()], ..Model::default() };
+        let mut model =
+            Model { states: vec![BTreeMap::new()], numbers_apart: B::NUMBERS_APART, ..Model::default() };
         for step in 0..STEPS {
             let at = format!("seed {seed}, step {step}");
             match entropy.below(10) {

@@ -18,8 +18,11 @@ pub(crate) async fn a_transaction_is_all_or_nothing<B: Backend>() {
     let store = backend.store();
     let first = write(store, vec![put("a", "1")]).await;
     let guards = vec![Guard::Absent(bytes("b")), Guard::ModifiedAt(bytes("a"), first + 7)];
-    let outcome =
-        store.commit(Txn { guards, writes: vec![put("a", "2"), put("b", "2"), delete("a")][..2].to_vec() });
+    let outcome = store.commit(Txn {
+        guards,
+        writes: vec![put("a", "2"), put("b", "2"), delete("a")][..2].to_vec(),
+        ..Txn::default()
+    });
     let Ok(Outcome::Conflict { guard: 1, current: Some(current) }) = outcome.await else {
         panic!("the second guard does not hold");
     };
@@ -30,7 +33,9 @@ pub(crate) async fn a_transaction_is_all_or_nothing<B: Backend>() {
     assert_eq!(texts(&page.items), [("a".to_owned(), "1".to_owned())]);
 
     let guards = vec![Guard::Absent(bytes("b")), Guard::ModifiedAt(bytes("a"), first)];
-    let outcome = store.commit(Txn { guards, writes: vec![delete("a"), put("b", "2"), put("c", "3")] }).await;
+    let outcome = store
+        .commit(Txn { guards, writes: vec![delete("a"), put("b", "2"), put("c", "3")], ..Txn::default() })
+        .await;
     assert_eq!(outcome, Ok(Outcome::Committed(first + 1)));
     let page = read(store, "", None).await.expect("a read");
     assert_eq!(texts(&page.items), [("b".to_owned(), "2".to_owned()), ("c".to_owned(), "3".to_owned())]);
@@ -54,9 +59,33 @@ pub(crate) async fn guards_decide<B: Backend>() {
         (Guard::ModifiedAt(bytes("gone"), new + 1), false),
     ];
     for (guard, holds) in cases {
-        let outcome = store.commit(Txn { guards: vec![guard.clone()], writes: vec![put("log", "x")] }).await;
+        let outcome = store
+            .commit(Txn { guards: vec![guard.clone()], writes: vec![put("log", "x")], ..Txn::default() })
+            .await;
         assert_eq!(matches!(outcome, Ok(Outcome::Committed(_))), holds, "{guard:?}: {outcome:?}");
     }
+}
+
+pub(crate) async fn what_goes_before_never_goes_alone<B: Backend>() {
+    let backend = B::make(tight()).await;
+    let store = backend.store();
+    let first = write(store, vec![put("used", "0")]).await;
+    let mut watch = store.watch(bytes(""), first).await.expect("a watch");
+    let txn =
+        |guard| Txn { guards: vec![guard], writes: vec![put("a", "1")], before: vec![put("used", "1")] };
+    let refused = store.commit(txn(Guard::Absent(bytes("used")))).await;
+    assert!(matches!(refused, Ok(Outcome::Conflict { guard: 0, .. })), "{refused:?}");
+    assert_eq!(store.revision().await, Ok(first), "a guard that does not hold stops both parts");
+
+    let last = if B::NUMBERS_APART { first + 2 } else { first + 1 };
+    let done = store.commit(txn(Guard::ModifiedAt(bytes("used"), first))).await;
+    assert_eq!(done, Ok(Outcome::Committed(last)));
+    let events = events_until(&mut *watch, last).await;
+    let seen: Vec<_> = events.iter().map(|event| (event.key.clone(), event.revision)).collect();
+    assert_eq!(seen, [(bytes("used"), first + 1), (bytes("a"), last)]);
+
+    let alone = Txn { before: vec![put("used", "2")], ..Txn::default() };
+    assert_eq!(store.commit(alone).await, Ok(Outcome::Committed(last + 1)));
 }
 
 pub(crate) async fn deletions_take_revisions<B: Backend>() {
@@ -84,7 +113,7 @@ pub(crate) async fn impossible_transactions_are_refused<B: Backend>() {
     for writes in
         [vec![put("a", "1"), put("a", "2")], vec![put("a", "1"), delete("a")], vec![put("", "1")], too_many]
     {
-        let refused = store.commit(Txn { guards: vec![], writes }).await;
+        let refused = store.commit(Txn { writes, ..Txn::default() }).await;
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
     }
     assert_eq!(store.revision().await, Ok(0));
@@ -108,7 +137,8 @@ pub(crate) async fn concurrent_writers_get_one_order<B: Backend>() {
                 Some(held) => Guard::ModifiedAt(bytes("counter"), held.modified),
             };
             let writes = vec![put("counter", &(count + 1).to_string())];
-            match store.commit(Txn { guards: vec![guard], writes }).await.expect("a commit") {
+            match store.commit(Txn { guards: vec![guard], writes, ..Txn::default() }).await.expect("a commit")
+            {
                 Outcome::Committed(_) => done += 1,
                 Outcome::Conflict { current, .. } => assert!(current.is_some(), "nobody deletes the counter"),
             }

@@ -60,7 +60,7 @@ async fn put(store: &Embedded, key: &str, value: &str) -> Revision {
         value: Bytes::copy_from_slice(value.as_bytes()),
         ttl_secs: None,
     };
-    match store.commit(Txn { guards: vec![], writes: vec![write] }).await {
+    match store.commit(Txn { writes: vec![write], ..Txn::default() }).await {
         Ok(Outcome::Committed(revision)) => revision,
         other => panic!("{other:?}"),
     }
@@ -68,7 +68,7 @@ async fn put(store: &Embedded, key: &str, value: &str) -> Revision {
 
 async fn delete(store: &Embedded, key: &str) {
     let writes = vec![Write::Delete(Bytes::copy_from_slice(key.as_bytes()))];
-    store.commit(Txn { guards: vec![], writes }).await.unwrap();
+    store.commit(Txn { writes, ..Txn::default() }).await.unwrap();
 }
 
 async fn all(store: &Embedded) -> Page {
@@ -202,7 +202,7 @@ async fn a_transaction_larger_than_the_journal_is_as_safe() {
         value: value.clone(),
         ttl_secs: None,
     };
-    let txn = Txn { guards: vec![], writes: (0..9).map(large).collect() };
+    let txn = Txn { writes: (0..9).map(large).collect(), ..Txn::default() };
     assert_eq!(store.commit(txn).await, Ok(Outcome::Committed(2)));
     put(&store, "after", "2").await;
     as_after_a_kill(&directory.at("store"), &directory.at("killed"));

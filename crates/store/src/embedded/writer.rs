@@ -189,7 +189,7 @@ impl Writer {
             for (txn, answer) in group {
                 let planned = planner.plan(txn).map(|planned| match planned {
                     Planned::Rows(more) => {
-                        let revision = more[0].id.revision();
+                        let revision = more[more.len() - 1].id.revision();
                         rows.extend(more);
                         Planned::Unchanged(revision)
                     }
@@ -257,7 +257,7 @@ impl Group {
     fn add(&mut self, job: Job) {
         match job {
             Job::Commit { txn, answer } => {
-                self.bytes += txn.writes.iter().map(size).sum::<usize>();
+                self.bytes += txn.all_writes().map(size).sum::<usize>();
                 self.commits.push((txn, answer));
             }
             Job::Order(order) => self.orders.push(order),

@@ -25,6 +25,9 @@ struct OnOneMember {
 }
 
 impl Backend for OnOneMember {
+    // A transaction of etcd has one revision.
+    const NUMBERS_APART: bool = false;
+
     async fn make(options: Options) -> OnOneMember {
         let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let members = idle.unwrap_or_else(|| Members::start(1, &[]));
@@ -74,7 +77,7 @@ async fn open_patiently(config: Config, options: Options) -> Arc<Etcd> {
 
 fn put(key: &str, value: &str) -> Txn {
     let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
-    Txn { guards: vec![], writes: vec![Write::Put { key, value, ttl_secs: None }] }
+    Txn { writes: vec![Write::Put { key, value, ttl_secs: None }], ..Txn::default() }
 }
 
 #[tokio::test]
@@ -104,7 +107,7 @@ async fn pages_are_of_one_moment_however_many_there_are() {
             value: Bytes::copy_from_slice(value.as_bytes()),
             ttl_secs: None,
         };
-        Txn { guards: vec![], writes: (0..keys).map(put).collect() }
+        Txn { writes: (0..keys).map(put).collect(), ..Txn::default() }
     };
     backend.store.commit(writes("0")).await.expect("a write");
     let reading = async {
@@ -133,7 +136,7 @@ async fn keys_that_go_by_themselves_share_leases() {
     for number in 0..20 {
         let key = Bytes::from(format!("event-{number}"));
         let write = Write::Put { key, value: Bytes::new(), ttl_secs: Some(3600) };
-        store.commit(Txn { guards: vec![], writes: vec![write] }).await.expect("a write");
+        store.commit(Txn { writes: vec![write], ..Txn::default() }).await.expect("a write");
     }
     let root = &store.shared.place.root;
     let end = crate::prefix_end(root);

@@ -10,7 +10,7 @@ use crate::{Guard, Outcome, StoreError, Txn, Write};
 /// The request. `leases` has one for each time that something is to live.
 pub(super) fn request(place: &Place, txn: &Txn, leases: &BTreeMap<u32, i64>) -> Writer {
     let compares: Vec<Writer> = txn.guards.iter().map(|guard| compare(place, guard)).collect();
-    let success: Vec<Writer> = txn.writes.iter().map(|write| operation(place, write, leases)).collect();
+    let success: Vec<Writer> = txn.all_writes().map(|write| operation(place, write, leases)).collect();
     // If a guard does not hold, how all of them stand is read in the same moment.
     let failure = txn.guards.iter().map(|guard| {
         let key = place.key(guarded(guard));
@@ -21,7 +21,7 @@ pub(super) fn request(place: &Place, txn: &Txn, leases: &BTreeMap<u32, i64>) -> 
 
 /// The times that something is to live.
 pub(super) fn times_to_live(txn: &Txn) -> BTreeSet<u32> {
-    let times = txn.writes.iter().filter_map(|write| match write {
+    let times = txn.all_writes().filter_map(|write| match write {
         Write::Put { ttl_secs, .. } => *ttl_secs,
         Write::Delete(_) => None,
     });

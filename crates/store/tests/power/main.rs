@@ -71,7 +71,8 @@ async fn write_all(store: Arc<Embedded>, directory: PathBuf, writer: usize) {
     for number in 1..=WRITES_EACH {
         let value = Bytes::from(format!("{number}{}", ".".repeat((number as usize * 37) % 3000)));
         let writes = ["first", "second"].map(|half| put(key(writer, half), value.clone()));
-        let outcome = store.commit(Txn { guards: vec![guard], writes: writes.to_vec() }).await;
+        let outcome =
+            store.commit(Txn { guards: vec![guard], writes: writes.to_vec(), ..Txn::default() }).await;
         let Ok(Outcome::Committed(revision)) = outcome else {
             panic!("nobody else writes this: {outcome:?}")
         };
@@ -131,7 +132,7 @@ async fn findings(directory: &Path, entries: &[Entry], at: usize) -> Vec<String>
     }
     let newest = answered.values().map(|(_, revision)| *revision).max().unwrap_or(0);
     let next =
-        store.commit(Txn { guards: vec![], writes: vec![put(Bytes::from_static(b"next"), Bytes::new())] });
+        store.commit(Txn { writes: vec![put(Bytes::from_static(b"next"), Bytes::new())], ..Txn::default() });
     match next.await {
         Ok(Outcome::Committed(revision)) if revision > newest => {}
         other => findings.push(format!("revision {newest} was answered, and the next is {other:?}")),
@@ -187,6 +188,7 @@ fn one(value: &'static str) -> Txn {
     Txn {
         guards: vec![],
         writes: vec![put(Bytes::from_static(b"key"), Bytes::from_static(value.as_bytes()))],
+        ..Txn::default()
     }
 }
 
@@ -250,7 +252,9 @@ async fn write_until_refused(store: &Embedded) -> (Revision, StoreError) {
     let mut answered = 0;
     loop {
         let value = Bytes::from(vec![b'v'; 500_000]);
-        match store.commit(Txn { guards: vec![], writes: vec![put(Bytes::from_static(b"key"), value)] }).await
+        match store
+            .commit(Txn { writes: vec![put(Bytes::from_static(b"key"), value)], ..Txn::default() })
+            .await
         {
             Ok(Outcome::Committed(revision)) => answered = revision,
             Ok(other) => panic!("{other:?}"),
@@ -291,7 +295,7 @@ async fn writes_without_a_pause_do_not_make_the_log_grow_for_ever() {
     let mut longest = 0;
     for _ in 0..600 {
         let write = put(Bytes::from_static(b"key"), Bytes::from(vec![b'v'; 500_000]));
-        store.commit(Txn { guards: vec![], writes: vec![write] }).await.expect("it is taken");
+        store.commit(Txn { writes: vec![write], ..Txn::default() }).await.expect("it is taken");
         longest = longest.max(std::fs::metadata(directory.0.join("store.db-wal")).map_or(0, |log| log.len()));
     }
     assert!(longest < 128 << 20, "300 MB were written, and the log was {longest} bytes long");

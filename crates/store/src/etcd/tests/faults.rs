@@ -27,6 +27,9 @@ struct OnThreeMembers {
 }
 
 impl Backend for OnThreeMembers {
+    // A transaction of etcd has one revision.
+    const NUMBERS_APART: bool = false;
+
     async fn make(options: Options) -> OnThreeMembers {
         let mut turn = DISTURBED.lock().await;
         if turn.is_none() {

@@ -28,7 +28,7 @@ async fn a_store_moves_to_etcd_and_back_with_all_it_has() {
     let store = Embedded::open(&home, tight(), env.clone()).await.expect("a store");
     for number in 0..1200 {
         let ttl = (number % 10 == 0).then_some(5000);
-        store.commit(Txn { guards: vec![], writes: vec![write(number, ttl)] }).await.expect("a write");
+        store.commit(Txn { writes: vec![write(number, ttl)], ..Txn::default() }).await.expect("a write");
     }
     let before = store.range(Query::default()).await.expect("a read");
     let plain = |page: &Page| {
