@@ -81,6 +81,11 @@ impl Instance {
         self.data_dir.join("joined.json")
     }
 
+    /// What a runtime without a node knows of itself.
+    pub fn runtime_file(&self) -> PathBuf {
+        self.data_dir.join("runtime.json")
+    }
+
     /// Where `ironclad image` asks.
     pub fn control_socket(&self) -> PathBuf {
         self.data_dir.join("control.sock")
