@@ -1,6 +1,6 @@
 //! Requests about objects: from the route to the verb, and from its outcome to the answer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use api::Verb;
 use http::Method;
@@ -21,7 +21,7 @@ use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::reviews;
 use crate::route::Route;
 use crate::verbs::{self, delete, deletecollection, get, list, watch};
-use crate::write::{self, Outcome, Request};
+use crate::write::{self, Outcome, Request, Told};
 
 /// Whether the answer is a stream that ends when one side wants it to.
 pub(super) fn is_stream(route: &Route) -> bool {
@@ -47,7 +47,7 @@ pub(super) async fn answer(
         };
     };
     let record = request.record.clone();
-    let call = Call { core, identity, registry: &registry, served, record, warnings: Mutex::default() };
+    let call = Call { core, identity, registry: &registry, served, record, told: Told::default() };
     if served.custom.is_some() && !leads_to_custom(served, route) {
         return answer::page_not_found();
     }
@@ -85,13 +85,13 @@ pub(crate) struct Call<'a> {
     pub served: &'a Arc<Served>,
     /// What is written down of it.
     record: Option<Arc<Record>>,
-    warnings: Mutex<Vec<String>>,
+    told: Told,
 }
 
 impl Call<'_> {
     /// What the client is told beside the answer, whatever that is.
     pub fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock()
     }
 
     async fn answer(&self, request: Arrived) -> Result<Response, Status> {
@@ -215,7 +215,7 @@ impl Call<'_> {
 
     pub fn write_options(&self, request: &Arrived, kind: &str) -> Result<write::Options, Status> {
         let options = write::Options::read(&request.query, request.header(USER_AGENT), kind)?;
-        Ok(write::Options { record: self.record.clone(), ..options })
+        Ok(write::Options { record: self.record.clone(), told: self.told.clone(), ..options })
     }
 
     /// Writes down what was sent.
