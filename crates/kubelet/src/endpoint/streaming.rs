@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum Wanted {
     Exec(String, ExecRequest),
     Attach(String, AttachRequest),
-    Forward(Sandbox, Vec<u16>),
+    Forward(Box<Sandbox>, Vec<u16>),
 }
 
 impl Wanted {
@@ -86,7 +86,7 @@ impl Streaming {
             number.ok_or_else(|| RuntimeError::Invalid(format!("invalid port {port}")))
         };
         let ports = ports.iter().map(port).collect::<cri::Result<_>>()?;
-        self.address(Wanted::Forward(sandbox, ports))
+        self.address(Wanted::Forward(Box::new(sandbox), ports))
     }
 
     fn address(&self, wanted: Wanted) -> cri::Result<String> {
