@@ -121,3 +121,27 @@ fn normalize(object: &mut Value, old: Option<&Value>) {
     let all = if single.is_empty() { Value::Null } else { Value::from(vec![Value::from(single)]) };
     spec.set("clusterIPs", all);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knows_one_address_only_changes_all() {
+        let service = |text: &str| machinery::json::parse(text.as_bytes()).unwrap();
+        let old = r#"{"spec":{"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"]}}"#;
+        for (old, new, expected) in [
+            (None, r#"{"spec":{"clusterIP":"None"}}"#, r#"["None"]"#),
+            (None, r#"{"spec":{"clusterIP":"a","clusterIPs":["b"]}}"#, r#"["b"]"#),
+            (None, r#"{"spec":{}}"#, "null"),
+            (Some(old), r#"{"spec":{"clusterIP":"x","clusterIPs":["10.0.0.1"]}}"#, r#"["x"]"#),
+            (Some(old), r#"{"spec":{"clusterIP":"","clusterIPs":["10.0.0.1"]}}"#, "null"),
+            (Some(old), r#"{"spec":{"clusterIP":"x","clusterIPs":["y"]}}"#, r#"["y"]"#),
+            (Some(old), old, r#"["10.0.0.1"]"#),
+        ] {
+            let mut object = service(new);
+            normalize(&mut object, old.map(service).as_ref());
+            assert_eq!(machinery::json::to_string(object.at(&["spec", "clusterIPs"])), expected, "{new}");
+        }
+    }
+}
