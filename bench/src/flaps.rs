@@ -71,7 +71,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
             0.99 * f64::from(RATE),
         ),
         Figure::at_most("flaps/lost", f64::from(seen.lost), "changes", 0.0),
-        Figure::at_most("flaps/in-force", millis(50), "ms", 20.0),
+        Figure::at_most("flaps/in-force", millis(50), "ms", 50.0),
         Figure::at_most("flaps/in-force-p99", millis(99), "ms", 100.0),
         Figure::at_most("flaps/cpu", 100.0 * busy / taken.as_secs_f64(), "% of a core", 100.0),
     ]);

@@ -94,10 +94,12 @@ for node in d d-2; do
 done
 
 # Affinity, switched on and off while the Service is used.
-answers() { for _ in $(seq 12); do from "$1" "$2" || true; done | sort -u | wc -l; }
+answers() { # WHO URL: how many different ones give an answer
+  k exec "$1" -- sh -c "for turn in $(seq -s ' ' 12); do timeout 3 wget -q -O - http://$2/; done" | sort -u | wc -l
+}
 one() { [ "$(answers "$@")" = 1 ]; }
 both() { [ "$(answers "$@")" = 2 ]; }
-for affinity in ClientIP None ClientIP None; do
+for affinity in ClientIP None; do
   k patch service web -p "{\"spec\": {\"sessionAffinity\": \"$affinity\"}}"
   for place in $(for address in $(clusters web); do at "$address" 80; done) "$NODE_IP:30490" "[$NODE_IP6]:30490"; do
     case $affinity in
