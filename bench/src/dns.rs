@@ -62,6 +62,8 @@ struct Asked {
 /// Asks at the same rate however long the answers take, so that a pause is seen by all who would have asked in it.
 fn ask(clock: &Clock) -> Result<Asked> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // What the driver is late to read is late, not lost.
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 4 << 20)?;
     socket.set_nonblocking(true)?;
     socket.connect(SERVER.parse::<SocketAddr>()?)?;
     let mut message = query()?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use network::cni::Folders;
 
 /// Where an instance keeps everything unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/ironclad";
@@ -30,6 +31,8 @@ pub enum Command {
     Server(Up),
     /// Make this machine a node of a cluster elsewhere
     Agent(Agent),
+    /// Run the container runtime alone, asked over CRI, for a kubelet that is not Ironclad's
+    Runtime(Runtime),
     /// Work with the tokens that machines join with
     #[command(subcommand)]
     Token(Token),
@@ -98,6 +101,8 @@ pub struct Up {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub pod_cidr: Vec<IpNet>,
     #[command(flatten)]
+    pub cni: CniFlags,
+    #[command(flatten)]
     pub datastore: DatastoreFlags,
     #[command(flatten)]
     pub security: crate::security::Flags,
@@ -141,6 +146,8 @@ pub struct Agent {
     /// The port of the node's own server
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+    #[command(flatten)]
+    pub cni: CniFlags,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -156,6 +163,52 @@ pub struct Agent {
     /// The node lives in a space of its own on the machine of the server
     #[arg(long, hide = true)]
     pub in_space: bool,
+}
+
+/// Whose network pods are on, if not ours.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CniFlags {
+    /// Where the configuration of a CNI network is that pods are put on instead of our own; say its addresses with
+    /// --pod-cidr [default: as at the last start, and at the first our own network]
+    #[arg(long, value_name = "DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Where the programs of its plugins are
+    #[arg(
+        long,
+        value_name = "DIR",
+        value_delimiter = ',',
+        default_value = "/opt/cni/bin",
+        requires = "cni_conf_dir"
+    )]
+    pub cni_bin_dir: Vec<PathBuf>,
+}
+
+impl CniFlags {
+    /// The folders that are meant: as at the last start if nothing is said.
+    pub fn folders(&self, before: Option<&Folders>) -> anyhow::Result<Option<Folders>> {
+        let Some(configurations) = &self.cni_conf_dir else { return Ok(before.cloned()) };
+        let absolute = |folder: &PathBuf| std::path::absolute(folder);
+        Ok(Some(Folders {
+            configurations: absolute(configurations)?,
+            programs: self.cni_bin_dir.iter().map(absolute).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+/// `ironclad runtime`
+#[derive(Args, Clone, Debug)]
+pub struct Runtime {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The addresses of this machine's pods; one range of IPv4 and one of IPv6 for both
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.244.0.0/24")]
+    pub pod_cidr: Vec<IpNet>,
+    /// The machine's address [default: that of the interface that leads to the internet]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// Print more: info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
 }
 
 /// `ironclad net …`

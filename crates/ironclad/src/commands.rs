@@ -2,11 +2,13 @@
 
 pub mod agent;
 pub mod backup;
+pub mod cni;
 pub mod datastore;
 pub mod down;
 pub mod image;
 pub mod net;
 pub mod restore;
+pub mod runtime;
 pub mod status;
 pub mod token;
 pub mod up;

@@ -42,7 +42,7 @@ impl Running {
         let opened = cluster.datastore.open(&cluster.instance, &env).await?;
         let server = start_server(cluster, pki, &env, opened.store()).await?;
         if cluster.control_plane_only {
-            let doors = Doors { engine: None, objects: Some(opened) };
+            let doors = Doors { engine: None, objects: Some(opened), pods: None };
             control::serve(&cluster.instance.control_socket(), doors, &env)?;
             let (leadership, node, others) = (None, None, Nodes::default());
             return Ok(Running { env, server, leadership, node, others });

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use ipnet::{IpNet, Ipv4Net};
+use network::cni::Folders;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Up;
@@ -61,6 +62,8 @@ pub struct Cluster {
     pub api_service_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Whose network pods are on instead of ours.
+    pub foreign_network: Option<Folders>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -90,6 +93,8 @@ pub struct Parts {
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Whose network pods are on instead of ours.
+    pub foreign_network: Option<Folders>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -145,6 +150,7 @@ impl Cluster {
             pod_cidrs,
             kubeconfig,
             control_plane_only: flags.control_plane_only,
+            foreign_network: flags.cni.folders(before.and_then(|before| before.foreign_network.as_ref()))?,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             security: flags.security.absolute()?,
         };
@@ -177,6 +183,7 @@ impl Cluster {
                 pods: parts.pod_cidrs,
             },
             control_plane_only: parts.control_plane_only,
+            foreign_network: parts.foreign_network,
             datastore: parts.datastore,
             security: parts.security,
             kubeconfig: parts.kubeconfig,
@@ -212,6 +219,11 @@ fn check(parts: &Parts) -> anyhow::Result<()> {
     ensure!(
         (1..=LOCAL_NODES_MAX).contains(&parts.nodes),
         "--nodes {}: one machine can be 1 to {LOCAL_NODES_MAX} nodes",
+        parts.nodes
+    );
+    ensure!(
+        parts.nodes == 1 || parts.foreign_network.is_none(),
+        "--cni-conf-dir: plugins know of one node on a machine, so --nodes {} needs our own network",
         parts.nodes
     );
     ensure!(

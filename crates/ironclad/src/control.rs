@@ -1,6 +1,6 @@
-//! The door for this machine's administrator: a socket in the data directory through which `ironclad image …` and
-//! `ironclad backup` ask the process that has the images and the objects. One question and one answer a connection,
-//! each a line of JSON.
+//! The door for this machine's administrator: a socket in the data directory through which `ironclad image …`,
+//! `ironclad backup` and our network plugin ask the process that has the images, the objects and the pod network. One
+//! question and one answer a connection, each a line of JSON.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,16 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use cri::Runtime;
 use env::Env;
+use network::cni::entry::Wish;
+use network::cni::{Failure, Provider};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::datastore::Opened;
 
-/// Bytes of a question: paths and names, no content.
-const QUESTION_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of a question: paths, names, the configuration of a network.
+const QUESTION_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub enum Question {
     List,
     /// Write a backup to this file.
     Backup(PathBuf),
+    /// What another runtime wishes of our pod network.
+    Network(Box<Wish>),
 }
 
 /// What questions are answered from.
@@ -38,6 +42,8 @@ pub struct Doors {
     pub engine: Option<Arc<runtime::Engine>>,
     /// The objects, unless the node's server keeps them elsewhere.
     pub objects: Option<Opened>,
+    /// The pod network, if there is a node and its pods are on ours.
+    pub pods: Option<Provider>,
 }
 
 /// What is answered.
@@ -49,6 +55,8 @@ pub enum Answer {
     Images(Vec<cri::Image>),
     /// The revision of the backup that was written.
     BackedUp(u64),
+    /// What a network plugin is to print, if anything, or why it fails.
+    Network(Result<Option<serde_json::Value>, Failure>),
     /// It failed.
     Failed(String),
 }
@@ -77,7 +85,7 @@ pub fn serve(path: &Path, doors: Doors, env: &Env) -> anyhow::Result<()> {
                     });
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the control socket is broken; `ironclad image` and `ironclad backup` will not work");
+                    tracing::error!(%error, "the control socket is broken; `ironclad image`, `ironclad backup` and the network plugin will not work");
                     return;
                 }
             }
@@ -111,6 +119,10 @@ async fn answer(question: Question, doors: &Doors) -> anyhow::Result<Answer> {
         Question::Backup(file) => {
             let objects = doors.objects.as_ref().context("this node keeps no objects: ask its server")?;
             Answer::BackedUp(objects.backup(&file).await?)
+        }
+        Question::Network(wish) => {
+            let pods = doors.pods.as_ref().context("there is no pod network of ours here")?;
+            Answer::Network(pods.answer(*wish).await)
         }
     })
 }

@@ -49,9 +49,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the binary does when it is called by another name: kubectl, or a tool of the demo image.
+/// What the binary does when it is called by another name or way: kubectl, a network plugin, a tool of the demo image.
 fn by_name(words: &[OsString]) -> Option<u8> {
     let called = Path::new(words.first()?).file_name()?.to_str()?;
+    // As container runtimes call the plugins of networks: without a word, all is in the environment.
+    if words.len() == 1 && std::env::var_os("CNI_COMMAND").is_some() {
+        return Some(commands::cni::run());
+    }
     if called == "kubectl" {
         return Some(cli::run(words[1..].to_vec(), &kubectl_defaults()));
     }
@@ -80,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(flags) => commands::up::run(&flags, Tell::HowToUse)?,
         Command::Server(flags) => commands::up::run(&flags, Tell::HowToJoin)?,
         Command::Agent(flags) => commands::agent::run(&flags)?,
+        Command::Runtime(flags) => commands::runtime::run(&flags)?,
         Command::Token(command) => commands::token::run(&command)?,
         Command::Down(flags) => commands::down::run(&flags)?,
         Command::Status(flags) => return commands::status::run(&flags),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
+use network::cni::Folders;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Cluster, Instance, Parts};
@@ -34,6 +35,9 @@ pub struct Settings {
     pub kubeconfig: PathBuf,
     /// No node.
     pub control_plane_only: bool,
+    /// Whose network pods are on instead of ours.
+    #[serde(default)]
+    pub foreign_network: Option<Folders>,
     /// Where the objects are kept.
     #[serde(default)]
     pub datastore: Datastore,
@@ -52,6 +56,7 @@ impl Settings {
             pod_cidr: list(&cluster.addresses.pods),
             kubeconfig: cluster.kubeconfig.clone(),
             control_plane_only: cluster.control_plane_only,
+            foreign_network: cluster.foreign_network.clone(),
             datastore: cluster.datastore.clone(),
         }
     }
@@ -70,6 +75,7 @@ impl Settings {
                 node_name: self.node_name,
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
+                foreign_network: self.foreign_network,
                 datastore: self.datastore,
                 // Said anew at each start: nobody should be known, or unknown, without having been named.
                 security: crate::security::Flags::default(),
@@ -92,6 +98,7 @@ impl Settings {
     /// Keeps them, after a look at those of the last start: addresses that objects hold already cannot change.
     pub fn keep(&self, instance: &Instance) -> anyhow::Result<()> {
         if let Some(before) = Settings::read(instance)? {
+            check_network(before.foreign_network.as_ref(), self.foreign_network.as_ref())?;
             for (flag, was, is) in [
                 ("--service-cidr", &before.service_cidr, &self.service_cidr),
                 ("--pod-cidr", &before.pod_cidr, &self.pod_cidr),
@@ -107,6 +114,22 @@ impl Settings {
         }
         write_private(&instance.settings_file(), serde_json::to_string_pretty(self)?.as_bytes())
     }
+}
+
+/// Pods that run stay on the network they were put on: whose that is cannot change beneath them.
+pub fn check_network(was: Option<&Folders>, is: Option<&Folders>) -> anyhow::Result<()> {
+    let name = |folders: Option<&Folders>| match folders {
+        Some(folders) => format!("that of {}", folders.configurations.display()),
+        None => "our own".to_owned(),
+    };
+    ensure!(
+        was.map(|was| &was.configurations) == is.map(|is| &is.configurations),
+        "pods were put on another network ({}) than --cni-conf-dir says now ({}); make the node anew after \
+         `ironclad down --purge`",
+        name(was),
+        name(is)
+    );
+    Ok(())
 }
 
 fn one() -> u8 {
@@ -141,11 +164,18 @@ mod tests {
             pod_cidr: "10.244.0.0/16".into(),
             kubeconfig: "/k".into(),
             control_plane_only: false,
+            foreign_network: None,
             datastore: Datastore::default(),
         };
         settings.keep(&instance).expect("first");
         settings.listen = ([127, 0, 0, 1], 7443).into();
         settings.keep(&instance).expect("another port is fine");
+        let folders =
+            Folders { configurations: "/etc/cni/net.d".into(), programs: vec!["/opt/cni/bin".into()] };
+        settings.foreign_network = Some(folders);
+        let refused = settings.keep(&instance).expect_err("pods are on our network already");
+        assert!(refused.to_string().contains("our own"), "{refused}");
+        settings.foreign_network = None;
         settings.service_cidr = "10.97.0.0/16".into();
         let refused = settings.keep(&instance).expect_err("Services have addresses already");
         assert!(refused.to_string().contains("--service-cidr 10.96.0.0/16"), "{refused}");

@@ -12,6 +12,7 @@ pub mod amounts;
 pub mod containers;
 pub mod defaults;
 mod environment;
+mod image;
 mod mounts;
 mod network;
 pub mod network_storage;

@@ -6,6 +6,7 @@
 pub mod forward;
 pub mod resolve;
 pub mod service;
+mod turn;
 mod udp;
 pub mod wire;
 pub mod zone;

@@ -1,5 +1,6 @@
 //! The network of a node: pods, Services, names, and what may speak to what.
 
+pub mod cni;
 pub mod dns;
 pub mod feed;
 pub mod host;
@@ -15,4 +16,4 @@ pub mod proxy;
 pub mod trace;
 pub mod view;
 
-pub use node::{Config, DEFAULT_MTU, Network, start, teardown};
+pub use node::{Config, DEFAULT_MTU, Network, Pods, start, teardown};

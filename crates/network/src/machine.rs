@@ -36,6 +36,7 @@ pub fn attach(machine: &Namespace, guest: &Guest<'_>) -> Result<()> {
     let link = cable_of(guest.instance);
     let cable = Cable {
         link: &link,
+        inside: wire::INSIDE,
         alias: &format!("ironclad {}: the node {}", guest.instance, guest.name),
         addresses: guest.addresses,
         node_addresses: guest.machine_addresses,

@@ -9,6 +9,7 @@ use env::Env;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
+use crate::cni::{Folders, Plugins};
 use crate::dns;
 use crate::feed::Feed;
 use crate::host;
@@ -58,6 +59,27 @@ pub struct Config {
     pub resolvers: PathBuf,
     /// The largest packet of pods.
     pub mtu: u32,
+    /// Whose network pods are on instead of ours.
+    pub foreign: Option<Folders>,
+}
+
+/// Who gives pods their networks.
+#[derive(Clone, Debug)]
+pub enum Pods {
+    /// We do.
+    Ours(Arc<PodNet>),
+    /// Plugins do: pods' ways, and what may speak to what, are theirs too.
+    Theirs(Arc<Plugins>),
+}
+
+impl Pods {
+    /// What the container runtime asks for networks.
+    pub fn port(&self) -> Arc<dyn cri::PodNetwork> {
+        match self {
+            Pods::Ours(pods) => pods.clone(),
+            Pods::Theirs(plugins) => plugins.clone(),
+        }
+    }
 }
 
 impl Config {
@@ -66,33 +88,34 @@ impl Config {
     }
 
     /// Opens the pod network, which the container runtime needs before there is an API to ask.
-    pub fn pod_net(&self, env: Env) -> Result<Arc<PodNet>, Error> {
+    pub fn pods(&self, env: Env) -> Result<Pods, Error> {
+        let directory = self.directory();
+        if let Some(folders) = &self.foreign {
+            let plugins = Plugins::new(folders.clone(), &directory, self.namespace.clone(), env);
+            return plugins
+                .map(Pods::Theirs)
+                .map_err(|source| Error::io(format!("using {}", directory.display()), source));
+        }
         let config = podnet::Config {
             instance: self.instance.clone(),
-            state_dir: self.directory(),
+            state_dir: directory,
             namespace: self.namespace.clone(),
             node_addresses: self.node_addresses.clone(),
             pod_blocks: self.pod_blocks.clone(),
             cluster_blocks: self.cluster_blocks.clone(),
             mtu: self.mtu,
         };
-        PodNet::new(config, env)
+        PodNet::new(config, env).map(Pods::Ours)
     }
 }
 
 /// A node's network, running.
 #[derive(Debug)]
 pub struct Network {
-    pod_net: Arc<PodNet>,
     feed: Feed,
 }
 
 impl Network {
-    /// What the container runtime asks for networks.
-    pub fn pod_network(&self) -> Arc<dyn cri::PodNetwork> {
-        self.pod_net.clone()
-    }
-
     /// Resolves once everything the API knew at the start is known here.
     pub async fn synced(&self) {
         self.feed.synced().await;
@@ -103,7 +126,7 @@ impl Network {
 /// was told stays in force.
 pub fn start(
     config: Config,
-    pod_net: Arc<PodNet>,
+    pods: Pods,
     transport: SharedTransport,
     env: &Env,
 ) -> Result<Arc<Network>, Error> {
@@ -121,8 +144,11 @@ pub fn start(
     })?;
     let feed = Feed::start(transport.clone(), env);
     let nodes: Cache<view::Node> = Cache::of(resources::NODES).start(transport.clone(), env);
-    follow_own_node(&config, &nodes, &pod_net);
-    start_tunnel(&config, &nodes, env);
+    if let Pods::Ours(pod_net) = &pods {
+        follow_own_node(&config, &nodes, pod_net);
+        start_tunnel(&config, &nodes, env);
+        pod_net.set_admission(start_policies(&config, transport.clone(), env)?);
+    }
     let (key, name) = (Key::new("", &config.node_name), config.node_name.clone());
     let node_changed = Arc::new(Notify::new());
     let (changed, own) = (node_changed.clone(), key.clone());
@@ -137,13 +163,6 @@ pub fn start(
     };
     let serve = proxy::run(proxy, feed.clone(), this_node, node_changed, env.child("proxy"));
     env.tasks.spawn("service proxy", serve);
-    let policies = policy::Config {
-        instance: config.instance.clone(),
-        namespace: config.namespace.clone(),
-        node_name: config.node_name.clone(),
-        dns: config.cluster_dns.clone(),
-    };
-    pod_net.set_admission(policy::start(policies, transport.clone(), &env.child("policies"))?);
     if !config.cluster_dns.is_empty() {
         let dns = dns::Config {
             namespace: config.namespace.clone(),
@@ -159,7 +178,22 @@ pub fn start(
             env.tasks.spawn("the DNS Service", service);
         }
     }
-    Ok(Arc::new(Network { pod_net, feed }))
+    Ok(Arc::new(Network { feed }))
+}
+
+/// Enforces the policies of our pod network.
+fn start_policies(
+    config: &Config,
+    transport: SharedTransport,
+    env: &Env,
+) -> Result<policy::Admission, Error> {
+    let policies = policy::Config {
+        instance: config.instance.clone(),
+        namespace: config.namespace.clone(),
+        node_name: config.node_name.clone(),
+        dns: config.cluster_dns.clone(),
+    };
+    policy::start(policies, transport, &env.child("policies"))
 }
 
 /// Keeps the ways to other nodes, if this one has an address that tunnels can use.

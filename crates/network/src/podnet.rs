@@ -2,6 +2,7 @@
 //! and removes sandboxes.
 
 pub mod addresses;
+pub mod foreign;
 pub mod state;
 pub mod table;
 pub mod wire;
@@ -157,7 +158,9 @@ impl cri::PodNetwork for PodNet {
             let now = self.env.clock.now().secs();
             let asked = request.clone();
             let (record, is_new) = self.blocking(move |shared| shared.prepare(&asked, &blocks, now)).await?;
-            if let Some(admission) = self.shared.admission.get().filter(|_| is_new) {
+            // A container that is no pod has no policies.
+            let has_policies = is_new && !record.pod.uid.is_empty();
+            if let Some(admission) = self.shared.admission.get().filter(|_| has_policies) {
                 admission.admit(record.pod.clone(), record.addresses.clone()).await;
             }
             self.blocking(move |shared| shared.connect(&request, record)).await
@@ -174,7 +177,11 @@ impl cri::PodNetwork for PodNet {
     fn keep_only(&self, sandboxes: Vec<String>) -> BoxFuture<'_, cri::Result<()>> {
         Box::pin(async move {
             let now = self.env.clock.now().secs();
-            self.blocking(move |shared| shared.keep_only(&sandboxes.into_iter().collect(), now)).await
+            let wanted: BTreeSet<String> = sandboxes.into_iter().collect();
+            self.blocking(move |shared| {
+                shared.keep_only(|sandbox| foreign::is_foreign(sandbox) || wanted.contains(sandbox), now)
+            })
+            .await
         })
     }
 }
@@ -213,6 +220,7 @@ impl Shared {
             format!("ironclad {}: {}/{}", self.config.instance, record.pod.namespace, record.pod.name);
         let cable = wire::Cable {
             link: &record.link,
+            inside: if request.interface.is_empty() { wire::INSIDE } else { &request.interface },
             alias: &alias,
             addresses: &record.addresses,
             node_addresses: &self.config.node_addresses,
@@ -242,10 +250,10 @@ impl Shared {
         inner.forget(sandbox, now)
     }
 
-    fn keep_only(&self, wanted: &BTreeSet<String>, now: i64) -> Result<(), Error> {
+    fn keep_only(&self, is_wanted: impl Fn(&str) -> bool, now: i64) -> Result<(), Error> {
         let unwanted: Vec<String> = {
             let inner = self.lock();
-            inner.saved.sandboxes.keys().filter(|sandbox| !wanted.contains(*sandbox)).cloned().collect()
+            inner.saved.sandboxes.keys().filter(|sandbox| !is_wanted(sandbox)).cloned().collect()
         };
         for sandbox in unwanted {
             self.detach(&sandbox, now)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use env::Env;
+use network::cni::Folders;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Agent;
@@ -15,6 +16,7 @@ use crate::join::known;
 use crate::join::token::JoinToken;
 use crate::logging;
 use crate::pki::{make_private_dir, write_private};
+use crate::settings::check_network;
 
 /// How long open work may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -32,6 +34,9 @@ pub struct Joined {
     pub node_ips: Vec<std::net::IpAddr>,
     /// The addresses of the cluster.
     pub addresses: Addresses,
+    /// Whose network its pods are on instead of ours.
+    #[serde(default)]
+    pub foreign_network: Option<Folders>,
 }
 
 impl Joined {
@@ -56,7 +61,9 @@ impl Joined {
             taken_ips: Vec::new(),
             kubelet_port,
             addresses: self.addresses,
+            pod_blocks: Vec::new(),
             is_servers: false,
+            foreign_network: self.foreign_network,
         }
     }
 }
@@ -135,6 +142,11 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
         ([], None) => addresses::of_machine_itself(),
         (given, _) => given.to_vec(),
     };
+    let foreign_before = before_ref.and_then(|before| before.foreign_network.as_ref());
+    let foreign_network = flags.cni.folders(foreign_before)?;
+    if before_ref.is_some() {
+        check_network(foreign_before, foreign_network.as_ref())?;
+    }
     ensure!(!ips.is_empty(), "this machine has no address that leads anywhere; give one with --node-ip");
     let directory = instance.pki_dir();
     let applicant = Applicant {
@@ -159,7 +171,7 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
             None => wait_for_addresses(&node, env).await,
         },
     };
-    let joined = Joined { server, node_name: name, node_ips: ips, addresses };
+    let joined = Joined { server, node_name: name, node_ips: ips, addresses, foreign_network };
     write_private(&instance.joined_file(), serde_json::to_string_pretty(&joined)?.as_bytes())?;
     let ways = Ways {
         node: node.transport().clone(),

@@ -5,7 +5,7 @@ use machinery::{Value, names};
 
 use crate::internal;
 use crate::place::{Place, Raw, same};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind of the core group.
@@ -13,7 +13,8 @@ pub struct Event;
 /// The kind of `events.k8s.io`.
 pub struct EventV1;
 
-const POLICY: Policy = Policy::namespaced(NameRule::PathSegment).create_on_update().any_finalizer();
+const POLICY: Policy =
+    Policy::namespaced(NameRule::PathSegment).create_on_update().any_finalizer().second_look(SecondLook::No);
 
 const SELECTABLE: &[&str] = &[
     "involvedObject.kind",
@@ -111,7 +112,12 @@ impl Kind for Event {
 
 impl Kind for EventV1 {
     fn policy(&self) -> Policy {
-        Policy { name: NameRule::Subdomain, known_finalizers: true, ..POLICY }
+        Policy {
+            name: NameRule::Subdomain,
+            known_finalizers: true,
+            second_look: SecondLook::Changes,
+            ..POLICY
+        }
     }
 
     fn check(&self, object: Place<'_>) {

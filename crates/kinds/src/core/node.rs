@@ -9,7 +9,7 @@ use crate::internal;
 use crate::metadata::check_label_name;
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::{check_taint_effect, resources};
-use crate::policy::{NameRule, Policy, keep, keep_all_but};
+use crate::policy::{NameRule, Policy, SecondLook, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -17,7 +17,7 @@ pub struct Node;
 
 impl Kind for Node {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain)
+        Policy::cluster(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     /// What can be allocated is the capacity unless something else is said.

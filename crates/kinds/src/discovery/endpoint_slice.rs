@@ -9,7 +9,7 @@ use crate::core::endpoints::check_ordinary_address;
 use crate::place::Place;
 use crate::place::same;
 use crate::pod_spec::defaults::{members, or};
-use crate::policy::{NameRule, Policy, count_generation};
+use crate::policy::{NameRule, Policy, SecondLook, count_generation};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -24,7 +24,7 @@ const SHOWN: usize = 3;
 
 impl Kind for EndpointSlice {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).generation()
+        Policy::namespaced(NameRule::Subdomain).generation().second_look(SecondLook::No)
     }
 
     fn default(&self, object: &mut Value) {

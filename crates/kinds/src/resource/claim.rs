@@ -5,7 +5,7 @@ use machinery::Value;
 use super::{claim_status, devices};
 use crate::internal;
 use crate::place::{Place, Raw, same};
-use crate::policy::{self, NameRule, Policy};
+use crate::policy::{self, NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -15,7 +15,7 @@ pub struct ResourceClaimTemplate;
 
 impl Kind for ResourceClaim {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).bare_status()
+        Policy::namespaced(NameRule::Subdomain).bare_status().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {
@@ -76,7 +76,7 @@ fn state(object: &Value) -> String {
 
 impl Kind for ResourceClaimTemplate {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain)
+        Policy::namespaced(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

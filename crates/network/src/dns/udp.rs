@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::net::{SendFlags, Shutdown, sendto, shutdown, sockopt};
 
 use super::forward::Over;
+use super::turn::take_short_turns;
 use super::{Server, Step};
 
 /// The largest query we read.
@@ -60,6 +61,7 @@ pub(super) async fn serve(server: Arc<Server>, socket: UdpSocket) {
 }
 
 fn read(server: &Arc<Server>, door: &Arc<Door>) {
+    take_short_turns();
     let mut message = [0; QUERY_LIMIT];
     let mut answer = Vec::with_capacity(QUERY_LIMIT);
     while !door.is_closed.load(Ordering::SeqCst) {

@@ -13,12 +13,12 @@ use crate::netlink::neighbour::Neighbour;
 use crate::netlink::route::Route;
 use crate::netlink::{Error, Links, Namespace, Result, settings};
 
-/// The name of a pod's link inside it.
-const INSIDE: &str = "eth0";
+/// The usual name of a pod's link inside it.
+pub const INSIDE: &str = "eth0";
 /// The gateway of every pod.
-const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The gateway of every pod with an IPv6 address.
-const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// How often, and how long apart, a new link is looked at until it is ready: usually once or twice.
 const READY_LOOKS: u32 = 500;
@@ -29,6 +29,8 @@ const READY_PAUSE: Duration = Duration::from_millis(2);
 pub struct Cable<'a> {
     /// The name of the node's end.
     pub link: &'a str,
+    /// The name of the pod's end.
+    pub inside: &'a str,
     /// Whose it is, for people who list links.
     pub alias: &'a str,
     /// The pod's addresses.
@@ -43,13 +45,13 @@ pub struct Cable<'a> {
 pub fn connect(node: &Namespace, links: &mut Links, sandbox: &Namespace, cable: &Cable<'_>) -> Result<()> {
     let mut inside = Links::of(sandbox)?;
     let (node_mac, pod_mac) = macs(cable.addresses);
-    let whole = links.by_name(cable.link)?.is_some() && inside.by_name(INSIDE)?.is_some();
+    let whole = links.by_name(cable.link)?.is_some() && inside.by_name(cable.inside)?.is_some();
     if !whole {
         links.remove(cable.link)?;
         links.add_pair(&Pair {
             name: cable.link,
             mac: node_mac,
-            peer_name: INSIDE,
+            peer_name: cable.inside,
             peer_mac: pod_mac,
             peer_namespace: sandbox,
             mtu: cable.mtu,
@@ -59,7 +61,7 @@ pub fn connect(node: &Namespace, links: &mut Links, sandbox: &Namespace, cable: 
     set_up_node_end(node, cable.link)?;
     links.set_alias(node_end, cable.alias)?;
     links.set_up(node_end)?;
-    connect_inside(&mut inside, cable.addresses, node_mac)?;
+    connect_inside(&mut inside, cable, node_mac)?;
     let own: Vec<IpAddr> = links.addresses()?.into_iter().map(|(_, address)| address.addr()).collect();
     for address in cable.addresses {
         links.set_neighbour(&Neighbour { link: node_end, address: *address, mac: pod_mac })?;
@@ -88,12 +90,12 @@ fn wait_until_running(links: &mut Links, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn connect_inside(inside: &mut Links, addresses: &[IpAddr], node_mac: Mac) -> Result<()> {
+fn connect_inside(inside: &mut Links, cable: &Cable<'_>, node_mac: Mac) -> Result<()> {
     let loopback = require(inside, "lo")?;
     inside.set_up(loopback)?;
-    let link = require(inside, INSIDE)?;
+    let link = require(inside, cable.inside)?;
     inside.set_up(link)?;
-    for address in addresses {
+    for address in cable.addresses {
         inside.add_address(link, IpNet::from(*address), Scope::Global)?;
         let (gateway, everywhere) = match address {
             IpAddr::V4(_) => (IpAddr::V4(GATEWAY4), IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
@@ -126,7 +128,7 @@ fn require(links: &mut Links, name: &str) -> Result<u32> {
 
 /// The Ethernet addresses of the node's and the pod's end: made of the pod's first address, so that they are the same
 /// after a restart and nobody else's.
-fn macs(addresses: &[IpAddr]) -> (Mac, Mac) {
+pub fn macs(addresses: &[IpAddr]) -> (Mac, Mac) {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),
         Some(IpAddr::V6(address)) => {

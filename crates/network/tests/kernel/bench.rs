@@ -77,6 +77,7 @@ impl Machine {
             cluster_domain: "cluster.local".into(),
             resolvers: self.directory.join("resolv.conf"),
             mtu: pods.mtu,
+            foreign: None,
         }
     }
 

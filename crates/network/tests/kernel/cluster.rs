@@ -57,7 +57,8 @@ impl Cluster {
     }
 
     pub fn start(&self) {
-        network::start(self.machine.network_config(), self.net.clone(), self.api.clone(), &self.env).unwrap();
+        let pods = network::Pods::Ours(self.net.clone());
+        network::start(self.machine.network_config(), pods, self.api.clone(), &self.env).unwrap();
     }
 
     /// Ends everything that runs in this process, as its death would.

@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod cluster;
+mod cni;
 mod dns;
 mod machine;
 mod overlay;

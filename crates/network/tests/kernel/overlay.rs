@@ -28,8 +28,9 @@ impl Node {
         // The blocks come from the API.
         config.pod_blocks = vec![];
         let env = Env::real();
-        let net = config.pod_net(env.clone()).unwrap();
-        network::start(config, net.clone(), api.clone(), &env).unwrap();
+        let pods = config.pods(env.clone()).unwrap();
+        let network::Pods::Ours(net) = pods.clone() else { unreachable!("no plugins are configured") };
+        network::start(config, pods, api.clone(), &env).unwrap();
         api.put("nodes", node_object(number));
         Node { machine, net, env }
     }
