@@ -254,8 +254,7 @@ fn a_container_is_told_of_when_it_has_begun_and_its_restarts_never_fall() {
         ("OnFailure", "a:0:end:0 a:1:new", 0, json!("x://a-0"), 0, "Running"),
         ("Never", "a:0:end:3 a:1:new", 0, json!("x://a-0"), 0, "Running"),
     ] {
-        let status =
-            status_of(spec(policy, &[], &["a"]), told(before), &observed(there), &Memory::default());
+        let status = status_of(spec(policy, &[], &["a"]), told(before), &observed(there), &Memory::default());
         let app = &status["containerStatuses"][0];
         let found = (&app["containerID"], &app["restartCount"], &status["phase"]);
         assert_eq!(found, (&id, &json!(count), &json!(phase)), "{policy} {there:?} after {before}");
