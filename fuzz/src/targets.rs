@@ -2,6 +2,7 @@
 
 mod apply;
 mod cel;
+mod cri;
 mod dns;
 mod etcd;
 mod image;
@@ -42,4 +43,5 @@ pub const ALL: &[fn() -> Target] = &[
     dns::target,
     image::target,
     etcd::target,
+    cri::target,
 ];

@@ -6,7 +6,7 @@
 //! named RestartPolicy string Always,Never      a type of its own, with the values it may have
 //! struct PodSpec [atomic] [unions=JSON]
 //!  containers []Container 2 ! r l=map:name p=merge k=name d=JSON
-//! (2                                           fields of the message that protobuf has as field 2 here
+//! (2 VolumeSource                              fields of an inlined structure, which protobuf has as field 2 here
 //! )
 //! serves apps/v1 17800 15                      priorities of group and version
 //!  deployments deployment Deployment namespaced all short=deploy in=all hash=8aSe+NMegvE=
@@ -222,8 +222,10 @@ impl Reader {
         let mut open: Vec<u16> = vec![0];
         for member in members {
             let inline = *open.last().expect("the structure itself is never closed");
-            if let Some(number) = member.strip_prefix('(') {
-                inlines.push(Inline { number: number.parse().expect("a number"), parent: inline });
+            if let Some(inner) = member.strip_prefix('(') {
+                let (number, name) = inner.split_once(' ').expect("a number and a name");
+                let number = number.parse().expect("a number");
+                inlines.push(Inline { name: SmolStr::new_static(name), number, parent: inline });
                 open.push(inlines.len() as u16);
             } else if *member == ")" {
                 open.pop();

@@ -475,3 +475,17 @@ fn the_short_way_of_tracking_a_create_leads_where_the_long_one_does() {
     assert_eq!(json::to_string(&lease), expected);
     assert!(managers_of_new(&table, documents[5]).is_null(), "nobody manages what the server alone sets");
 }
+
+#[test]
+fn who_writes_an_empty_list_owns_it() {
+    let table = Table::load();
+    for (group_version, kind, change, fields) in [
+        ("rbac.authorization.k8s.io/v1", "ClusterRole", r#"{"rules":[]}"#, r#"{"f:rules":{}}"#),
+        ("v1", "LimitRange", r#"{"spec":{"limits":[]}}"#, r#"{"f:spec":{"f:limits":{}}}"#),
+        ("storage.k8s.io/v1", "CSINode", r#"{"spec":{"drivers":[]}}"#, r#"{"f:spec":{"f:drivers":{}}}"#),
+    ] {
+        let mut server = Server::new(&table, group_version, kind);
+        server.update("m", change);
+        assert_eq!(server.managers(), [format!("m Update {fields}")], "{kind}");
+    }
+}

@@ -205,3 +205,36 @@ fn large_strategic_patches_take_their_time_in_proportion() {
     let patched = patch::strategic_values(document.clone(), document.clone(), map).expect("it applies");
     assert_eq!(patched, document);
 }
+
+#[test]
+fn the_way_to_a_field_goes_through_the_structures_it_is_inlined_from() {
+    let table = Table::load();
+    for (group_version, kind, body, place) in [
+        (
+            "v1",
+            "Pod",
+            r#"{"spec":{"volumes":[{"secret":{"secretName":5}}]}}"#,
+            "number into Go struct field SecretVolumeSource.spec.volumes.VolumeSource.secret.secretName of type string",
+        ),
+        (
+            "networking.k8s.io/v1",
+            "Ingress",
+            r#"{"spec":{"rules":[{"http":{"paths":"x"}}]}}"#,
+            "string into Go struct field HTTPIngressRuleValue.spec.rules.IngressRuleValue.http.paths \
+             of type []v1.HTTPIngressPath",
+        ),
+        (
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicy",
+            r#"{"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":{}}]}}}"#,
+            "object into Go struct field \
+             NamedRuleWithOperations.spec.matchConstraints.resourceRules.RuleWithOperations.Rule.apiGroups \
+             of type []string",
+        ),
+    ] {
+        let ty = table.type_of(table.kind_of(group_version, kind).expect("a known kind"));
+        let error =
+            machinery::json::decode(body.as_bytes(), ty, &mut Report::new()).expect_err("a wrong type");
+        assert_eq!(error.text, format!("json: cannot unmarshal {place}"));
+    }
+}

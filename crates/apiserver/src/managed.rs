@@ -27,6 +27,7 @@ pub fn write<'a>(request: Request<'a>, time: &'a str) -> Write<'a> {
 /// Fields that a door does not write.
 fn ignored(served: &Served, subresource: &str) -> &'static [&'static str] {
     match subresource {
+        "" if served.is("certificates.k8s.io", "certificatesigningrequests") => &["spec", "status"],
         "" if served.sub("status").is_some() => &["status"],
         "status" if served.is("", "pods") => {
             &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]

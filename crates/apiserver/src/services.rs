@@ -52,7 +52,7 @@ pub fn allocate(request: Request<'_>, object: &mut Value, old: Option<&Value>) -
     if let Some(old) = old {
         keep_allocated(object, old);
     }
-    normalize(object);
+    normalize(object, old);
     let mut errors = Errors::new();
     families::complete(&request.core.config.service_cidrs, object, old, &mut errors);
     let refuse = |errors: &Errors, object: &Value| {
@@ -104,11 +104,44 @@ fn keep_allocated(object: &mut Value, old: &Value) {
     }
 }
 
-/// `clusterIP` and `clusterIPs` say the same.
-fn normalize(object: &mut Value) {
+/// `clusterIP` and `clusterIPs` say the same, although a client may know and change the first alone.
+fn normalize(object: &mut Value, old: Option<&Value>) {
     let spec = object.entry("spec");
     let single = spec.get("clusterIP").str_or_empty().to_owned();
-    if !single.is_empty() && spec.get("clusterIPs").items().is_empty() {
-        spec.set("clusterIPs", vec![Value::from(single)]);
+    let follows = match old.map(|old| old.get("spec")) {
+        None => spec.get("clusterIPs").items().is_empty() && !single.is_empty(),
+        Some(old) => {
+            old.get("clusterIP").str_or_empty() != single
+                && old.get("clusterIPs").items() == spec.get("clusterIPs").items()
+        }
+    };
+    if !follows {
+        return;
+    }
+    let all = if single.is_empty() { Value::Null } else { Value::from(vec![Value::from(single)]) };
+    spec.set("clusterIPs", all);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knows_one_address_only_changes_all() {
+        let service = |text: &str| machinery::json::parse(text.as_bytes()).unwrap();
+        let old = r#"{"spec":{"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"]}}"#;
+        for (old, new, expected) in [
+            (None, r#"{"spec":{"clusterIP":"None"}}"#, r#"["None"]"#),
+            (None, r#"{"spec":{"clusterIP":"a","clusterIPs":["b"]}}"#, r#"["b"]"#),
+            (None, r#"{"spec":{}}"#, "null"),
+            (Some(old), r#"{"spec":{"clusterIP":"x","clusterIPs":["10.0.0.1"]}}"#, r#"["x"]"#),
+            (Some(old), r#"{"spec":{"clusterIP":"","clusterIPs":["10.0.0.1"]}}"#, "null"),
+            (Some(old), r#"{"spec":{"clusterIP":"x","clusterIPs":["y"]}}"#, r#"["y"]"#),
+            (Some(old), old, r#"["10.0.0.1"]"#),
+        ] {
+            let mut object = service(new);
+            normalize(&mut object, old.map(service).as_ref());
+            assert_eq!(machinery::json::to_string(object.at(&["spec", "clusterIPs"])), expected, "{new}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The one way of a write: who, what and how; and how it is brought into the store and seen in the cache.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use machinery::field::{Error, Path};
@@ -52,6 +52,19 @@ pub struct Options {
     pub force: Option<bool>,
     /// What is written down of the request.
     pub record: Option<Arc<Record>>,
+    /// What the writer is told even if the write fails.
+    pub told: Told,
+}
+
+/// What a client is told beside the answer, whatever that is: shared by all who have something to tell.
+#[derive(Clone, Debug, Default)]
+pub struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    /// The warnings so far, to look at or to add to.
+    pub fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a write led to.
@@ -100,7 +113,15 @@ impl Options {
         let manager = if manager.is_empty() { manager_of_agent(user_agent) } else { manager.to_owned() };
         let force = query.option_flag("force");
         let dry_run = !dry_run.is_empty();
-        Ok(Options { dry_run, manager, manager_named, validation, force, record: None })
+        Ok(Options {
+            dry_run,
+            manager,
+            manager_named,
+            validation,
+            force,
+            record: None,
+            told: Told::default(),
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 //! The container-runtime port: CRI v1 as Rust traits, between the kubelet above and a runtime below.
 //!
-//! The built-in runtime implements it in process. What it asks of the pod network is a port too ([`PodNetwork`]),
+//! The built-in runtime implements it in process, and its messages are in [`v1`] for those who speak over a socket. What it asks of the pod network is a port too ([`PodNetwork`]),
 //! because rooms of ring 2 do not know each other.
 
 mod types;
+pub mod v1;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -149,6 +149,10 @@ pub struct Sandbox {
     pub ips: Vec<IpAddr>,
     /// Whether it is on the node's network.
     pub host_network: bool,
+    /// From its configuration.
+    pub namespaces: Namespaces,
+    /// From its configuration.
+    pub handler: String,
     /// The limits of the pod as a whole as they are in force.
     pub resources: Resources,
     /// From its configuration.

@@ -31,6 +31,8 @@ pub enum Command {
     Server(Up),
     /// Make this machine a node of a cluster elsewhere
     Agent(Agent),
+    /// Run the container runtime alone, asked over CRI, for a kubelet that is not Ironclad's
+    Runtime(Runtime),
     /// Work with the tokens that machines join with
     #[command(subcommand)]
     Token(Token),
@@ -191,6 +193,22 @@ impl CniFlags {
             programs: self.cni_bin_dir.iter().map(absolute).collect::<Result<_, _>>()?,
         }))
     }
+}
+
+/// `ironclad runtime`
+#[derive(Args, Clone, Debug)]
+pub struct Runtime {
+    #[command(flatten)]
+    pub instance: Instance,
+    /// The addresses of this machine's pods; one range of IPv4 and one of IPv6 for both
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.244.0.0/24")]
+    pub pod_cidr: Vec<IpNet>,
+    /// The machine's address [default: that of the interface that leads to the internet]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_ip: Vec<IpAddr>,
+    /// Print more: info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
 }
 
 /// `ironclad net …`

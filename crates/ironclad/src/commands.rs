@@ -8,6 +8,7 @@ pub mod down;
 pub mod image;
 pub mod net;
 pub mod restore;
+pub mod runtime;
 pub mod status;
 pub mod token;
 pub mod up;

@@ -84,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(flags) => commands::up::run(&flags, Tell::HowToUse)?,
         Command::Server(flags) => commands::up::run(&flags, Tell::HowToJoin)?,
         Command::Agent(flags) => commands::agent::run(&flags)?,
+        Command::Runtime(flags) => commands::runtime::run(&flags)?,
         Command::Token(command) => commands::token::run(&command)?,
         Command::Down(flags) => commands::down::run(&flags)?,
         Command::Status(flags) => return commands::status::run(&flags),

@@ -21,5 +21,6 @@ pub mod service;
 pub mod service_account;
 mod service_changes;
 pub mod volume_claim;
+pub(crate) mod volume_source;
 
 pub(crate) use volume_claim::{check_claim_template, default_claim_spec};

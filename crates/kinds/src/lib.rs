@@ -47,7 +47,7 @@ pub mod networking;
 pub mod node_group;
 
 pub use place::Place;
-pub use policy::{NameRule, Policy};
+pub use policy::{NameRule, Policy, SecondLook};
 pub use registry::rules;
 
 /// Through which door a write comes in.
@@ -112,7 +112,12 @@ pub trait Kind: Sync {
         place::inspect(object, errors, |root| {
             let old_metadata = old.get("metadata");
             metadata::check_common_update(root.get("metadata"), old_metadata, &policy);
-            metadata::check_update(root.get("metadata"), old_metadata, &policy);
+            if policy.second_look != SecondLook::No {
+                metadata::check_update(root.get("metadata"), old_metadata, &policy);
+            }
+            if policy.second_look == SecondLook::All && door == Door::Main {
+                metadata::check(root.get("metadata"), &policy);
+            }
             self.check_update(root, old, door);
         });
     }

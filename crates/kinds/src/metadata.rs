@@ -83,6 +83,34 @@ fn check_changes(metadata: Place<'_>, old: &Value) {
     check_managed_fields(metadata.get("managedFields"));
 }
 
+/// What is wrong with the metadata of a template, which has labels and annotations only.
+pub fn check_template(metadata: Place<'_>) {
+    const OTHERS: [&str; 13] = [
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uID",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ];
+    check_annotations(metadata.get("annotations"));
+    check_labels(metadata.get("labels"));
+    for other in OTHERS {
+        // What is wrong is told by Go's name with a small letter before.
+        let member = if other == "uID" { "uid" } else { other };
+        if !metadata.value().get(member).is_empty() {
+            metadata.at(other).forbidden("cannot be set");
+        }
+    }
+}
+
 /// What is wrong with labels.
 pub fn check_labels(labels: Place<'_>) {
     for (key, label) in labels.entries() {

@@ -12,6 +12,7 @@ pub mod amounts;
 pub mod containers;
 pub mod defaults;
 mod environment;
+mod image;
 mod mounts;
 mod network;
 pub mod network_storage;
@@ -56,7 +57,7 @@ pub fn check(spec: Place<'_>, within: Within, pod_name: &str) {
     let volumes_at = spec.get("volumes");
     let volumes = volumes::check(volumes_at, within, pod_name);
     let claims_at = spec.get("resourceClaims");
-    let claims = check_resource_claims(claims_at, pod_name);
+    let claims = check_resource_claims(claims_at);
     let around = Surroundings {
         volumes,
         claims,
@@ -85,6 +86,7 @@ pub fn check(spec: Place<'_>, within: Within, pod_name: &str) {
     network::check_host_aliases(spec.get("hostAliases"));
     check_classes(spec);
     systems::check(spec);
+    environment::check_files(spec);
 }
 
 fn check_gates(spec: Place<'_>) {
@@ -121,6 +123,12 @@ fn check_names(spec: Place<'_>) {
     check("subdomain", names::dns1123_label);
     let hostname = spec.get("hostnameOverride");
     if hostname.is_set() {
+        if spec.get("setHostnameAsFQDN").is_true() {
+            hostname.forbidden("may not be specified when setHostnameAsFQDN is true");
+        }
+        if spec.get("hostNetwork").is_true() {
+            hostname.forbidden("may not be specified when hostNetwork is true");
+        }
         if hostname.text().len() > 64 {
             hostname.too_long(64);
         }
@@ -152,7 +160,7 @@ pub fn check_preemption_policy(policy: Place<'_>) {
     policy.required_one_of(&["PreemptLowerPriority", "Never"]);
 }
 
-fn check_resource_claims<'a>(claims: Place<'a>, pod_name: &str) -> Vec<&'a str> {
+fn check_resource_claims(claims: Place<'_>) -> Vec<&str> {
     let mut seen = BTreeSet::new();
     for claim in claims.items() {
         let name = claim.get("name");
@@ -178,13 +186,7 @@ fn check_resource_claims<'a>(claims: Place<'a>, pod_name: &str) -> Vec<&'a str> 
         for named in [own, template].into_iter().filter(Place::is_set) {
             named.faults(names::dns1123_subdomain(named.text()));
         }
-        if !pod_name.is_empty() && claim.get("resourceClaimTemplateName").is_set() {
-            let generated = format!("{pod_name}-{}-", name.text());
-            for fault in crate::NameRule::Subdomain.faults(&generated, true) {
-                name.invalid_as(name.text(), format!("final ResourceClaim name: {fault}"));
-            }
-        }
     }
-    let known = |claim: &'a machinery::Value| claim.get("name").str_or_empty();
-    claims.value().items().iter().map(known).collect()
+    let names = claims.value().items().iter().map(|claim| claim.get("name").str_or_empty());
+    names.filter(|name| !name.is_empty()).collect()
 }

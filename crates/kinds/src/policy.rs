@@ -81,6 +81,20 @@ pub struct Policy {
     pub status_keeps_metadata: bool,
     /// Whether a finalizer without a domain must be one of the known ones.
     pub known_finalizers: bool,
+    /// How often its own rules look at the metadata of an update, which was looked at before: clients see each fault as
+    /// often as it is found.
+    pub second_look: SecondLook,
+}
+
+/// What a kind's own rules do with the metadata of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondLook {
+    /// Nothing.
+    No,
+    /// They compare it with what it was.
+    Changes,
+    /// That, and they check it as that of a new object.
+    All,
 }
 
 impl Policy {
@@ -96,6 +110,7 @@ impl Policy {
             status: false,
             status_keeps_metadata: false,
             known_finalizers: true,
+            second_look: SecondLook::Changes,
         }
     }
 
@@ -132,6 +147,11 @@ impl Policy {
     /// `status` has a door of its own, through which no metadata comes in.
     pub const fn bare_status(self) -> Policy {
         Policy { status: true, status_keeps_metadata: true, ..self }
+    }
+
+    /// What its own rules do with the metadata of an update.
+    pub const fn second_look(self, second_look: SecondLook) -> Policy {
+        Policy { second_look, ..self }
     }
 
     /// Any qualified name is a finalizer.

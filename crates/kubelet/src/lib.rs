@@ -9,6 +9,7 @@ mod amounts;
 mod bell;
 mod config;
 mod downward;
+mod endpoint;
 mod environment;
 mod eviction;
 mod files;
@@ -42,6 +43,7 @@ mod volumes;
 mod worker;
 
 pub use config::{Config, Reserved, Services};
+pub use endpoint::{EndpointConfig, serve_cri};
 pub use eviction::{Least, Signal, Threshold};
 
 use std::net::SocketAddr;

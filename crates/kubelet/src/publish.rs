@@ -41,9 +41,9 @@ struct Slot {
     /// The newest the API is known to have.
     base: Object,
     /// What it is to have.
-    desired: PodStatus,
+    desired: Arc<PodStatus>,
     /// What was written last, and the revision that made: what the server left out of it is not written again.
-    written: Option<(PodStatus, u64)>,
+    written: Option<(Arc<PodStatus>, u64)>,
     due: bool,
     writing: bool,
     /// The API no longer has the pod.
@@ -77,7 +77,7 @@ impl Publisher {
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.entry(uid).or_insert_with(|| Slot {
             base: object.clone(),
-            desired: PodStatus::default(),
+            desired: Arc::default(),
             written: None,
             due: false,
             writing: false,
@@ -86,7 +86,9 @@ impl Publisher {
         if object.header().revision > slot.base.header().revision {
             slot.base = object.clone();
         }
-        slot.desired = desired;
+        if *slot.desired != desired {
+            slot.desired = Arc::new(desired);
+        }
         slot.due = !slot.is_settled() && patch(&slot.base, &slot.desired).is_some();
         if slot.due && !slot.writing {
             self.shared.wanted.notify_one();
@@ -141,7 +143,7 @@ fn next(shared: &Shared) -> Option<(String, Object, Writing)> {
 
 struct Writing {
     patch: Value,
-    status: PodStatus,
+    status: Arc<PodStatus>,
 }
 
 async fn write_one(shared: Arc<Shared>, uid: String, object: Object, writing: Writing) {

@@ -4,8 +4,8 @@
 //! answers what the API server lets them ask.
 
 mod access;
-mod commands;
-mod forward;
+pub(crate) mod commands;
+pub(crate) mod forward;
 mod identity;
 mod logs;
 mod metrics;
@@ -44,7 +44,8 @@ pub(crate) use tls::acceptor;
 
 /// A body that may be whole or come in pieces.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
-type Answer = Response<Body>;
+/// What is answered.
+pub(crate) type Answer = Response<Body>;
 
 /// How long a client gets to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -66,6 +67,10 @@ impl Server {
         let access = Access::new(kit.client.clone(), kit.env.clock.clone(), &kit.config.node_name);
         let identities = Identities::new(kit.client.clone(), kit.env.clock.clone());
         Server { kit, pods, identities, access }
+    }
+
+    fn means(&self) -> commands::Means {
+        commands::Means { runtime: self.kit.runtime.clone(), env: self.kit.env.clone() }
     }
 
     /// Accepts connections for ever.
@@ -214,7 +219,7 @@ fn whole(code: u16, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-fn plain(code: u16, text: String) -> Answer {
+pub(crate) fn plain(code: u16, text: String) -> Answer {
     whole(code, "text/plain; charset=utf-8", text)
 }
 

@@ -254,6 +254,21 @@ impl Shown for &Value {
     }
 }
 
+/// Several errors in one text, each once.
+pub fn listed(errors: &[Error]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in errors.iter().map(Error::to_string) {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    match texts.as_slice() {
+        [] => "<nil>".to_owned(),
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
 /// Text in double quotes with Go's escapes (`%q`).
 pub fn go_quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);

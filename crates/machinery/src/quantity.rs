@@ -155,10 +155,13 @@ impl Quantity {
             scale = scale.saturating_add(exponent);
         }
         let mut quantity = Quantity { digits: sign * digits, scale, format }.round_up(NANO);
-        if quantity.decimal_form().1.abs() > EXPONENT_MAX {
+        let (printed, exponent) = quantity.decimal_form();
+        if exponent.abs() > EXPONENT_MAX {
             return Err(ParseError::Suffix);
         }
-        if format == Format::BinarySi && quantity.magnitude_exceeds_max() {
+        // What could not be read again as it is printed is beyond all reason too.
+        let too_long = printed.unsigned_abs() >= 10u128.pow(WHOLE_DIGITS as u32);
+        if too_long || format == Format::BinarySi && quantity.magnitude_exceeds_max() {
             quantity = capped;
         }
         if format == Format::BinarySi && quantity.cmp_int(1) == Ordering::Less && quantity.cmp_int(-1).is_gt()

@@ -137,8 +137,10 @@ pub enum Content {
 }
 
 /// A protobuf message whose fields JSON shows among those of the message around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inline {
+    /// The name of its type, which Go's errors put among those of fields.
+    pub name: SmolStr,
     /// Its number in the message around it.
     pub number: u32,
     /// The inline that message is in turn, as in [`Field::inline`]; 0 means it is the structure itself.

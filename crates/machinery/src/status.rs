@@ -223,18 +223,7 @@ impl Status {
 
     /// 422: the document breaks rules of its kind.
     pub fn invalid(kind: GroupName<'_>, name: &str, errors: &[field::Error]) -> Status {
-        let mut texts: Vec<String> = Vec::new();
-        for text in errors.iter().map(field::Error::to_string) {
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
-        let list = match texts.as_slice() {
-            [] => "<nil>".to_owned(),
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
-        let message = format!("{kind} {} is invalid: {list}", field::go_quote(name));
+        let message = format!("{kind} {} is invalid: {}", field::go_quote(name), field::listed(errors));
         let status = Status::new(422, Reason::Invalid, message).about(kind, name);
         errors.iter().fold(status, |status, error| {
             let field = error.path.to_string();

@@ -146,3 +146,20 @@ async fn custom_resources_are_counted_and_given_back() {
     cluster.client.delete(widgets, &Key::new("default", "a"), Delete::default()).await.unwrap();
     until_used(&cluster, json!({ "count/widgets.example.com": "0" })).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_changes_one_revision_before_what_it_is_charged_for() {
+    let cluster = Cluster::start(23, 1).await;
+    cluster.create(resources::RESOURCE_QUOTAS, "default", quota(json!({ "pods": "1" }))).await;
+    until_used(&cluster, json!({ "pods": "0" })).await;
+    let made = cluster.client.write(
+        resources::PODS,
+        Call::all("default"),
+        Write::Create(pod("p").to_string().into_bytes().into()),
+    );
+    let revision =
+        |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
+    let made = client::plan::tree(&made.await.unwrap()).unwrap();
+    let quota = cluster.get(resources::RESOURCE_QUOTAS, &Key::new("default", "q")).await;
+    assert_eq!(revision(&quota) + 1, revision(&made));
+}

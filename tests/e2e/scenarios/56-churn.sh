@@ -51,12 +51,14 @@ equal "pods that had nothing to do with it" "$running" "$(bystanders)"
 neighbours_are_well
 
 # Without kills, so that one process does it all: it holds no more descriptors after than before.
-descriptors() { ls "/proc/$(agent)/fd" | wc -l; }
+open_files() { find "/proc/$(agent)/fd" -type l -printf '%l\n' | sed 's/:\[.*//' | sort; }
+descriptors() { open_files | wc -l; }
 churn warm 20 0
 eventually 60 all_is_as_before
 sleep 2 # Connections of before may take a moment to end.
 before=$(descriptors)
+open_files >"$E2E_WORK/open.before"
 churn quiet "$pods" 0
-no_more_descriptors() { [ "$(descriptors)" -le "$before" ] || { echo "$before before, $(descriptors) now" && false; }; }
+no_more_descriptors() { [ "$(descriptors)" -le "$before" ] || { open_files | diff "$E2E_WORK/open.before" - || false; }; }
 eventually 60 no_more_descriptors
 eventually 60 all_is_as_before

@@ -188,7 +188,7 @@ impl<'a> Writer<'a> {
                 bail!("{inner_name} is inlined but no struct")
             };
             let number = member.protobuf.unwrap_or(0);
-            writeln!(text, "({number}")?;
+            writeln!(text, "({number} {inner_name}")?;
             self.write_members(Place { path: &inner_path, decl: inner }, inner_members, definition, text)?;
             text.push_str(")\n");
         }

@@ -1,6 +1,6 @@
 //! Requests about objects: from the route to the verb, and from its outcome to the answer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use api::Verb;
 use http::Method;
@@ -16,11 +16,12 @@ use crate::document::{self, Expected};
 use crate::http::Response;
 use crate::http::accept::{self, DOCUMENTS, Form, Media, OBJECTS, Shape};
 use crate::identity::Identity;
+use crate::managed;
 use crate::registry::{Registry, Served, method_not_allowed, no_such_resource};
 use crate::reviews;
 use crate::route::Route;
 use crate::verbs::{self, delete, deletecollection, get, list, watch};
-use crate::write::{self, Outcome, Request};
+use crate::write::{self, Outcome, Request, Told};
 
 /// Whether the answer is a stream that ends when one side wants it to.
 pub(super) fn is_stream(route: &Route) -> bool {
@@ -46,7 +47,7 @@ pub(super) async fn answer(
         };
     };
     let record = request.record.clone();
-    let call = Call { core, identity, registry: &registry, served, record, warnings: Mutex::default() };
+    let call = Call { core, identity, registry: &registry, served, record, told: Told::default() };
     if served.custom.is_some() && !leads_to_custom(served, route) {
         return answer::page_not_found();
     }
@@ -84,13 +85,13 @@ pub(crate) struct Call<'a> {
     pub served: &'a Arc<Served>,
     /// What is written down of it.
     record: Option<Arc<Record>>,
-    warnings: Mutex<Vec<String>>,
+    told: Told,
 }
 
 impl Call<'_> {
     /// What the client is told beside the answer, whatever that is.
     pub fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock()
     }
 
     async fn answer(&self, request: Arrived) -> Result<Response, Status> {
@@ -214,7 +215,7 @@ impl Call<'_> {
 
     pub fn write_options(&self, request: &Arrived, kind: &str) -> Result<write::Options, Status> {
         let options = write::Options::read(&request.query, request.header(USER_AGENT), kind)?;
-        Ok(write::Options { record: self.record.clone(), ..options })
+        Ok(write::Options { record: self.record.clone(), told: self.told.clone(), ..options })
     }
 
     /// Writes down what was sent.
@@ -230,8 +231,11 @@ impl Call<'_> {
             custom.check_not_terminating(self.served.resource(), "create")?;
         }
         let options = self.write_options(&request, "CreateOptions")?;
-        let (route, document) = self.read(request, Expected::object(self.served), &options).await?;
+        let (route, mut document) = self.read(request, Expected::object(self.served), &options).await?;
         if reviews::is_review(self.served) {
+            let request = self.request(&route, &options);
+            request.canonical(&mut document);
+            managed::track_update(request, &Value::Null, &mut document);
             let asker =
                 reviews::Asker { core: self.core, identity: self.identity, namespace: &route.namespace };
             let answered = reviews::answer(asker, self.served, document).await?;

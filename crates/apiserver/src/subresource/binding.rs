@@ -3,7 +3,7 @@
 use machinery::field::{Error, Path};
 use machinery::status::GroupName;
 use machinery::time::Timestamp;
-use machinery::{Status, Value};
+use machinery::{Reason, Status, Value};
 
 use crate::answer;
 use crate::document::Expected;
@@ -47,7 +47,7 @@ pub(crate) fn created() -> Value {
 /// Binds a pod as a `Binding` says.
 pub(crate) async fn bind(request: Request<'_>, binding: Value) -> Result<write::Outcome, Status> {
     let own = binding.at(&["metadata", "name"]).str_or_empty();
-    if !own.is_empty() && own != request.name {
+    if own != request.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     let target = binding.get("target");
@@ -61,8 +61,8 @@ pub(crate) async fn bind(request: Request<'_>, binding: Value) -> Result<write::
         errors.push(Error::required(&path.child("name"), ""));
     }
     if !errors.is_empty() {
-        let subject = GroupName { group: "", name: "Binding" };
-        return Err(Status::invalid(subject, request.name, &errors));
+        // No refusal of an object, says the reference server, but a failure to answer.
+        return Err(Status::new(500, Reason::Unknown, machinery::field::listed(&errors)));
     }
     let (binding, warnings) = request.admit_posted(binding).await?;
     let outcome = update::change(request, &Binding { request, binding: &binding }).await?;

@@ -40,7 +40,7 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
     };
     let (route, eviction) = call.read(request, expected, &options).await?;
     let own = eviction.at(&["metadata", "name"]).str_or_empty();
-    if !own.is_empty() && own != route.name {
+    if own != route.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let warnings = evict(call.request(&route, &options), eviction).await?;

@@ -1,5 +1,6 @@
 //! `token`: a service account's token, for a time, for an audience, for as long as some object lives.
 
+use machinery::apply::{self, Write};
 use machinery::field::{Error, Path};
 use machinery::status::GroupName;
 use machinery::time::Timestamp;
@@ -10,10 +11,13 @@ use crate::document::Expected;
 use crate::handler::Arrived;
 use crate::handler::objects::Call;
 use crate::http::Response;
+use crate::managed;
 use crate::registry::no_such_resource;
 use crate::verbs::get;
 use crate::write::Request;
 
+/// What the request and its answer are written in.
+const API_VERSION: &str = "authentication.k8s.io/v1";
 /// How long a token lives if nobody says how long.
 const DEFAULT_SECS: i64 = 3_600;
 /// No token lives shorter.
@@ -40,8 +44,14 @@ pub(super) async fn answer(call: &Call<'_>, request: Arrived) -> Result<Response
         custom: None,
         aliases: &[],
     };
-    let (route, wanted) = call.read(request, expected, &options).await?;
-    let (mut answered, warnings) = create(call.request(&route, &options), wanted).await?;
+    let (route, mut wanted) = call.read(request, expected, &options).await?;
+    let own = call.request(&route, &options);
+    machinery::json::canonicalize(&mut wanted, schema.root());
+    let (time, nothing) = (managed::now(own), apply::empty(schema.root(), API_VERSION, "TokenRequest"));
+    let write = Write { ty: schema.root(), api_version: API_VERSION, ..managed::write(own, &time) };
+    let fields = apply::track_update(&nothing, &wanted, write);
+    let (mut answered, warnings) = create(own, wanted).await?;
+    managed::set(&mut answered, fields);
     call.warnings().extend(warnings);
     machinery::json::canonicalize(&mut answered, schema.root());
     Ok(answer::document(table, 201, &answered, form))
@@ -106,7 +116,7 @@ pub(crate) async fn create(request: Request<'_>, wanted: Value) -> Result<(Value
     ]);
     let answer = Value::from([
         ("kind", Value::from("TokenRequest")),
-        ("apiVersion", Value::from("authentication.k8s.io/v1")),
+        ("apiVersion", Value::from(API_VERSION)),
         ("metadata", metadata),
         ("spec", answer_spec),
         ("status", status),

@@ -41,6 +41,7 @@ async fn make(request: Request<'_>, mut object: Value, track: bool) -> Result<Ou
         request.canonical(&mut object);
         managed::track_update(request, &Value::Null, &mut object);
     }
+    request.options.told.lock().extend(owners::dedup(&mut object));
     let generated = generated_name(&object);
     let mut attempt = 1;
     loop {

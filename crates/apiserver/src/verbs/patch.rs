@@ -71,10 +71,11 @@ pub async fn patch(request: Request<'_>, patch: Patch, body: Bytes) -> Result<Ou
         return super::apply::apply(request, body).await;
     }
     let change = Patching { request, patch, body, findings: std::sync::Mutex::default() };
-    let mut outcome = update::change(request, &change).await?;
+    let outcome = update::change(request, &change).await;
+    // Whoever wrote what nobody knows is told so, although it may be refused for another reason.
     let findings = change.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    outcome.warnings.splice(0..0, findings);
-    Ok(outcome)
+    request.options.told.lock().extend(findings);
+    outcome
 }
 
 impl Patching<'_> {

@@ -61,6 +61,7 @@ impl Joined {
             taken_ips: Vec::new(),
             kubelet_port,
             addresses: self.addresses,
+            pod_blocks: Vec::new(),
             is_servers: false,
             foreign_network: self.foreign_network,
         }

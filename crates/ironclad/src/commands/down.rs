@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::agent::Joined;
+use super::runtime::Alone;
 use crate::args::Down;
 use crate::background;
 use crate::compose::node::NodeParts;
@@ -32,7 +33,11 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
     };
     let settings = Settings::read(&instance)?;
     let joined = Joined::read(&instance)?;
-    if joined.is_some() || settings.as_ref().is_some_and(|settings| !settings.control_plane_only) {
+    let alone = Alone::read(&instance)?;
+    if joined.is_some()
+        || alone.is_some()
+        || settings.as_ref().is_some_and(|settings| !settings.control_plane_only)
+    {
         ensure!(
             rustix::process::geteuid().is_root(),
             "containers and networks are root's: run `ironclad down` with sudo"
@@ -45,7 +50,7 @@ pub fn run(flags: &Down) -> anyhow::Result<()> {
         (Some(settings), _) if settings.control_plane_only => None,
         (Some(settings), _) => Some(NodeParts::of_server(&settings.cluster(&instance)?)),
         (None, Some(joined)) => Some(joined.parts(instance.clone(), 0)),
-        (None, None) => None,
+        (None, None) => alone.map(|alone| alone.parts(instance.clone())),
     };
     if let Some(parts) = parts {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use client::{Call, SharedTransport, WatchEvent, resources};
 use env::Env;
+use ipnet::IpNet;
 use network::Pods;
 use network::cni::{Folders, Provider};
 
@@ -37,6 +38,8 @@ pub struct NodeParts {
     pub kubelet_port: u16,
     /// The addresses of the cluster.
     pub addresses: Addresses,
+    /// The addresses of its own pods, if it is not the control plane that assigns them.
+    pub pod_blocks: Vec<IpNet>,
     /// Whether it is the server's own.
     pub is_servers: bool,
     /// Whose network its pods are on instead of ours.
@@ -78,6 +81,7 @@ impl NodeParts {
             taken_ips: cluster.node_ips.iter().filter(set_aside).copied().collect(),
             kubelet_port: 0,
             addresses: cluster.addresses.clone(),
+            pod_blocks: Vec::new(),
             is_servers: true,
             foreign_network: cluster.foreign_network.clone(),
         }
@@ -87,20 +91,40 @@ impl NodeParts {
     pub async fn start(self, ways: Ways, env: &Env) -> anyhow::Result<Node> {
         let network_config = self.network_config()?;
         let pods = network_config.pods(env.child("pod network"))?;
-        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env.child("runtime"))
-            .await
-            .context("the container runtime did not start")?;
-        let provider = match &pods {
-            Pods::Ours(pods) => Some(Provider::new(pods.clone())),
-            Pods::Theirs(_) => None,
-        };
-        let doors = Doors { engine: Some(engine.clone()), objects: ways.objects.clone(), pods: provider };
-        control::serve(&self.instance.control_socket(), doors, env)?;
+        let engine = self.open_runtime(&pods, ways.objects.clone(), env).await?;
         let network = network::start(network_config, pods, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
         let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
         let kubelet = kubelet::start(self.kubelet_config(&ways), services, env.child("kubelet")).await?;
         Ok(Node { name: self.name, transport: ways.node, _network: network, _kubelet: kubelet })
+    }
+
+    /// Starts its runtime alone, with a network for pods but no Services. It runs as long as the tasks of `env`.
+    pub async fn start_runtime(self, env: &Env) -> anyhow::Result<Arc<runtime::Engine>> {
+        let pods = self.network_config()?.pods(env.child("pod network"))?;
+        self.open_runtime(&pods, None, env).await
+    }
+
+    /// The runtime, and the doors to it.
+    async fn open_runtime(
+        &self,
+        pods: &Pods,
+        objects: Option<Opened>,
+        env: &Env,
+    ) -> anyhow::Result<Arc<runtime::Engine>> {
+        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env.child("runtime"))
+            .await
+            .context("the container runtime did not start")?;
+        let provider = match pods {
+            Pods::Ours(pods) => Some(Provider::new(pods.clone())),
+            Pods::Theirs(_) => None,
+        };
+        let doors = Doors { engine: Some(engine.clone()), objects, pods: provider };
+        control::serve(&self.instance.control_socket(), doors, env)?;
+        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
+            .await
+            .context("the container runtime cannot be asked over CRI")?;
+        Ok(engine)
     }
 
     /// Ends its containers, then takes volumes and network back.
@@ -127,8 +151,7 @@ impl NodeParts {
             node_name: self.name.clone(),
             node_addresses: self.ips.clone(),
             taken_addresses: self.taken_ips.clone(),
-            // The control plane assigns them.
-            pod_blocks: Vec::new(),
+            pod_blocks: self.pod_blocks.clone(),
             cluster_blocks: self.addresses.pods.clone(),
             service_blocks: self.addresses.services.clone(),
             cluster_dns: self.addresses.dns.clone(),
@@ -145,6 +168,15 @@ impl NodeParts {
         config.cgroup_root = self.instance.cgroup_root();
         config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
         config
+    }
+
+    fn endpoint_config(&self) -> kubelet::EndpointConfig {
+        kubelet::EndpointConfig {
+            socket: self.instance.cri_socket(),
+            files: self.instance.cri_files_dir(),
+            store: self.instance.runtime_dir(),
+            resolv_conf: resolvers(),
+        }
     }
 
     fn kubelet_config(&self, ways: &Ways) -> kubelet::Config {

@@ -81,9 +81,24 @@ impl Instance {
         self.data_dir.join("joined.json")
     }
 
+    /// What a runtime without a node knows of itself.
+    pub fn runtime_file(&self) -> PathBuf {
+        self.data_dir.join("runtime.json")
+    }
+
     /// Where `ironclad image` asks.
     pub fn control_socket(&self) -> PathBuf {
         self.data_dir.join("control.sock")
+    }
+
+    /// Where the container runtime speaks CRI.
+    pub fn cri_socket(&self) -> PathBuf {
+        self.data_dir.join("cri.sock")
+    }
+
+    /// The files of pods that were made over that socket.
+    pub fn cri_files_dir(&self) -> PathBuf {
+        self.data_dir.join("cri")
     }
 
     /// Where log collectors look for the logs of pods: upstream's place for the default instance.

@@ -3,7 +3,7 @@
 use machinery::Value;
 
 use crate::place::Place;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -11,7 +11,7 @@ pub struct ControllerRevision;
 
 impl Kind for ControllerRevision {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain)
+        Policy::namespaced(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn check(&self, object: Place<'_>) {

@@ -41,6 +41,10 @@ impl Kind for DaemonSet {
             or(rolling, "maxSurge", 0i64);
         }
         or(spec, "revisionHistoryLimit", 10i64);
+        // Every version of the object says it, as of before anything was counted.
+        if object.at(&["metadata", "annotations", TEMPLATE_GENERATION]).is_null() {
+            set_template_generation(object, 0);
+        }
     }
 
     fn prepare_create(&self, object: &mut Value) {

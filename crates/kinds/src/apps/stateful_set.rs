@@ -165,7 +165,7 @@ fn check_spec(spec: Place<'_>, occasion: Occasion) {
     }
     if occasion == Occasion::Create {
         for claim in spec.get("volumeClaimTemplates").items() {
-            crate::core::volume_claim::check_spec(claim.get("spec"));
+            crate::core::volume_claim::check_spec(claim.get("spec"), &Value::Null);
         }
     }
     for member in ["replicas", "minReadySeconds"] {

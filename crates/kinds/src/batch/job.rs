@@ -108,7 +108,7 @@ pub(super) fn default_spec(spec: &mut Value) {
     or(spec, "parallelism", 1i64);
     let unlimited = !spec.get("backoffLimitPerIndex").is_null();
     or(spec, "backoffLimit", if unlimited { i64::from(i32::MAX) } else { 6 });
-    or_text(spec, "completionMode", "NonIndexed");
+    or(spec, "completionMode", "NonIndexed");
     or(spec, "suspend", false);
     or(spec, "manualSelector", false);
     if let Some(policy) = spec.get_mut("podFailurePolicy") {
@@ -119,7 +119,7 @@ pub(super) fn default_spec(spec: &mut Value) {
         }
     }
     let replace = if spec.get("podFailurePolicy").is_null() { "TerminatingOrFailed" } else { "Failed" };
-    or_text(spec, "podReplacementPolicy", replace);
+    or(spec, "podReplacementPolicy", replace);
 }
 
 const UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];

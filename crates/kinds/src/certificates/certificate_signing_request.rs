@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use machinery::{Value, names};
 
 use crate::place::{Place, same};
-use crate::policy::{NameRule, Policy, keep, keep_all_but};
+use crate::policy::{NameRule, Policy, SecondLook, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -42,7 +42,7 @@ const DURATION_MIN: i64 = 600;
 
 impl Kind for CertificateSigningRequest {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::PathSegment).status()
+        Policy::cluster(NameRule::PathSegment).status().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

@@ -286,8 +286,10 @@ fn storage_is_checked() {
     claim.check_updates(
         Door::Main,
         &[
-            ("spec.storageClassName", "\"other\"", "+ \"StorageClassName\": \"other\",\n"),
+            // A class may be named where there was none.
+            ("spec.storageClassName", "\"other\"", ""),
             ("spec.volumeName", "\"v\"", ""),
+            ("spec.accessModes", r#"["ReadWriteMany"]"#, "-  \"ReadWriteOnce\"\n+  \"ReadWriteMany\"\n"),
         ],
     );
     let volume = Bench::new(

@@ -334,3 +334,22 @@ fn jobs_are_checked() {
     );
     cron.refuses(&["spec.timeZone"], &["\"\"", "\"Local\"", "\"Nowhere/At_all\"", "\"../x\""]);
 }
+
+#[test]
+fn a_wrong_label_of_an_update_is_told_as_often_as_rules_look_at_it() {
+    for (group, version, kind, rest, times) in [
+        ("", "v1", "ConfigMap", "{}", 4),
+        ("", "v1", "ServiceAccount", "{}", 4),
+        ("", "v1", "Namespace", "{}", 4),
+        ("discovery.k8s.io", "v1", "EndpointSlice", r#"{"addressType":"IPv4","endpoints":[]}"#, 3),
+        ("policy", "v1", "PodDisruptionBudget", r#"{"spec":{"selector":{}}}"#, 2),
+    ] {
+        let bench = Bench::new(group, version, kind, rest);
+        let old = bench.filled_in();
+        let mut new = old.clone();
+        set(&mut new, "metadata.labels", document(r#"{"a":"-"}"#));
+        let mut errors = Errors::new();
+        bench.kind.validate_update(&new, &old, Door::Main, &mut errors);
+        assert_eq!(errors.len(), times, "{kind}: {errors:?}");
+    }
+}

@@ -6,7 +6,7 @@ use machinery::{Value, names};
 
 use crate::place::Place;
 use crate::pod_spec::defaults::{members, or_text};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -14,7 +14,7 @@ pub struct Endpoints;
 
 impl Kind for Endpoints {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).create_on_update()
+        Policy::namespaced(NameRule::Subdomain).create_on_update().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

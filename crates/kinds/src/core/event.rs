@@ -1,9 +1,11 @@
 //! Event, as it is seen through the core group and through `events.k8s.io`. Both see the same object.
 
+use machinery::field::Shown;
 use machinery::{Value, names};
 
-use crate::place::{Place, same};
-use crate::policy::{NameRule, Policy};
+use crate::internal;
+use crate::place::{Place, Raw, same};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind of the core group.
@@ -11,7 +13,8 @@ pub struct Event;
 /// The kind of `events.k8s.io`.
 pub struct EventV1;
 
-const POLICY: Policy = Policy::namespaced(NameRule::PathSegment).create_on_update().any_finalizer();
+const POLICY: Policy =
+    Policy::namespaced(NameRule::PathSegment).create_on_update().any_finalizer().second_look(SecondLook::No);
 
 const SELECTABLE: &[&str] = &[
     "involvedObject.kind",
@@ -75,11 +78,7 @@ impl Kind for Event {
     }
 
     fn check(&self, object: Place<'_>) {
-        check_namespace(object, &CORE);
-        let time = object.get("eventTime");
-        if time.is_set() {
-            check_new_style(object, &CORE);
-        }
+        check_any(object, &CORE);
     }
 
     fn check_update(&self, object: Place<'_>, _old: &Value, _door: Door<'_>) {
@@ -113,11 +112,17 @@ impl Kind for Event {
 
 impl Kind for EventV1 {
     fn policy(&self) -> Policy {
-        Policy { name: NameRule::Subdomain, known_finalizers: true, ..POLICY }
+        Policy {
+            name: NameRule::Subdomain,
+            known_finalizers: true,
+            second_look: SecondLook::Changes,
+            ..POLICY
+        }
     }
 
     fn check(&self, object: Place<'_>) {
-        check_namespace(object, &V1);
+        check_any(object, &V1);
+        check_series(object);
         if !object.get("eventTime").is_set() {
             object.get("eventTime").required("");
         }
@@ -125,49 +130,24 @@ impl Kind for EventV1 {
         if !matches!(kind.text(), "Normal" | "Warning") {
             kind.invalid_as("", format!("has invalid value: {}", kind.text()));
         }
-        let named = |member: &'static str| object.value().get(member);
-        for (member, empty) in [
-            ("deprecatedSource", named("deprecatedSource").is_empty()),
-            ("deprecatedFirstTimestamp", named("deprecatedFirstTimestamp").is_null()),
-            ("deprecatedLastTimestamp", named("deprecatedLastTimestamp").is_null()),
-            ("deprecatedCount", named("deprecatedCount").is_empty()),
+        for (member, shown) in [
+            ("deprecatedFirstTimestamp", "firstTimestamp"),
+            ("deprecatedLastTimestamp", "lastTimestamp"),
+            ("deprecatedCount", "count"),
+            ("deprecatedSource", "source"),
         ] {
-            if !empty {
-                let shown = match member {
-                    "deprecatedSource" => "source",
-                    "deprecatedFirstTimestamp" => "firstTimestamp",
-                    "deprecatedLastTimestamp" => "lastTimestamp",
-                    _ => "count",
-                };
+            if !object.value().get(member).is_empty() {
                 object.at(shown).invalid_as("", "needs to be unset");
             }
         }
-        check_series(object);
-        check_new_style(object, &V1);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
-        check_namespace(object, &V1);
+        check_any(object, &V1);
         if !same(object.value().get("series"), old.get("series")) {
             check_series(object);
         }
-        for member in [
-            "regarding",
-            "reason",
-            "note",
-            "deprecatedSource",
-            "deprecatedFirstTimestamp",
-            "deprecatedLastTimestamp",
-            "deprecatedCount",
-            "type",
-            "eventTime",
-            "action",
-            "related",
-            "reportingController",
-            "reportingInstance",
-        ] {
-            object.get(member).immutable(old.get(member));
-        }
+        check_unchanged(object, old);
     }
 
     fn selectable(&self, object: &Value) -> Vec<(&'static str, String)> {
@@ -205,48 +185,83 @@ fn check_series(object: Place<'_>) {
     }
 }
 
-/// An event lives where what it is about lives; what has no namespace has its events in `default`.
-fn check_namespace(object: Place<'_>, names: &Names) {
-    let own = object.value().at(&["metadata", "namespace"]).str_or_empty();
-    let about = object.get(names.object);
-    let place = about.get("namespace");
-    if place.text().is_empty() {
-        if !matches!(own, "default" | "kube-system") {
-            object.at("involvedObject").at("namespace").invalid_as("", "does not match event.namespace");
-        }
-    } else if own != place.text() {
-        object
-            .at("involvedObject")
-            .at("namespace")
-            .invalid_as(place.text(), "does not match event.namespace");
-    }
-}
-
+const IMMUTABLE: &str = "field is immutable";
 const REASON_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;
 
+/// What is wrong with any event. One of old lives where what it is about lives; what has no namespace has its events in
+/// `default`. One of today, which has a time of its own, tells more.
+fn check_any(object: Place<'_>, names: &Names) {
+    let own = object.value().at(&["metadata", "namespace"]).str_or_empty();
+    let about = object.value().at(&[names.object, "namespace"]).str_or_empty();
+    let is_old = object.value().get("eventTime").is_null();
+    let fits = match (is_old, about) {
+        (true, "") => matches!(own, "" | "default"),
+        (true, about) => own == about,
+        (false, "") => matches!(own, "default" | "kube-system"),
+        (false, _) => true,
+    };
+    if !fits {
+        object.at("involvedObject").at("namespace").invalid_as(about, "does not match event.namespace");
+    }
+    if !is_old {
+        check_new_style(object, names);
+    }
+}
+
 fn check_new_style(object: Place<'_>, names: &Names) {
-    let controller = object.value().get(names.controller);
-    let controller_at = object.with(controller);
-    let controller_at = controller_at.at("reportingController");
-    if controller_at.text().is_empty() {
-        controller_at.required("");
+    let controller = object.get(names.controller);
+    if controller.text().is_empty() {
+        controller.required("");
     }
-    for fault in names::qualified_name(controller_at.text()) {
-        controller_at.invalid_as(controller_at.text(), fault);
-    }
-    for (member, max) in [("reportingInstance", REASON_MAX), ("action", REASON_MAX), ("reason", REASON_MAX)] {
+    controller.faults(names::qualified_name(controller.text()));
+    for member in ["reportingInstance", "action", "reason"] {
         let place = object.get(member);
         if place.text().is_empty() {
             place.required("");
-        } else if place.text().len() > max {
-            place.invalid_as("", format!("can have at most {max} characters"));
+        } else if place.text().len() > REASON_MAX {
+            place.invalid_as("", format!("can have at most {REASON_MAX} characters"));
         }
     }
     let message = object.value().get(names.message).str_or_empty();
     if message.len() > NOTE_MAX {
         object.at("message").invalid_as("", format!("can have at most {NOTE_MAX} characters"));
     }
+}
+
+/// What `events.k8s.io` lets nobody change, told by the names that the core group has.
+fn check_unchanged(object: Place<'_>, old: &Value) {
+    const STRUCTURES: [(&str, &str, &str); 2] =
+        [("regarding", "involvedObject", "ObjectReference"), ("deprecatedSource", "source", "EventSource")];
+    let told = |member: &str, name: &str, shown: &dyn Fn(&Value) -> String| {
+        let value = object.value().get(member);
+        if !same(value, old.get(member)) {
+            object.at(name).invalid_as(Raw(shown(value)), IMMUTABLE);
+        }
+    };
+    let text = |value: &Value| value.str_or_empty().shown();
+    let plain = |value: &Value| value.shown();
+    let number = |value: &Value| value.as_int().unwrap_or(0).to_string();
+    let structure = |(member, name, layout): (&str, &str, &str)| {
+        told(member, name, &|value| internal::show(layout, value));
+    };
+    structure(STRUCTURES[0]);
+    told("reason", "reason", &text);
+    told("note", "message", &text);
+    structure(STRUCTURES[1]);
+    told("deprecatedFirstTimestamp", "firstTimestamp", &plain);
+    told("deprecatedLastTimestamp", "lastTimestamp", &plain);
+    told("deprecatedCount", "count", &number);
+    told("reason", "reason", &text);
+    told("type", "type", &text);
+    told("eventTime", "eventTime", &plain);
+    told("action", "action", &text);
+    told("related", "related", &|related| match related {
+        Value::Null => "null".to_owned(),
+        related => internal::show("ObjectReference", related),
+    });
+    told("reportingController", "reportingController", &text);
+    told("reportingInstance", "reportingInstance", &text);
 }
 
 fn row(object: &Value, now_secs: i64, names: &Names) -> Vec<Value> {

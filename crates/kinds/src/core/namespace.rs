@@ -3,7 +3,7 @@
 use machinery::{Value, names};
 
 use crate::place::Place;
-use crate::policy::{NameRule, Policy, keep, keep_all_but};
+use crate::policy::{NameRule, Policy, SecondLook, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -14,7 +14,7 @@ pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Kind for Namespace {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Label).status()
+        Policy::cluster(NameRule::Label).status().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

@@ -9,7 +9,7 @@ use crate::internal;
 use crate::metadata::check_label_name;
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::{check_taint_effect, resources};
-use crate::policy::{NameRule, Policy, keep, keep_all_but};
+use crate::policy::{NameRule, Policy, SecondLook, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -17,7 +17,7 @@ pub struct Node;
 
 impl Kind for Node {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain)
+        Policy::cluster(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     /// What can be allocated is the capacity unless something else is said.
@@ -53,8 +53,19 @@ impl Kind for Node {
             }
         }
         if cidrs.len() > 1 {
+            let broken = cidrs.items().position(|cidr| names::parse_cidr_sloppy(cidr.text()).is_none());
+            if let Some(position) = broken {
+                let text = cidrs.value().items()[position].str_or_empty();
+                cidrs.report(Error::internal(
+                    &cidrs.path(),
+                    format!(
+                        "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{position}]: <nil> \
+                         (invalid CIDR address: {text})"
+                    ),
+                ));
+            }
             let four = cidrs.value().items().iter().filter(|cidr| !cidr.str_or_empty().contains(':')).count();
-            if four != 1 || cidrs.len() != 2 {
+            if broken.is_some() || four != 1 || cidrs.len() != 2 {
                 cidrs.invalid("may specify no more than one CIDR for each IP family");
             }
         }
@@ -69,8 +80,11 @@ impl Kind for Node {
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
-        check_addresses(object);
+        if door == Door::Main {
+            self.check(object);
+        }
         check_resources(object);
+        check_addresses(object);
         let spec = object.get("spec");
         let cidrs = spec.get("podCIDRs");
         let old_cidrs = old.at(&["spec", "podCIDRs"]);
@@ -82,9 +96,10 @@ impl Kind for Node {
         if !old_provider.is_empty() && provider.text() != old_provider {
             provider.forbidden("node updates may not change providerID except from \"\" to valid");
         }
-        if door == Door::Main {
-            check_taints(object);
-            check_unchanged(spec, old.get("spec"));
+        check_taints(object);
+        let external = spec.get("externalID");
+        if external.text() != old.at(&["spec", "externalID"]).str_or_empty() {
+            external.forbidden("may not be updated");
         }
     }
 
@@ -173,18 +188,6 @@ fn check_addresses(object: Place<'_>) {
         if !seen.insert(pair) {
             address.duplicate_as(Raw(internal::show("NodeAddress", address.value())));
         }
-    }
-}
-
-/// Nothing else of the specification may change once the node is there.
-fn check_unchanged(spec: Place<'_>, old: &Value) {
-    let free = ["podCIDR", "podCIDRs", "providerID", "unschedulable", "taints", "configSource"];
-    let members = spec.value().members().chain(old.members());
-    let differs = members
-        .filter(|(name, _)| !free.contains(&name.as_str()))
-        .any(|(name, _)| !same(spec.value().get(name), old.get(name)));
-    if differs {
-        spec.forbidden("node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)");
     }
 }
 

@@ -1,44 +1,16 @@
 //! PersistentVolume.
 
-use machinery::{Value, names};
+use machinery::Value;
 
 use super::volume_claim::{capacity, short_modes, storage_class};
+use super::volume_source::{self, SOURCES};
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{self, amounts, or, or_text};
-use crate::pod_spec::network_storage::{self, name_of_source, name_of_surplus};
-use crate::pod_spec::resources::amount;
-use crate::pod_spec::volumes::{check_csi_driver_name, check_host_path, has_backsteps};
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, diff, internal, table};
 
 /// The kind.
 pub struct PersistentVolume;
-
-/// Every way a volume can come about, in the order they are looked at.
-const SOURCES: [&str; 22] = [
-    "hostPath",
-    "gcePersistentDisk",
-    "awsElasticBlockStore",
-    "glusterfs",
-    "flocker",
-    "nfs",
-    "rbd",
-    "quobyte",
-    "cephfs",
-    "iscsi",
-    "cinder",
-    "fc",
-    "flexVolume",
-    "azureFile",
-    "vsphereVolume",
-    "photonPersistentDisk",
-    "portworxVolume",
-    "azureDisk",
-    "scaleIO",
-    "local",
-    "storageos",
-    "csi",
-];
 
 impl Kind for PersistentVolume {
     fn policy(&self) -> Policy {
@@ -70,7 +42,7 @@ impl Kind for PersistentVolume {
     }
 
     fn check(&self, object: Place<'_>) {
-        check_spec(object.get("spec"));
+        volume_source::check(object.get("spec"), name(object));
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
@@ -79,22 +51,26 @@ impl Kind for PersistentVolume {
         }
         crate::metadata::check(object.get("metadata"), &self.policy());
         let spec = object.get("spec");
-        check_spec(spec);
+        volume_source::check(spec, name(object));
         let old_spec = old.get("spec");
-        let changed = SOURCES.iter().any(|kind| !same(spec.value().get(kind), old_spec.get(kind)));
-        if changed {
-            let shown = |spec: &Value| internal::show_indented("PersistentVolumeSource", spec);
-            let difference = diff::unified(&shown(old_spec), &shown(spec.value()));
-            spec.at("persistentvolumesource")
-                .forbidden(format!("spec.persistentvolumesource is immutable after creation\n{difference}"));
+        check_source_kept(spec, old_spec);
+        let whole = object.with(spec.value().get("volumeMode"));
+        whole.at("volumeMode").immutable(old_spec.get("volumeMode"));
+        let (affinity, old_affinity) = (spec.value().get("nodeAffinity"), old_spec.get("nodeAffinity"));
+        if !old_affinity.is_null() && !same(affinity, &renamed(old_affinity, affinity)) {
+            let shown = if affinity.is_null() {
+                "null".to_owned()
+            } else {
+                internal::show("VolumeNodeAffinity", affinity)
+            };
+            // Told without saying that it is in the specification.
+            object
+                .at("nodeAffinity")
+                .invalid_as(Raw(shown), "field is immutable, except for updating from beta label to GA");
         }
-        spec.get("volumeMode").immutable(old_spec.get("volumeMode"));
-        let affinity = spec.get("nodeAffinity");
-        if !old_spec.get("nodeAffinity").is_null() && !same(affinity.value(), old_spec.get("nodeAffinity")) {
-            affinity.invalid_as(
-                Raw(internal::show("VolumeNodeAffinity", affinity.value())),
-                "field is immutable, except for updating from beta label to GA",
-            );
+        let class = spec.get("volumeAttributesClassName");
+        if !class.is_set() && !old_spec.get("volumeAttributesClassName").is_null() {
+            class.forbidden("update from non-nil value to nil is forbidden");
         }
     }
 
@@ -131,123 +107,56 @@ impl Kind for PersistentVolume {
     }
 }
 
-fn check_spec(spec: Place<'_>) {
-    let modes = spec.get("accessModes");
-    if modes.is_empty() {
-        modes.required("");
-    }
-    super::volume_claim::check_access_modes(modes);
-    let size = spec.get("capacity");
-    if size.is_empty() {
-        size.required("");
-    }
-    if size.len() != 1 || size.value().get("storage").is_null() {
-        size.unsupported_as(size.value(), &["storage"]);
-    }
-    for (_, place) in size.entries() {
-        let held = amount(place.value());
-        if held.signum() <= 0 {
-            place.invalid_as(&held.to_string(), "must be greater than zero");
-        }
-    }
-    let policy = spec.get("persistentVolumeReclaimPolicy");
-    if !policy.text().is_empty() {
-        policy.one_of(&["Delete", "Recycle", "Retain"]);
-    }
-    let affinity = spec.get("nodeAffinity");
-    if affinity.is_set() {
-        let required = affinity.get("required");
-        if required.is_set() {
-            crate::pod_spec::check_node_selector(required);
-        } else {
-            required.required("must specify required node constraints");
-        }
-    }
-    check_source(spec);
-    let path = spec.value().at(&["hostPath", "path"]).str_or_empty();
-    let is_root = !path.is_empty() && path.split('/').all(|part| part.is_empty() || part == ".");
-    if is_root && policy.text() == "Recycle" {
-        policy.forbidden("may not be 'recycle' for a hostPath mount of '/'");
-    }
-    for member in ["storageClassName", "volumeAttributesClassName"] {
-        let class = spec.get(member);
-        if !class.text().is_empty() {
-            class.faults(names::dns1123_subdomain(class.text()));
-        }
-    }
-    let mode = spec.get("volumeMode");
-    if mode.is_set() {
-        mode.one_of(&["Block", "Filesystem"]);
-    }
+fn name(object: Place<'_>) -> &str {
+    object.value().at(&["metadata", "name"]).str_or_empty()
 }
 
-fn check_source(spec: Place<'_>) {
-    let mut first = "";
-    for kind in SOURCES {
-        let source = spec.get(kind);
-        if !source.is_set() {
-            continue;
-        }
-        if !first.is_empty() {
-            spec.with(source.value())
-                .at(name_of_surplus(kind))
-                .forbidden("may not specify more than 1 volume type");
-            continue;
-        }
-        first = kind;
-        match kind {
-            "hostPath" => check_host_path(source),
-            "local" => {
-                let path = source.get("path");
-                if path.text().is_empty() {
-                    path.required("");
-                } else if has_backsteps(path.text()) {
-                    path.invalid("must not contain '..'");
-                }
-                if spec.get("nodeAffinity").get("required").value().is_null() {
-                    let affinity = spec.get("nodeAffinity");
-                    affinity.required("Local volume requires node affinity");
-                }
-            }
-            "csi" => {
-                check_csi_driver_name(source.get("driver"));
-                if source.get("volumeHandle").text().is_empty() {
-                    source.get("volumeHandle").required("");
-                }
-                for secret in [
-                    "controllerPublishSecretRef",
-                    "controllerExpandSecretRef",
-                    "nodePublishSecretRef",
-                    "nodeExpandSecretRef",
-                ] {
-                    check_secret(source.get(secret));
-                }
-            }
-            other => {
-                let told = spec.with(source.value());
-                network_storage::check(other, told.at(name_of_source(other)));
-            }
-        }
+/// What a volume is made of stays, but for a secret that its driver needs to let it grow and that nobody named before.
+fn check_source_kept(spec: Place<'_>, old_spec: &Value) {
+    const GROWING: &[&str] = &["csi", "controllerExpandSecretRef"];
+    let mut source = spec.value().clone();
+    if !old_spec.get("csi").is_null() && old_spec.at(GROWING).is_null() && !source.at(GROWING).is_null() {
+        source.entry("csi").remove("controllerExpandSecretRef");
     }
-    if first.is_empty() {
-        spec.required("must specify a volume type");
-    }
-}
-
-/// What is wrong with the name of a secret that a driver reads.
-fn check_secret(secret: Place<'_>) {
-    if !secret.is_set() {
+    if SOURCES.iter().all(|kind| same(source.get(kind), old_spec.get(kind))) {
         return;
     }
-    let (name, namespace) = (secret.get("name"), secret.get("namespace"));
-    if name.text().is_empty() {
-        name.required("");
-    } else {
-        name.faults(names::dns1123_subdomain(name.text()));
+    let shown = |spec: &Value| internal::show_indented("PersistentVolumeSource", spec);
+    let difference = diff::unified(&shown(old_spec), &shown(&source));
+    spec.at("persistentvolumesource")
+        .forbidden(format!("spec.persistentvolumesource is immutable after creation\n{difference}"));
+}
+
+/// What was before, with labels of old under their names of today wherever `new` has these.
+fn renamed(old: &Value, new: &Value) -> Value {
+    const TERMS: &[&str] = &["required", "nodeSelectorTerms"];
+    let mut renamed = old.clone();
+    if renamed.at(TERMS).is_null() {
+        return renamed;
     }
-    if namespace.text().is_empty() {
-        namespace.required("");
-    } else {
-        namespace.faults(names::dns1123_label(namespace.text()));
+    let terms = renamed.at_mut(TERMS).items_mut().iter_mut().zip(new.at(TERMS).items());
+    for (term, new_term) in terms {
+        for list in ["matchExpressions", "matchFields"] {
+            let Some(requirements) = term.get_mut(list) else { continue };
+            for (requirement, new) in requirements.items_mut().iter_mut().zip(new_term.get(list).items()) {
+                let today = today(requirement.get("key").str_or_empty());
+                if today.is_some() && today == new.get("key").as_str() {
+                    requirement.set("key", new.get("key").clone());
+                }
+            }
+        }
     }
+    renamed
+}
+
+/// What a label is called today.
+fn today(label: &str) -> Option<&'static str> {
+    Some(match label {
+        "beta.kubernetes.io/arch" => "kubernetes.io/arch",
+        "beta.kubernetes.io/instance-type" => "node.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os" => "kubernetes.io/os",
+        "failure-domain.beta.kubernetes.io/region" => "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone" => "topology.kubernetes.io/zone",
+        _ => return None,
+    })
 }

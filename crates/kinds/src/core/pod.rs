@@ -49,16 +49,15 @@ impl Kind for Pod {
 
     fn default(&self, object: &mut Value) {
         defaults::pod(object);
-        for (one, all) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
-            let address = object.at(&["status", one]).str_or_empty().to_owned();
-            if !address.is_empty() && object.at(&["status", all]).is_empty() {
-                *object.at_mut(&["status", all]) =
-                    Value::from(vec![Value::from([("ip", Value::from(address))])]);
-            }
+        let address = object.at(&["status", "podIP"]).str_or_empty().to_owned();
+        if !address.is_empty() && object.at(&["status", "podIPs"]).is_empty() {
+            let addresses = vec![Value::from([("ip", Value::from(address))])];
+            *object.at_mut(&["status", "podIPs"]) = Value::from(addresses);
         }
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        forget_unknown(object.entry("spec"));
         object.entry("metadata").set("generation", 1i64);
         if object.at(&["spec", "terminationGracePeriodSeconds"]).as_int().is_some_and(|seconds| seconds < 0) {
             object.entry("spec").set("terminationGracePeriodSeconds", 1i64);
@@ -92,6 +91,7 @@ impl Kind for Pod {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        forget_unknown(object.entry("spec"));
         match door {
             Door::Main => keep(object, old, "status"),
             Door::Sub("status") => {
@@ -126,8 +126,10 @@ impl Kind for Pod {
                 pod_changes::check_ephemeral(object, old);
             }
             Door::Sub("resize") => {
-                check_metadata_and_whole(object);
-                pod_changes::check_resize(object, old);
+                if pod_changes::check_resizable(object, old) {
+                    check_metadata_and_whole(object);
+                    pod_changes::check_resize(object, old);
+                }
             }
             Door::Sub(_) => {}
         }
@@ -170,6 +172,17 @@ impl Kind for Pod {
 
     fn row_parts(&self) -> Parts {
         pod_table::PARTS
+    }
+}
+
+/// Takes away what belongs to features that are off: bundles and certificates as files.
+fn forget_unknown(spec: &mut Value) {
+    for volume in spec.get_mut("volumes").map(Value::items_mut).unwrap_or_default() {
+        let sources = volume.get_mut("projected").and_then(|projected| projected.get_mut("sources"));
+        for source in sources.map(Value::items_mut).unwrap_or_default() {
+            source.remove("clusterTrustBundle");
+            source.remove("podCertificate");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use machinery::names;
 use super::pod::{MIRROR, quality_of_service};
 use crate::diff;
 use crate::internal;
-use crate::place::{Place, same};
+use crate::place::{Place, Raw, same};
 use crate::pod_spec::containers::check_changed_images;
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -144,7 +144,9 @@ fn check_narrowed(nodes: Place<'_>, old: &Value) {
         return;
     }
     if terms.len() != old_terms.len() {
-        return terms.invalid("no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+        let shown = Raw(internal::show_list("NodeSelectorTerm", terms.value()));
+        return terms
+            .invalid_as(shown, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
     }
     for (term, old) in terms.items().zip(old_terms) {
         let kept = ["matchExpressions", "matchFields"].iter().all(|list| {
@@ -152,7 +154,8 @@ fn check_narrowed(nodes: Place<'_>, old: &Value) {
             old.get(list).items().iter().all(|requirement| new.contains(requirement))
         });
         if !kept {
-            term.invalid("only additions are allowed (no mutations or deletions)");
+            let shown = Raw(internal::show("NodeSelectorTerm", term.value()));
+            term.invalid_as(shown, "only additions are allowed (no mutations or deletions)");
         }
     }
 }
@@ -191,16 +194,27 @@ pub(super) fn restore(object: &mut Value, old: &Value) {
     *written = metadata;
 }
 
-/// Of a resize only the resources and what happens when they change are taken.
+/// Of a resize only the resources and what happens when they change are taken. Containers that come, go, or change their
+/// names or places are left as they are wanted, so that the check finds them.
 pub(super) fn prepare_resize(object: &mut Value, old: &Value) {
+    const LISTS: [&str; 2] = ["containers", "initContainers"];
     let wanted = object.get("spec").clone();
+    let before = old.get("spec");
+    if LISTS.iter().any(|list| wanted.get(list).items().len() != before.get(list).items().len()) {
+        return;
+    }
     restore(object, old);
     let spec = object.entry("spec");
-    for list in ["containers", "initContainers"] {
+    for list in LISTS {
         let new = wanted.get(list).items();
-        for container in spec.get_mut(list).map(Value::items_mut).unwrap_or_default() {
-            let name = container.get("name").clone();
-            let Some(new) = new.iter().find(|new| *new.get("name") == name) else { continue };
+        let moved = |(new, old): (&Value, &Value)| new.get("name") != old.get("name");
+        if new.iter().zip(before.get(list).items()).any(moved) {
+            crate::policy::keep(spec, &wanted, list);
+            continue;
+        }
+        for (container, new) in
+            spec.get_mut(list).map(Value::items_mut).unwrap_or_default().iter_mut().zip(new)
+        {
             for member in ["resources", "resizePolicy"] {
                 crate::policy::keep(container, new, member);
             }
@@ -209,17 +223,23 @@ pub(super) fn prepare_resize(object: &mut Value, old: &Value) {
     crate::policy::keep(spec, &wanted, "resources");
 }
 
+/// Whether a pod can be resized at all. If it cannot, nothing else is told.
+pub(super) fn check_resizable(object: Place<'_>, old: &Value) -> bool {
+    let nowhere = object.at_key("");
+    let is_static = !old.at(&["metadata", "annotations", MIRROR]).is_null();
+    let is_windows = old.at(&["spec", "os", "name"]).str_or_empty() == "windows";
+    if is_static {
+        nowhere.forbidden("static pods cannot be resized");
+    } else if is_windows {
+        nowhere.forbidden("windows pods cannot be resized");
+    }
+    !is_static && !is_windows
+}
+
 /// Changes through the door of resizes: amounts of compute resources only.
 pub(super) fn check_resize(object: Place<'_>, old: &Value) {
     let spec = object.get("spec");
     let old_spec = old.get("spec");
-    let nowhere = object.at_key("");
-    if !old.at(&["metadata", "annotations", MIRROR]).is_null() {
-        return nowhere.forbidden("static pods cannot be resized");
-    }
-    if old_spec.at(&["os", "name"]).str_or_empty() == "windows" {
-        return nowhere.forbidden("windows pods cannot be resized");
-    }
     let class = old.at(&["status", "qosClass"]).str_or_empty();
     let class = if class.is_empty() { quality_of_service(old_spec) } else { class };
     if quality_of_service(spec.value()) != class {
@@ -263,7 +283,9 @@ pub(super) fn check_resize(object: Place<'_>, old: &Value) {
             place.forbidden("only cpu and memory resources for init or sidecar containers are mutable");
         }
     }
-    if spec.error_count() == before && !same(&munged, old_spec) {
+    // Amounts of the whole pod that are there and empty are not the same as none.
+    let came = spec.get("resources").is_set() == old_spec.get("resources").is_null();
+    if spec.error_count() == before && (came || !same(&munged, old_spec)) {
         spec.forbidden(ONLY_COMPUTE);
     }
 }
@@ -313,7 +335,7 @@ fn check_order(containers: Place<'_>, old: &Value, list: &str) {
 
 fn check_kept_amounts(resources: Place<'_>, old: &Value) {
     for (kind, told) in
-        [("limits", "resource limits cannot be removed"), ("requests", "resource requests cannot be removed")]
+        [("requests", "resource requests cannot be removed"), ("limits", "resource limits cannot be removed")]
     {
         let list = resources.get(kind);
         let removed = ["cpu", "memory"]

@@ -1,23 +1,26 @@
 //! What an update of a pod's status must look like.
 
+use std::collections::BTreeSet;
+
 use machinery::{Value, names};
 
-use crate::place::Place;
+use crate::internal;
+use crate::place::{Place, Raw};
 
-/// Conditions that the system itself sets; their types need no domain.
-const SYSTEM_CONDITIONS: [&str; 6] = [
-    "PodScheduled",
-    "Ready",
-    "Initialized",
-    "ContainersReady",
-    "DisruptionTarget",
-    "PodReadyToStartContainers",
-];
+/// Conditions whose types are not looked at.
+const SYSTEM_CONDITIONS: [&str; 3] = ["PodScheduled", "Ready", "Initialized"];
+const NOT_NEGATIVE: &str = "must be a non-negative integer";
+/// How much can be told of the health of a device.
+const HEALTH_MESSAGE_MAX: usize = 1024;
 
 pub(super) fn check(object: Place<'_>, old: &Value) {
     let status = object.get("status");
     let old_status = old.get("status");
     for condition in status.get("conditions").items() {
+        let generation = condition.get("observedGeneration");
+        if generation.int() < 0 {
+            generation.invalid(NOT_NEGATIVE);
+        }
         let kind = condition.value().get("type").str_or_empty();
         if !SYSTEM_CONDITIONS.contains(&kind) {
             for fault in names::qualified_name(kind) {
@@ -29,6 +32,13 @@ pub(super) fn check(object: Place<'_>, old: &Value) {
     if nominated.text() != old_status.get("nominatedNodeName").str_or_empty() && !nominated.text().is_empty()
     {
         nominated.faults(names::dns1123_subdomain(nominated.text()));
+        if !old.at(&["spec", "nodeName"]).is_empty() {
+            nominated.forbidden("may not be set on pods that are already bound to a node");
+        }
+    }
+    let generation = status.get("observedGeneration");
+    if generation.int() < 0 {
+        generation.invalid(NOT_NEGATIVE);
     }
     let class = status.get("qosClass");
     if class.text() != old_status.get("qosClass").str_or_empty() {
@@ -43,8 +53,172 @@ pub(super) fn check(object: Place<'_>, old: &Value) {
             "OnFailure",
         );
     }
-    check_addresses(status.get("podIPs"), "podIP");
-    check_addresses(status.get("hostIPs"), "hostIP");
+    let spec = object.value().get("spec");
+    check_claims(status.get("resourceClaimStatuses"), spec);
+    check_extended(status.get("extendedResourceClaimStatus"), spec);
+    check_addresses(status.get("podIPs"), old_status.get("podIPs"));
+    let hosts = status.get("hostIPs");
+    if let Some(first) = hosts.items().next() {
+        let (first, host) = (first.get("ip"), status.get("hostIP"));
+        if first.text() != host.text() {
+            first.invalid_as(first.text(), "must be equal to `hostIP`");
+        }
+    }
+    check_addresses(hosts, old_status.get("hostIPs"));
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        let statuses = status.get(list);
+        statuses.items().for_each(|status| check_user(status.get("user"), spec.at(&["os", "name"])));
+    }
+    for (list, containers) in
+        [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")]
+    {
+        let statuses = status.get(list);
+        statuses.items().for_each(|status| check_allocated(status, spec.get(containers)));
+    }
+    for status in status.get("ephemeralContainerStatuses").items() {
+        let allocated = status.get("allocatedResourcesStatus");
+        if !allocated.is_empty() {
+            allocated.forbidden("must not be specified in container status");
+        }
+    }
+}
+
+/// What is said of claims must be of claims that the pod has.
+fn check_claims(statuses: Place<'_>, spec: &Value) {
+    let mut seen = BTreeSet::new();
+    for status in statuses.items() {
+        let name = status.get("name");
+        if !has_named(spec.get("resourceClaims"), name.text()) {
+            name.invalid_as(name.text(), "must match the name of an entry in `spec.resourceClaims`");
+        }
+        if !seen.insert(name.key()) {
+            name.duplicate_as(name.text());
+        }
+        let claim = status.get("resourceClaimName");
+        if claim.is_set() {
+            claim.faults(names::dns1123_subdomain(claim.text()));
+        }
+    }
+}
+
+fn has_named(list: &Value, name: &str) -> bool {
+    list.items().iter().any(|item| item.get("name").str_or_empty() == name)
+}
+
+/// What is said of the claim that stands for resources of vendors.
+fn check_extended(status: Place<'_>, spec: &Value) {
+    if !status.is_set() {
+        return;
+    }
+    let mappings = status.get("requestMappings");
+    if mappings.is_empty() {
+        mappings.required("at least one request mapping is required");
+    }
+    let mut seen = BTreeSet::new();
+    for mapping in mappings.items() {
+        let [container, resource, request] = ["containerName", "resourceName", "requestName"]
+            .map(|member| mapping.value().get(member).str_or_empty());
+        let lists = [spec.get("containers"), spec.get("initContainers")];
+        let mut containers = lists.into_iter().flat_map(Value::items);
+        match containers.find(|known| known.get("name").str_or_empty() == container) {
+            None => mapping.get("containerName").invalid_as(
+                container,
+                "must match the name of an entry in spec.initContainers.name or spec.containers.name",
+            ),
+            Some(known) if known.at(&["resources", "requests", resource]).is_null() => {
+                mapping.get("resourceName").invalid_as(
+                    resource,
+                    "must match the extended resource name of an entry in spec.initContainers.resources.requests or \
+                     spec.containers.resources.requests",
+                );
+            }
+            Some(_) => {}
+        }
+        for fault in names::dns1123_label(request) {
+            status.get("requestName").invalid_as(request, fault);
+        }
+        if !seen.insert((container, resource, request)) {
+            for member in ["containerName", "resourceName", "requestName"] {
+                let member = mapping.get(member);
+                member.duplicate_as(member.text());
+            }
+        }
+    }
+    let claim = status.get("resourceClaimName");
+    if claim.text().is_empty() {
+        claim.required("");
+    } else {
+        claim.faults(names::dns1123_subdomain(claim.text()));
+    }
+}
+
+/// As whom a container runs.
+fn check_user(user: Place<'_>, os: &Value) {
+    let linux = user.get("linux");
+    if !linux.is_set() {
+        return;
+    }
+    if os.str_or_empty() == "windows" {
+        return linux.forbidden("cannot be set for a windows pod");
+    }
+    let check = |id: Place<'_>| {
+        if !(0..=i64::from(i32::MAX)).contains(&id.int()) {
+            id.invalid(names::between(0, i64::from(i32::MAX)));
+        }
+    };
+    check(linux.get("uid"));
+    check(linux.get("gid"));
+    linux.get("supplementalGroups").items().for_each(check);
+}
+
+/// What is said of devices must be of what the container asks for.
+fn check_allocated(status: Place<'_>, containers: &Value) {
+    let name = status.value().get("name");
+    let container = containers.items().iter().find(|container| container.get("name") == name);
+    for allocated in status.get("allocatedResourcesStatus").items() {
+        let resource = allocated.get("name");
+        let asked = |container: &Value| {
+            let resources = container.get("resources");
+            let claim = |claim: &Value| match claim.get("request").str_or_empty() {
+                "" => format!("claim:{}", claim.get("name").str_or_empty()),
+                request => format!("claim:{}/{request}", claim.get("name").str_or_empty()),
+            };
+            if resource.text().starts_with("claim:") {
+                resources.get("claims").items().iter().any(|known| claim(known) == resource.text())
+            } else {
+                !resources.at(&["requests", resource.text()]).is_null()
+            }
+        };
+        if container.is_some_and(|container| !asked(container)) {
+            resource.invalid_as(
+                resource.text(),
+                if resource.text().starts_with("claim:") {
+                    "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or \
+                     'claim:<claimName>' if request is empty"
+                } else {
+                    "must match one of the container's resource requests"
+                },
+            );
+        }
+        check_health(allocated.get("resources"));
+    }
+}
+
+fn check_health(devices: Place<'_>) {
+    let mut seen = BTreeSet::new();
+    for device in devices.items() {
+        device.get("health").one_of(&["Healthy", "Unhealthy", "Unknown"]);
+        let message = device.get("message");
+        if message.is_set() && message.text().is_empty() {
+            message.required("must be non-empty if specified");
+        } else if message.text().len() > HEALTH_MESSAGE_MAX {
+            message.too_long(HEALTH_MESSAGE_MAX);
+        }
+        let id = device.get("resourceID");
+        if !seen.insert(id.key()) {
+            id.duplicate_as(id.text());
+        }
+    }
 }
 
 /// A container that ended for good does not come back.
@@ -74,16 +248,23 @@ fn check_transitions(statuses: Place<'_>, old: &Value, policy: &str) {
     }
 }
 
-fn check_addresses(addresses: Place<'_>, what: &str) {
-    for address in addresses.items() {
-        let ip = address.get("ip");
-        ip.faults(names::legacy_ip(ip.text()));
+/// Addresses are right, but for those that were there before, and one of each family at most.
+fn check_addresses(addresses: Place<'_>, old: &Value) {
+    let known = |ip: &str| old.items().iter().any(|old| old.get("ip").str_or_empty() == ip);
+    for (position, address) in addresses.value().items().iter().enumerate() {
+        let ip = address.get("ip").str_or_empty();
+        if !known(ip) {
+            for fault in names::legacy_ip(ip) {
+                addresses.at_index(position).invalid_as(ip, fault);
+            }
+        }
     }
     if addresses.len() > 1 {
         let six = |address: &Value| address.get("ip").str_or_empty().contains(':');
         let sixes = addresses.value().items().iter().filter(|address| six(address)).count();
         if addresses.len() > 2 || sixes != 1 {
-            addresses.invalid(format!("may specify no more than one IP for each IP family ({what})"));
+            let shown = Raw(internal::show_list("PodIP", addresses.value()));
+            addresses.invalid_as(shown, "may specify no more than one IP for each IP family");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::metadata::check_labels;
 use crate::place::{Place, Raw};
 use crate::pod_spec::check_port_or_name;
 use crate::pod_spec::defaults::{members, or, or_text};
-use crate::policy::{NameRule, Policy, keep, keep_all_but};
+use crate::policy::{NameRule, Policy, SecondLook, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -26,7 +26,7 @@ const NOT_EXTERNAL_NAME: &str = "may not be set for ExternalName services";
 
 impl Kind for Service {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Label).create_on_update().status()
+        Policy::namespaced(NameRule::Label).create_on_update().status().second_look(SecondLook::No)
     }
 
     fn default(&self, object: &mut Value) {
@@ -241,10 +241,13 @@ fn refuse_headless(spec: Place<'_>, headless: bool, kind: &str) {
 }
 
 fn check_external_name(spec: Place<'_>) {
-    for member in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+    for member in ["clusterIPs", "ipFamilies"] {
         if !spec.get(member).is_empty() {
             spec.get(member).forbidden(NOT_EXTERNAL_NAME);
         }
+    }
+    if spec.get("ipFamilyPolicy").is_set() {
+        spec.get("ipFamilyPolicy").forbidden(NOT_EXTERNAL_NAME);
     }
     let name = spec.get("externalName");
     match name.text().strip_suffix('.').unwrap_or(name.text()) {

@@ -2,7 +2,7 @@
 
 use machinery::Value;
 
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Kind, columns, table};
 
 /// The kind.
@@ -10,15 +10,13 @@ pub struct ServiceAccount;
 
 impl Kind for ServiceAccount {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain)
+        Policy::namespaced(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
-        let value =
-            |object: &Value| object.at(&["metadata", "annotations", MOUNTABLE]).str_or_empty().to_owned();
-        let now = value(object);
-        if now.is_empty() || old.is_some_and(|old| value(old) == now) {
+        let has = |object: &Value| !object.at(&["metadata", "annotations", MOUNTABLE]).is_null();
+        if !has(object) || old.is_some_and(has) {
             return Vec::new();
         }
         vec![format!(

@@ -2,7 +2,7 @@
 
 use machinery::{Value, names};
 
-use super::service::{is_externally_accessible, needs_health_check};
+use super::service::{is_externally_accessible, is_headless, needs_health_check};
 use crate::place::{Place, same};
 use crate::policy::keep;
 
@@ -92,10 +92,11 @@ pub fn keep_allocated(spec: &mut Value, old: &Value) {
         if spec.get("clusterIPs").is_empty() && same(spec.get("clusterIP"), old.get("clusterIP")) {
             keep(spec, old, "clusterIPs");
         }
-        for member in ["ipFamilies", "ipFamilyPolicy"] {
-            if spec.get(member).is_empty() {
-                keep(spec, old, member);
-            }
+        if spec.get("ipFamilies").is_empty() {
+            keep(spec, old, "ipFamilies");
+        }
+        if spec.get("ipFamilyPolicy").is_null() {
+            keep(spec, old, "ipFamilyPolicy");
         }
     }
     if needs_node_port(old) && needs_node_port(spec) {
@@ -127,28 +128,78 @@ fn keep_node_ports(spec: &mut Value, old: &Value) {
 /// What may not change.
 pub(super) fn check(spec: Place<'_>, old: &Value) {
     if needs_cluster_ip(old) && needs_cluster_ip(spec.value()) {
-        let first = |spec: &Value, member: &str| -> String {
-            spec.get(member).items().first().map(Value::str_or_empty).unwrap_or_default().to_owned()
-        };
-        for member in ["clusterIPs", "ipFamilies"] {
-            let (new, was) = (first(spec.value(), member), first(old, member));
-            let place = spec.get(member);
-            if was.is_empty() || new == was {
-                continue;
-            }
-            if new.is_empty() {
-                let told = if member == "clusterIPs" {
-                    "primary clusterIP can not be unset"
-                } else {
-                    "primary ipFamily can not be unset"
-                };
-                place.at_index(0).invalid(told);
-            } else {
-                place.at_index(0).invalid("may not change once set");
-            }
-        }
+        check_addresses(spec, old);
+        check_families(spec, old);
     }
     check_load_balancer_class(spec, old);
+    let port = spec.get("healthCheckNodePort");
+    let old_port = old.get("healthCheckNodePort").as_int().unwrap_or(0);
+    if needs_health_check(old) && needs_health_check(spec.value()) && port.int() != old_port {
+        port.forbidden("field is immutable");
+    }
+}
+
+/// The first address stays, and a second one may come or go.
+fn check_addresses(spec: Place<'_>, old: &Value) {
+    if is_headless(old) && is_headless(spec.value()) {
+        return;
+    }
+    let (addresses, before) = (spec.get("clusterIPs"), old.get("clusterIPs").items());
+    let now = addresses.value().items();
+    if now.len() == before.len() {
+        for position in (0..now.len()).filter(|position| now[*position] != before[*position]) {
+            addresses.at_index(position).invalid("may not change once set");
+        }
+        return;
+    }
+    if now.is_empty() {
+        addresses.at_index(0).invalid("primary clusterIP can not be unset");
+    }
+    if let (Some(now), Some(before)) = (now.first(), before.first())
+        && now != before
+    {
+        addresses.at_index(0).invalid("may not change once set");
+    }
+    if now.len() < before.len() {
+        check_released(spec, now.len(), "clusterIP");
+    }
+}
+
+/// The first family stays, unless the Service comes to have an address or loses it.
+fn check_families(spec: Place<'_>, old: &Value) {
+    if is_headless(old) || is_headless(spec.value()) {
+        return;
+    }
+    let (families, before) = (spec.get("ipFamilies"), old.get("ipFamilies").items());
+    let first = families.at_index(0);
+    let now = families.value().items();
+    if now.len() == before.len() {
+        for _ in now.iter().zip(before).filter(|(now, before)| now != before) {
+            first.invalid("may not change once set");
+        }
+        return;
+    }
+    let addresses = spec.value().get("clusterIPs");
+    if now.len() < before.len() && addresses.is_empty() {
+        first.invalid("primary ipFamily can not be unset");
+    }
+    if let (Some(now), Some(before)) = (now.first(), before.first())
+        && now != before
+    {
+        // What is shown are the addresses, as upstream shows them.
+        first.invalid_as(addresses, "may not change once set");
+    }
+    if now.len() < before.len() {
+        check_released(spec, now.len(), "ipFamily");
+    }
+}
+
+/// Whoever gives the second of two back says that one is enough.
+fn check_released(spec: Place<'_>, left: usize, what: &str) {
+    let policy = spec.get("ipFamilyPolicy");
+    if left == 1 && policy.text() != "SingleStack" {
+        policy.invalid(format!("must be set to 'SingleStack' when releasing the secondary {what}"));
+    }
 }
 
 /// What is wrong with the class of a load balancer; it may not change while there is one.

@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::label_selector::{self, Values};
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::{amounts, or};
-use crate::pod_spec::resources::amount;
+use crate::pod_spec::resources::{amount, is_native};
 use crate::policy::{NameRule, Policy, keep, keep_all_but};
 use crate::{Column, Door, Kind, columns, diff, internal, table};
 
@@ -32,11 +32,11 @@ impl Kind for PersistentVolumeClaim {
 
     fn prepare_create(&self, object: &mut Value) {
         object.set("status", Value::from([("phase", Value::from("Pending"))]));
-        unite_sources(object.entry("spec"));
+        unite_sources(object.entry("spec"), &Value::Null);
     }
 
     fn check(&self, object: Place<'_>) {
-        check_spec(object.get("spec"));
+        check_spec(object.get("spec"), &Value::Null);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
@@ -44,7 +44,7 @@ impl Kind for PersistentVolumeClaim {
             keep_all_but(object, old, &["status"]);
         } else {
             keep(object, old, "status");
-            unite_sources(object.entry("spec"));
+            unite_sources(object.entry("spec"), old.get("spec"));
         }
     }
 
@@ -53,7 +53,7 @@ impl Kind for PersistentVolumeClaim {
             return check_status(object);
         }
         crate::metadata::check(object.get("metadata"), &self.policy());
-        check_spec(object.get("spec"));
+        check_spec(object.get("spec"), old.get("spec"));
         check_changes(object, old);
     }
 
@@ -131,18 +131,21 @@ pub(crate) fn default_claim_spec(spec: &mut Value) {
     }
 }
 
-/// `dataSource` and `dataSourceRef` say the same where either can.
-fn unite_sources(spec: &mut Value) {
+/// `dataSource` and `dataSourceRef` say the same where either can. Sources in other namespaces are not there yet: one
+/// falls away, unless the claim `old` had a source before.
+fn unite_sources(spec: &mut Value, old: &Value) {
     let known = |source: &Value| {
         matches!(
             (source.get("apiGroup").str_or_empty(), source.get("kind").str_or_empty()),
             ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
         )
     };
-    if !spec.get("dataSource").is_null()
-        && spec.get("dataSourceRef").is_null()
-        && !known(spec.get("dataSource"))
-    {
+    let elsewhere = !spec.at(&["dataSourceRef", "namespace"]).is_empty();
+    if elsewhere && old.get("dataSourceRef").is_null() {
+        spec.remove("dataSourceRef");
+    }
+    let had_source = !old.get("dataSource").is_null() || !old.get("dataSourceRef").is_null();
+    if !had_source && spec.get("dataSourceRef").is_null() && !known(spec.get("dataSource")) {
         spec.remove("dataSource");
     }
     let (source, reference) = (spec.get("dataSource").clone(), spec.get("dataSourceRef").clone());
@@ -158,13 +161,12 @@ fn unite_sources(spec: &mut Value) {
 
 /// What is wrong with a template of a claim.
 pub(crate) fn check_claim_template(template: Place<'_>) {
-    let metadata = template.get("metadata");
-    crate::metadata::check_labels(metadata.get("labels"));
-    crate::metadata::check_annotations(metadata.get("annotations"));
-    check_spec(template.get("spec"));
+    crate::metadata::check_template(template.get("metadata"));
+    check_spec(template.get("spec"), &Value::Null);
 }
 
-pub(crate) fn check_spec(spec: Place<'_>) {
+/// What is wrong with a claim's specification; `old` is what it said before.
+pub(crate) fn check_spec(spec: Place<'_>, old: &Value) {
     let modes = spec.get("accessModes");
     if modes.is_empty() {
         modes.required("at least 1 access mode is required");
@@ -192,7 +194,7 @@ pub(crate) fn check_spec(spec: Place<'_>) {
     if !class.text().is_empty() {
         class.faults(names::dns1123_subdomain(class.text()));
     }
-    check_sources(spec);
+    check_sources(spec, old);
 }
 
 /// What is wrong with access modes.
@@ -211,8 +213,10 @@ pub(crate) fn check_access_modes(modes: Place<'_>) {
     }
 }
 
-fn check_sources(spec: Place<'_>) {
+fn check_sources(spec: Place<'_>, old: &Value) {
     let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
+    let had_group =
+        ["dataSource", "dataSourceRef"].iter().any(|member| !old.at(&[member, "apiGroup"]).is_null());
     for place in [source, reference] {
         if !place.is_set() {
             continue;
@@ -229,9 +233,13 @@ fn check_sources(spec: Place<'_>) {
                 "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
             );
         }
-        if !group.text().is_empty() {
+        if !group.text().is_empty() && !had_group {
             group.faults(names::dns1123_subdomain(group.text()));
         }
+    }
+    let namespace = reference.get("namespace");
+    if !namespace.text().is_empty() {
+        namespace.faults(names::dns1123_label(namespace.text()));
     }
     if source.is_set() && reference.is_set() {
         let differ = ["apiGroup", "kind", "name"]
@@ -248,54 +256,114 @@ fn check_sources(spec: Place<'_>) {
     }
 }
 
+const ATTRIBUTES: &str = "volumeAttributesClassName";
+/// How far the growth of a volume can be.
+const RESIZES: &[&str] = &[
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
 const ONLY_GROWS: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
 fn check_changes(object: Place<'_>, old: &Value) {
-    let spec = object.get("spec");
-    let old_spec = old.get("spec");
-    let mut munged = spec.value().clone();
+    const STORAGE: &[&str] = &["resources", "requests", "storage"];
+    let (spec, old_spec) = (object.get("spec"), old.get("spec"));
+    let (mut new, mut before) = (spec.value().clone(), old_spec.clone());
+    // The controller of volumes writes the name once.
     if old_spec.get("volumeName").str_or_empty().is_empty() {
-        keep(&mut munged, old_spec, "volumeName");
+        keep(&mut before, &new, "volumeName");
     }
-    let bound = old.at(&["status", "phase"]).str_or_empty() == "Bound";
-    let storage = ["resources", "requests", "storage"];
-    let (new_size, old_size) = (spec.value().at(&storage), old_spec.at(&storage));
-    let actual_size = old.at(&["status", "capacity", "storage"]);
-    let shrinks_to_real = bound && !actual_size.is_null();
-    if bound && (amount(new_size) >= amount(old_size) || shrinks_to_real) {
-        *munged.at_mut(&storage) = old_size.clone();
+    keep_class(object, old, &mut new);
+    if object.value().at(&["status", "phase"]).str_or_empty() == "Bound" {
+        if !new.at(&["resources", "requests"]).is_empty() {
+            *new.at_mut(STORAGE) = old_spec.at(STORAGE).clone();
+        }
+        keep(&mut new, old_spec, ATTRIBUTES);
     }
-    let class = "volumeAttributesClassName";
-    if bound && !same(spec.value().get(class), old_spec.get(class)) {
-        keep(&mut munged, old_spec, class);
-    }
-    if !same(&munged, old_spec) {
+    if !same(&new, &before) {
         let shown = |spec: &Value| internal::show_indented("PersistentVolumeClaimSpec", spec);
-        let difference = diff::unified(&shown(old_spec), &shown(&munged));
+        let difference = diff::unified(&shown(&before), &shown(&new));
         spec.forbidden(format!("{ONLY_GROWS}\n{difference}"));
     }
-    if bound {
-        let actual = old.at(&["status", "capacity", "storage"]);
-        if amount(new_size) < amount(old_size) && amount(new_size) <= amount(actual) {
-            let resources = spec.get("resources");
-            let requests = resources.get("requests");
-            requests.at("storage").forbidden("field can not be less than status.capacity");
-        }
-        let named = spec.get(class);
-        if !old_spec.get(class).str_or_empty().is_empty() && !named.is_set() {
-            named.forbidden("update from non-nil value to nil is forbidden");
-        }
+    let (size, old_size) = (amount(spec.value().at(STORAGE)), amount(old_spec.at(STORAGE)));
+    if size < old_size && size <= amount(old.at(&["status", "capacity", "storage"])) {
+        let resources = spec.get("resources");
+        let requests = resources.get("requests");
+        requests.at("storage").forbidden("field can not be less than status.capacity");
+    }
+    // Told without saying that it is in the specification.
+    let mode = object.with(spec.value().get("volumeMode"));
+    mode.at("volumeMode").immutable(old_spec.get("volumeMode"));
+    let attributes = spec.get(ATTRIBUTES);
+    let is_current = !old.at(&["status", "currentVolumeAttributesClassName"]).is_null();
+    if is_current && !same(attributes.value(), old_spec.get(ATTRIBUTES)) && attributes.is_empty() {
+        let to = if attributes.is_set() { "empty string" } else { "nil" };
+        attributes.forbidden(format!(
+            "update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil"
+        ));
+    }
+}
+
+/// The class may move from the annotation of old into its field, and may be set where there was none.
+fn keep_class(object: Place<'_>, old: &Value, new: &mut Value) {
+    const CLASS: &str = "storageClassName";
+    let (old_class, class) = (old.at(&["spec", CLASS]), new.get(CLASS).clone());
+    let annotation = |object: &Value| object.at(&["metadata", "annotations", CLASS_ANNOTATION]).clone();
+    let (old_named, named) = (annotation(old), annotation(object.value()));
+    let fits = !class.is_null() && class.as_str() == old_named.as_str();
+    if old_class.is_null() && fits && (named.is_null() || named == old_named) {
+        new.remove(CLASS);
+        return;
+    }
+    if named.str_or_empty() != old_named.str_or_empty() {
+        let metadata = object.get("metadata");
+        let annotations = metadata.get("annotations");
+        annotations.at(CLASS_ANNOTATION).invalid_as(named.str_or_empty(), "field is immutable");
+    }
+    if old_class.is_null() && !class.is_null() && (old_named.is_null() || fits) {
+        new.remove(CLASS);
     }
 }
 
 fn check_status(object: Place<'_>) {
-    let status = object.get("status");
-    if object.value().at(&["spec", "accessModes"]).is_empty() {
-        return;
+    let (status, spec) = (object.get("status"), object.value().get("spec"));
+    if spec.get("accessModes").is_empty() {
+        let spec = object.at("Spec");
+        spec.at("accessModes").required("");
     }
-    for (name, place) in status.get("capacity").entries() {
-        crate::pod_spec::resources::check_name(place, name);
-        crate::pod_spec::resources::check_not_negative(place);
+    status.get("capacity").entries().for_each(|(_, place)| check_amount(place));
+    let resizes = status.get("allocatedResourceStatuses");
+    for (name, state) in resizes.entries() {
+        check_resource(resizes, name);
+        if !RESIZES.contains(&state.text()) {
+            resizes.unsupported_as(name, RESIZES);
+        }
     }
-    check_access_modes(status.get("accessModes"));
+    let allocated = status.get("allocatedResources");
+    for (name, place) in allocated.entries() {
+        if check_resource(allocated, name) {
+            check_amount(place);
+        }
+    }
+}
+
+fn check_amount(place: Place<'_>) {
+    let held = amount(place.value()).value();
+    if held < 0 {
+        place.invalid_as(held, "must be a valid resource quantity");
+    }
+}
+
+/// What is wrong with the name of something that a volume has more of after it grew.
+fn check_resource(place: Place<'_>, name: &str) -> bool {
+    let before = place.error_count();
+    for fault in names::qualified_name(name) {
+        place.invalid_as(name, fault);
+    }
+    if place.error_count() == before && is_native(name) && name != "storage" {
+        place.unsupported_as(name, &["storage"]);
+    }
+    place.error_count() == before
 }

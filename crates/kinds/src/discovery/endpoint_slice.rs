@@ -8,8 +8,8 @@ use machinery::{Value, names};
 use crate::core::endpoints::check_ordinary_address;
 use crate::place::Place;
 use crate::place::same;
-use crate::pod_spec::defaults::{members, or, or_text};
-use crate::policy::{NameRule, Policy, count_generation};
+use crate::pod_spec::defaults::{members, or};
+use crate::policy::{NameRule, Policy, SecondLook, count_generation};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -24,13 +24,13 @@ const SHOWN: usize = 3;
 
 impl Kind for EndpointSlice {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).generation()
+        Policy::namespaced(NameRule::Subdomain).generation().second_look(SecondLook::No)
     }
 
     fn default(&self, object: &mut Value) {
         for port in members(object, "ports") {
             or(port, "name", "");
-            or_text(port, "protocol", "TCP");
+            or(port, "protocol", "TCP");
         }
     }
 

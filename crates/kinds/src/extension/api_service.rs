@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::place::Place;
 use crate::pod_spec::defaults::or;
 use crate::policy::{NameRule, Policy};
-use crate::{Column, Kind, columns, table};
+use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
 pub struct ApiService;
@@ -47,6 +47,9 @@ impl Kind for ApiService {
         if name.text() != required && !name.text().is_empty() {
             name.invalid(format!("must be `spec.version+\".\"+spec.group`: \"{required}\""));
         }
+        if group.text().is_empty() && version.text() != "v1" {
+            group.required("only v1 may have an empty group and it better be legacy kube");
+        }
         if !group.text().is_empty() {
             group.faults(names::dns1123_subdomain(group.text()));
         }
@@ -63,7 +66,7 @@ impl Kind for ApiService {
         if !service.is_set() {
             if !spec.get("caBundle").is_empty() {
                 spec.get("caBundle").invalid_as(
-                    &format!("{} bytes", spec.get("caBundle").text().len()),
+                    &format!("{} bytes", decoded_length(spec.get("caBundle").text())),
                     "local APIServices may not have a caBundle",
                 );
             }
@@ -83,6 +86,16 @@ impl Kind for ApiService {
         }
         if insecure.is_true() && !spec.get("caBundle").is_empty() {
             insecure.invalid("may not be true if caBundle is present");
+        }
+    }
+
+    fn check_update(&self, object: Place<'_>, _old: &Value, door: Door<'_>) {
+        if door == Door::Main {
+            return self.check(object);
+        }
+        let status = object.get("status");
+        for condition in status.get("conditions").items() {
+            condition.get("status").one_of(&["True", "False", "Unknown"]);
         }
     }
 
@@ -110,4 +123,9 @@ impl Kind for ApiService {
         };
         vec![table::name(object), Value::from(shown), Value::from(available), table::age(object, now_secs)]
     }
+}
+
+/// How many bytes a text in base64 stands for.
+fn decoded_length(text: &str) -> usize {
+    text.trim_end_matches('=').len() * 3 / 4
 }

@@ -17,6 +17,8 @@ use crate::{Column, Door, Kind, columns, table};
 pub struct CustomResourceDefinition;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS: [&str; 8] =
+    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
 impl Kind for CustomResourceDefinition {
     fn policy(&self) -> Policy {
@@ -25,7 +27,6 @@ impl Kind for CustomResourceDefinition {
 
     fn default(&self, object: &mut Value) {
         let spec = object.entry("spec");
-        or_text(spec, "scope", "Namespaced");
         let kind = spec.at(&["names", "kind"]).str_or_empty().to_owned();
         let own = spec.entry("names");
         if !kind.is_empty() {
@@ -33,7 +34,9 @@ impl Kind for CustomResourceDefinition {
             or_text(own, "listKind", &format!("{kind}List"));
         }
         let conversion = spec.entry("conversion");
-        or_text(conversion, "strategy", "None");
+        if conversion.is_null() {
+            conversion.set("strategy", "None");
+        }
         if let Some(webhook) = conversion.get_mut("webhook")
             && let Some(config) = webhook.get_mut("clientConfig")
             && let Some(service) = config.get_mut("service")
@@ -73,7 +76,8 @@ impl Kind for CustomResourceDefinition {
 
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
         if door.is_status() {
-            return check_stored(object);
+            let status = object.get("status");
+            return check_name_forms(status.get("acceptedNames"));
         }
         let spec = object.get("spec");
         check_spec(spec);
@@ -155,11 +159,10 @@ fn check_spec(spec: Place<'_>) {
     let group = spec.get("group");
     if group.text().is_empty() {
         group.required("");
-    } else {
-        group.faults(names::dns1123_subdomain(group.text()));
-        if group.text().split('.').count() < 2 {
-            group.invalid("should be a domain with at least one dot");
-        }
+    } else if !names::dns1123_subdomain(group.text()).is_empty() {
+        all_faults(group, "", names::dns1123_subdomain(group.text()));
+    } else if !group.text().contains('.') {
+        group.invalid("should be a domain with at least one dot");
     }
     spec.get("scope").required_one_of(&["Cluster", "Namespaced"]);
     check_versions(spec);
@@ -173,7 +176,7 @@ fn check_versions(spec: Place<'_>) {
     let common = common_parts(list);
     let shown = || {
         if list.is_empty() {
-            return Raw("[]".to_owned());
+            return Raw(if versions.is_set() { "[]" } else { "null" }.to_owned());
         }
         let mut bare = versions.value().clone();
         for version in bare.items_mut() {
@@ -183,17 +186,25 @@ fn check_versions(spec: Place<'_>) {
         }
         Raw(internal::show_list("CustomResourceDefinitionVersion", &bare))
     };
+    for version in versions.items() {
+        let validation = version.get("schema");
+        if !validation.get("openAPIV3Schema").is_set() {
+            validation.get("openAPIV3Schema").required("");
+        }
+    }
     let mut seen = BTreeSet::new();
     let mut unique = true;
     for version in versions.items() {
         let name = version.get("name");
         unique &= seen.insert(name.key());
-        name.faults(names::dns1035_label(name.text()));
+        all_faults(name, "", names::dns1035_label(name.text()));
         let warning = version.get("deprecationWarning");
         if warning.is_set() && !version.get("deprecated").is_true() {
             warning.invalid("can only be set for deprecated versions");
         }
-        check_version(version, &common);
+        for part in PARTS.into_iter().filter(|part| !common.contains(part)) {
+            check_part(part, version.get(part), version.value());
+        }
     }
     if let Some(first) = list.first() {
         for part in &common {
@@ -209,19 +220,14 @@ fn check_versions(spec: Place<'_>) {
     }
     let first = list.first().map_or("", |version| version.get("name").str_or_empty());
     if !first.is_empty() && !names::dns1035_label(first).is_empty() {
-        for fault in names::dns1035_label(first) {
-            spec.at("version").invalid_as(first, fault);
-        }
+        spec.at("version").invalid_as(first, names::dns1035_label(first).join(","));
     }
 }
 
-fn check_version(version: Place<'_>, common: &[&str]) {
-    let validation = version.get("schema");
-    if !validation.get("openAPIV3Schema").is_set() {
-        validation.get("openAPIV3Schema").required("");
-    }
-    for part in PARTS.into_iter().filter(|part| !common.contains(part)) {
-        check_part(part, version.get(part), version.value());
+/// What is wrong with a name, told at once.
+fn all_faults(name: Place<'_>, before: &str, faults: names::Faults) {
+    if !faults.is_empty() {
+        name.invalid_as(name.text(), format!("{before}{}", faults.join(",")));
     }
 }
 
@@ -247,6 +253,10 @@ fn check_part(part: &str, place: Place<'_>, version: &Value) {
         }
         "subresources" => check_subresources(place),
         "additionalPrinterColumns" => place.items().for_each(|column| check_column(column)),
+        _ if place.is_empty() => {}
+        _ if version.at(&["schema", "openAPIV3Schema"]).is_null() => {
+            place.invalid_as("", "may only be set when `version.schema.openAPIV3Schema` is not included");
+        }
         _ => {
             let schema = Structural::compile(version.at(&["schema", "openAPIV3Schema"]));
             check_selectable(place, &schema);
@@ -289,6 +299,10 @@ fn check_column(column: Place<'_>) {
     } else if !COLUMN_TYPES.contains(&kind.text()) {
         kind.invalid(format!("must be one of {}", COLUMN_TYPES.join(",")));
     }
+    let format = column.get("format");
+    if !format.text().is_empty() && !COLUMN_FORMATS.contains(&format.text()) {
+        format.invalid(format!("must be one of {}", COLUMN_FORMATS.join(",")));
+    }
     let place = column.with(path.value());
     let place = place.at("JSONPath");
     if path.text().is_empty() {
@@ -327,65 +341,75 @@ fn check_subresources(subresources: Place<'_>) {
 }
 
 fn check_names(own: Place<'_>) {
-    let label = |member: &'static str, needed: bool| {
-        let place = own.get(member);
-        if place.text().is_empty() {
-            if needed {
-                place.required("");
-            }
-            return;
-        }
-        place.faults(names::dns1035_label(&place.text().to_lowercase()));
-    };
-    label("plural", true);
-    label("singular", false);
-    label("kind", true);
-    label("listKind", true);
-    for list in ["shortNames", "categories"] {
-        let items = own.get(list);
-        for item in items.items() {
-            item.faults(names::dns1035_label(item.text()));
+    for member in ["plural", "singular", "kind", "listKind"] {
+        if own.get(member).text().is_empty() {
+            own.get(member).required("");
         }
     }
+    check_name_forms(own);
+}
+
+/// What is wrong with the names that are there.
+fn check_name_forms(own: Place<'_>) {
+    const MIXED: &str = "may have mixed case, but should otherwise match: ";
+    for member in ["plural", "singular"].map(|member| own.get(member)) {
+        if !member.text().is_empty() {
+            all_faults(member, "", names::dns1035_label(member.text()));
+        }
+    }
+    for member in ["kind", "listKind"].map(|member| own.get(member)) {
+        if !member.text().is_empty() {
+            all_faults(member, MIXED, names::dns1035_label(&member.text().to_lowercase()));
+        }
+    }
+    let check_list = |list: Place<'_>| {
+        list.items().for_each(|item| all_faults(item, "", names::dns1035_label(item.text())));
+    };
+    check_list(own.get("shortNames"));
     if own.get("kind").text() == own.get("listKind").text() && !own.get("kind").text().is_empty() {
         own.get("listKind").invalid("kind and listKind may not be the same");
     }
+    check_list(own.get("categories"));
 }
 
 fn check_conversion(conversion: Place<'_>) {
     let strategy = conversion.get("strategy");
-    match strategy.text() {
-        "" => strategy.required(""),
-        "None" => {
-            if conversion.get("webhook").is_set() {
-                conversion
-                    .at("webhookClientConfig")
-                    .forbidden("should not be set when strategy is not set to Webhook");
-            }
+    strategy.required_one_of(&["None", "Webhook"]);
+    let webhook = conversion.value().get("webhook");
+    let config = conversion.with(webhook.get("clientConfig"));
+    let config = config.at("webhookClientConfig");
+    let versions = conversion.with(webhook.get("conversionReviewVersions"));
+    let versions = versions.at("conversionReviewVersions");
+    if strategy.text() == "Webhook" {
+        if config.is_set() {
+            check_client(config);
+        } else {
+            config.required("required when strategy is set to Webhook");
         }
-        "Webhook" => {
-            let webhook = conversion.get("webhook");
-            let config = conversion.with(webhook.value().get("clientConfig"));
-            let config = config.at("webhookClientConfig");
-            if config.is_set() {
-                check_client(config);
-            } else {
-                config.required("required when strategy is set to Webhook");
-            }
-            let versions = conversion.with(webhook.value().get("conversionReviewVersions"));
-            let versions = versions.at("conversionReviewVersions");
-            if versions.is_empty() {
-                versions.required("");
-            } else if !versions
-                .value()
-                .items()
-                .iter()
-                .any(|version| matches!(version.str_or_empty(), "v1" | "v1beta1"))
-            {
-                versions.invalid("must include at least one of v1, v1beta1");
-            }
+        check_review_versions(versions);
+        return;
+    }
+    for unused in [config, versions] {
+        if unused.is_set() && (unused.value().as_object().is_some() || !unused.is_empty()) {
+            unused.forbidden("should not be set when strategy is not set to Webhook");
         }
-        _ => strategy.unsupported(&["None", "Webhook"]),
+    }
+}
+
+fn check_review_versions(versions: Place<'_>) {
+    if versions.is_empty() {
+        return versions.required("");
+    }
+    let mut seen = BTreeSet::new();
+    for version in versions.items() {
+        if seen.insert(version.key()) {
+            version.faults(names::dns1035_label(version.text()));
+        } else {
+            version.invalid("duplicate version");
+        }
+    }
+    if !seen.contains("v1") && !seen.contains("v1beta1") {
+        versions.invalid("must include at least one of v1, v1beta1");
     }
 }
 

@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::internal;
 use crate::place::{Place, Raw};
 use crate::pod_spec::defaults::or_number;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -18,7 +18,7 @@ const VERBS: &[&str] =
 
 impl Kind for FlowSchema {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation().bare_status()
+        Policy::cluster(NameRule::Subdomain).generation().bare_status().second_look(SecondLook::No)
     }
 
     fn default(&self, object: &mut Value) {

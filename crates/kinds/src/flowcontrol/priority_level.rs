@@ -6,7 +6,7 @@ use machinery::{Value, names};
 
 use crate::place::Place;
 use crate::pod_spec::defaults::{or, or_number};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -16,7 +16,7 @@ const QUEUES_MAX: i64 = 10_000_000;
 
 impl Kind for PriorityLevelConfiguration {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation().bare_status()
+        Policy::cluster(NameRule::Subdomain).generation().bare_status().second_look(SecondLook::No)
     }
 
     fn default(&self, object: &mut Value) {

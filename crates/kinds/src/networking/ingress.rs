@@ -4,7 +4,7 @@ use machinery::{Value, names};
 
 use crate::core::service::check_ingress_points;
 use crate::place::Place;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -15,7 +15,7 @@ const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
 impl Kind for Ingress {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).generation().status()
+        Policy::namespaced(NameRule::Subdomain).generation().status().second_look(SecondLook::All)
     }
 
     fn prepare_create(&self, object: &mut Value) {

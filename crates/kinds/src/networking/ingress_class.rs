@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::domain_path;
 use crate::place::Place;
 use crate::pod_spec::defaults::or;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -13,7 +13,7 @@ pub struct IngressClass;
 
 impl Kind for IngressClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation()
+        Policy::cluster(NameRule::Subdomain).generation().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

@@ -4,7 +4,7 @@ use machinery::{Value, names};
 
 use crate::internal;
 use crate::place::Place;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -12,7 +12,7 @@ pub struct IpAddress;
 
 impl Kind for IpAddress {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Address)
+        Policy::cluster(NameRule::Address).second_look(SecondLook::All)
     }
 
     fn check(&self, object: Place<'_>) {

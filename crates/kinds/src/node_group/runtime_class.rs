@@ -7,7 +7,7 @@ use crate::metadata::check_labels;
 use crate::place::{Place, Raw, same};
 use crate::pod_spec::defaults::amounts;
 use crate::pod_spec::{check_tolerations, resources};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -15,7 +15,11 @@ pub struct RuntimeClass;
 
 impl Kind for RuntimeClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).create_on_update().conditional_update().any_finalizer()
+        Policy::cluster(NameRule::Subdomain)
+            .create_on_update()
+            .conditional_update()
+            .any_finalizer()
+            .second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

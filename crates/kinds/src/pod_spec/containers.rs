@@ -19,6 +19,7 @@ const NOT_EPHEMERAL: [&str; 8] = [
     "lifecycle",
 ];
 const ONLY_SIDECARS: &str = "may not be set for init containers without restartPolicy=Always";
+const NO_RULES_ALONE: &str = "must specify restartPolicy when restart rules are used";
 const NO_EPHEMERAL: &str = "cannot be set for an Ephemeral Container";
 const PADDED: &str = "must not have leading or trailing whitespace";
 
@@ -45,7 +46,12 @@ pub(super) fn check_init(containers: Place<'_>, regular: Place<'_>, around: &Sur
     let mut seen: BTreeSet<&str> = names_of(regular.value());
     for container in containers.items() {
         check_common(container, around);
-        check_own_restart_policy(container);
+        let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
+        if policy.is_set() {
+            check_own_restart_policy(container);
+        } else if !rules.is_empty() {
+            policy.required(NO_RULES_ALONE);
+        }
         let name = container.value().get("name").str_or_empty();
         if seen.contains(name) {
             container.get("name").duplicate_as(name);
@@ -63,10 +69,11 @@ pub(super) fn check_init(containers: Place<'_>, regular: Place<'_>, around: &Sur
                 container.get(member).forbidden(ONLY_SIDECARS);
             }
         }
-        let resize = container.get("resizePolicy");
-        if !resize.is_empty() {
-            let shown = crate::internal::show_list("ContainerResizePolicy", resize.value());
-            resize.invalid_as(crate::place::Raw(shown), "must not be set for init containers");
+        for resize in container.get("resizePolicy").items() {
+            let restart = resize.get("restartPolicy");
+            if restart.text() == "RestartContainer" {
+                restart.invalid("must not be set to 'RestartContainer' for non-sidecar initContainers");
+            }
         }
     }
 }
@@ -137,7 +144,7 @@ fn check_own_restart_policy(container: Place<'_>) {
     if policy.is_set() {
         policy.one_of(&["Always", "Never", "OnFailure"]);
     } else if !rules.is_empty() {
-        policy.required("must specify restartPolicy when restart rules are used");
+        policy.required(NO_RULES_ALONE);
     }
     if rules.len() > 20 {
         rules.too_many(rules.len(), 20);

@@ -3,6 +3,8 @@
 use machinery::Value;
 use machinery::quantity::Quantity;
 
+use super::image::is_latest;
+
 /// What stands in a member that is missing.
 pub fn or(object: &mut Value, member: &str, value: impl Into<Value>) {
     let slot = object.entry(member);
@@ -144,18 +146,6 @@ fn pod_requests(spec: &mut Value) {
 /// The items of a list that may be missing, to be changed.
 pub fn members<'a>(object: &'a mut Value, list: &str) -> &'a mut [Value] {
     object.get_mut(list).map(Value::items_mut).unwrap_or_default()
-}
-
-/// Whether an image is named by the tag `latest`, or by none.
-fn is_latest(image: &str) -> bool {
-    if image.contains('@') {
-        return false;
-    }
-    let name = image.rsplit('/').next().unwrap_or(image);
-    match name.split_once(':') {
-        None => true,
-        Some((_, tag)) => tag == "latest",
-    }
 }
 
 fn container(container: &mut Value) {

@@ -1,5 +1,6 @@
 //! The rules of environment variables and of what refers to fields and resources of the pod.
 
+use machinery::field::Error;
 use machinery::quantity::Quantity;
 use machinery::{Value, names};
 
@@ -117,6 +118,30 @@ fn check_file_key(selector: Place<'_>) {
     }
 }
 
+/// Files that variables come from must lie in empty directories of the pod.
+pub(super) fn check_files(spec: Place<'_>) {
+    let volumes = spec.value().get("volumes").items();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in spec.get(list).items() {
+            for variable in container.get("env").items() {
+                let source = variable.get("valueFrom");
+                let key = source.get("fileKeyRef");
+                if !key.is_set() {
+                    continue;
+                }
+                let name = key.get("volumeName");
+                match volumes.iter().find(|volume| volume.get("name").str_or_empty() == name.text()) {
+                    None => name.report(Error::not_found(&name.path(), name.text())),
+                    Some(volume) if volume.get("emptyDir").is_null() => {
+                        name.invalid("referenced volume must be of type emptyDir");
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}
+
 pub(super) fn check_from(sources: Place<'_>) {
     for source in sources.items() {
         let prefix = source.get("prefix");
@@ -128,7 +153,12 @@ pub(super) fn check_from(sources: Place<'_>) {
             let reference = source.get(member);
             if reference.is_set() {
                 count += 1;
-                check_name(reference.get("name"));
+                let name = reference.get("name");
+                if name.text().is_empty() {
+                    name.required("");
+                } else {
+                    check_name(name);
+                }
             }
         }
         match count {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use machinery::names;
 
-use super::Within;
 use super::volumes::check_descending_path;
+use super::{Within, systems};
 use crate::place::{Place, Raw};
 
 const PROFILE_TYPES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
@@ -50,6 +50,7 @@ pub(super) fn check_container(context: Place<'_>, host_users: bool) {
         }
     }
     check_app_armor(context.get("appArmorProfile"));
+    systems::check_windows_options(context.get("windowsOptions"));
 }
 
 fn check_seccomp(profile: Place<'_>) {
@@ -119,7 +120,9 @@ pub(super) fn check_pod(context: Place<'_>, spec: Place<'_>) {
     check_seccomp(context.get("seccompProfile"));
     check_app_armor(context.get("appArmorProfile"));
     check_choice(context.get("supplementalGroupsPolicy"), &["Merge", "Strict"]);
-    check_choice(context.get("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
+    // Mounting with the label of the pod is not there yet.
+    check_choice(context.get("seLinuxChangePolicy"), &["Recursive"]);
+    systems::check_windows_options(context.get("windowsOptions"));
 }
 
 fn check_choice(choice: Place<'_>, allowed: &[&str]) {
@@ -188,6 +191,12 @@ pub(super) fn check_host_users(spec: Place<'_>) {
         if spec.get(member).is_true() {
             let place = spec.get("hostUsers");
             place.forbidden(format!("when `pod.Spec.HostUsers` is false, `{shown}` cannot be true"));
+        }
+    }
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in spec.get(list).items().filter(|container| !container.get("volumeDevices").is_empty())
+        {
+            container.get("volumeDevices").forbidden("when `hostUsers` is false");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use machinery::{Value, names};
 
-use super::network_storage::{self, name_of_source, name_of_surplus, need};
+use super::network_storage::{
+    self, NAME_AND_PORTAL, NAME_AND_PORTAL_MAX, Owner, name_of_source, name_of_surplus, need,
+};
 use super::{Within, environment, resources};
 use crate::place::Place;
 
@@ -54,6 +56,12 @@ pub(super) fn check<'a>(volumes: Place<'a>, within: Within, pod_name: &str) -> V
         let before = volume.error_count();
         let source = check_source(volume, within);
         let name = volume.get("name");
+        let portal = value.at(&["iscsi", "targetPortal"]).str_or_empty();
+        if !value.at(&["iscsi", "initiatorName"]).is_null()
+            && name.text().len() + 1 + portal.len() > NAME_AND_PORTAL_MAX
+        {
+            name.invalid_as(name.text(), NAME_AND_PORTAL);
+        }
         if source == "ephemeral" && !pod_name.is_empty() && !name.text().is_empty() {
             let claim = format!("{pod_name}-{}", name.text());
             for fault in names::dns1123_subdomain(&claim) {
@@ -129,8 +137,12 @@ fn check_one(kind: &str, source: Place<'_>, within: Within) {
         "csi" => {
             check_csi_driver_name(source.get("driver"));
             let secret = source.get("nodePublishSecretRef");
-            if secret.is_set() && secret.get("name").text().is_empty() {
-                secret.get("name").required("");
+            let name = secret.get("name");
+            if secret.is_set() && name.text().is_empty() {
+                name.required("");
+            } else if secret.is_set() {
+                // Told where the driver's own name would be.
+                source.with(name.value()).at("name").faults(names::dns1123_subdomain(name.text()));
             }
         }
         "ephemeral" => check_ephemeral(source),
@@ -140,7 +152,7 @@ fn check_one(kind: &str, source: Place<'_>, within: Within) {
             }
             super::containers::check_pull_policy(source.get("pullPolicy"));
         }
-        _ => network_storage::check(kind, source),
+        _ => network_storage::check(kind, source, Owner::Pod),
     }
 }
 
@@ -270,16 +282,19 @@ fn check_projected(source: Place<'_>) {
                 continue;
             }
             kinds += 1;
-            if kinds > 1 {
-                part.forbidden(ONE_TYPE);
-                continue;
+            if kind == "serviceAccountToken" {
+                check_token(part, source);
+            } else {
+                check_projection(kind, part);
             }
-            check_projection(kind, part);
             for (path, shown) in projected_paths(kind, value.get(kind)) {
                 if !path.is_empty() && !paths.insert(path) {
                     source.invalid_as(shown, "conflicting duplicate paths");
                 }
             }
+        }
+        if kinds > 1 {
+            projection.forbidden("may not specify more than 1 volume type per source");
         }
     }
 }
@@ -304,6 +319,24 @@ fn projected_paths<'a>(kind: &str, part: &'a Value) -> Vec<(&'a str, &'a str)> {
     }
 }
 
+/// What is wrong with a token that is projected. Its path is told as if it were the whole volume's.
+fn check_token(part: Place<'_>, volume: Place<'_>) {
+    let seconds = part.get("expirationSeconds");
+    if seconds.is_set() && seconds.int() < 600 {
+        seconds.invalid("may not specify a duration less than 10 minutes");
+    }
+    if seconds.int() > 1 << 32 {
+        seconds.invalid("may not specify a duration larger than 2^32 seconds");
+    }
+    let path = volume.with(part.value().get("path"));
+    let path = path.at("path");
+    if path.text().is_empty() {
+        path.required("");
+    } else {
+        check_local_path(path);
+    }
+}
+
 fn check_projection(kind: &str, part: Place<'_>) {
     match kind {
         "secret" | "configMap" => {
@@ -315,20 +348,6 @@ fn check_projection(kind: &str, part: Place<'_>) {
         "downwardAPI" => {
             for file in part.value().get("items").items() {
                 check_downward_file(part.with(file));
-            }
-        }
-        "serviceAccountToken" => {
-            let seconds = part.get("expirationSeconds");
-            if seconds.is_set() && seconds.int() < 600 {
-                seconds.invalid("may not specify a duration less than 10 minutes");
-            }
-            if seconds.int() > 1 << 32 {
-                seconds.invalid("may not specify a duration larger than 2^32 seconds");
-            }
-            if part.get("path").text().is_empty() {
-                part.get("path").required("");
-            } else {
-                check_local_path(part.get("path"));
             }
         }
         "clusterTrustBundle" => {

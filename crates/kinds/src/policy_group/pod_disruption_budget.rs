@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::conditions;
 use crate::label_selector::{self, Values};
 use crate::place::Place;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -13,7 +13,12 @@ pub struct PodDisruptionBudget;
 
 impl Kind for PodDisruptionBudget {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::PathSegment).generation().status().conditional_update().any_finalizer()
+        Policy::namespaced(NameRule::PathSegment)
+            .generation()
+            .status()
+            .conditional_update()
+            .any_finalizer()
+            .second_look(SecondLook::No)
     }
 
     fn prepare_create(&self, object: &mut Value) {

@@ -2,10 +2,10 @@
 
 use machinery::Value;
 
-use super::devices;
+use super::{claim_status, devices};
 use crate::internal;
 use crate::place::{Place, Raw, same};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{self, NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -15,7 +15,7 @@ pub struct ResourceClaimTemplate;
 
 impl Kind for ResourceClaim {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).bare_status()
+        Policy::namespaced(NameRule::Subdomain).bare_status().second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {
@@ -30,15 +30,19 @@ impl Kind for ResourceClaim {
         devices::check(object.get("spec"));
     }
 
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        policy::prepare_update(self.policy(), object, old, door);
+        if door.is_status() {
+            claim_status::forget_freed(object, old);
+        }
+    }
+
     fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
         if door == Door::Main {
             let spec = object.get("spec");
             spec.immutable_as(old.get("spec"), |spec| internal::show("ResourceClaimSpec", spec));
-        }
-        let status = object.get("status");
-        let reserved = status.get("reservedFor");
-        if door.is_status() && !reserved.is_empty() && !status.get("allocation").is_set() {
-            reserved.forbidden("may not be specified when `allocated` is not set");
+        } else {
+            claim_status::check_update(object, old);
         }
     }
 
@@ -72,7 +76,7 @@ fn state(object: &Value) -> String {
 
 impl Kind for ResourceClaimTemplate {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain)
+        Policy::namespaced(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {
@@ -81,13 +85,12 @@ impl Kind for ResourceClaimTemplate {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        let metadata = spec.get("metadata");
-        crate::metadata::check_labels(metadata.get("labels"));
-        crate::metadata::check_annotations(metadata.get("annotations"));
+        crate::metadata::check_template(spec.get("metadata"));
         devices::check(spec.get("spec"));
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        self.check(object);
         let spec = object.get("spec");
         if !same(spec.value(), old.get("spec")) {
             let shown = internal::show("ResourceClaimTemplateSpec", spec.value());

@@ -5,7 +5,7 @@ use machinery::Value;
 use super::devices;
 use crate::place::Place;
 use crate::pod_spec::resources::is_extended;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -13,7 +13,7 @@ pub struct DeviceClass;
 
 impl Kind for DeviceClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain).generation()
+        Policy::cluster(NameRule::Subdomain).generation().second_look(SecondLook::All)
     }
 
     fn check(&self, object: Place<'_>) {

@@ -1,31 +1,23 @@
 //! ResourceSlice: what devices there are.
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
 use machinery::{Value, names};
 
-use regex::Regex;
-
-use super::devices::check_driver;
-use crate::metadata::check_label_name;
-use crate::place::Place;
-use crate::policy::{NameRule, Policy};
+use super::lists::each_once;
+use super::naming::{check_driver, check_label, check_pool};
+use super::slice_device;
+use crate::internal;
+use crate::place::{Place, Raw};
+use crate::pod_spec::check_node_selector;
+use crate::policy::{self, NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
 pub struct ResourceSlice;
 
 const DEVICES_MAX: usize = 128;
-const WHERE: [&str; 4] = ["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"];
-/// A version as semver.org writes it: three numbers, and what may follow a hyphen and a plus.
-static SEMANTIC_VERSION: LazyLock<Regex> = LazyLock::new(|| {
-    let number = r"(0|[1-9][0-9]*)";
-    let before = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)";
-    let build = r"[0-9a-zA-Z-]+";
-    let pattern = format!(r"^{number}\.{number}\.{number}(-{before}(\.{before})*)?(\+{build}(\.{build})*)?$");
-    Regex::new(&pattern).expect("the pattern is one")
-});
+/// How many there may be if one of them uses what costs more room.
+const ADVANCED_DEVICES_MAX: usize = 64;
+const COUNTER_SETS_MAX: usize = 8;
 const EXACTLY_ONE: &str =
     "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
 
@@ -34,17 +26,31 @@ impl Kind for ResourceSlice {
         Policy::cluster(NameRule::Subdomain).generation()
     }
 
+    fn prepare_create(&self, object: &mut Value) {
+        policy::prepare_create(self.policy(), object);
+        slice_device::forget_unknown(object);
+    }
+
     fn check(&self, object: Place<'_>) {
-        check_spec(object.get("spec"));
+        check_spec(object.get("spec"), &Value::Null);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {
+        slice_device::forget_unknown(object);
+        policy::prepare_update(self.policy(), object, old, door);
     }
 
     fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
-        let spec = object.get("spec");
-        check_spec(spec);
-        spec.get("driver").immutable(old.at(&["spec", "driver"]));
-        let pool = spec.get("pool");
-        pool.get("name").immutable(old.at(&["spec", "pool", "name"]));
-        spec.get("nodeName").immutable(old.at(&["spec", "nodeName"]));
+        check_spec(object.get("spec"), old.get("spec"));
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        let driver = object.at(&["spec", "driver"]).str_or_empty();
+        if driver == driver.to_lowercase() {
+            return Vec::new();
+        }
+        let quoted = machinery::field::go_quote(driver);
+        vec![format!("spec.driver: driver names should be lowercase; {quoted} contains uppercase characters")]
     }
 
     fn selectable(&self, object: &Value) -> Vec<(&'static str, String)> {
@@ -72,19 +78,11 @@ impl Kind for ResourceSlice {
     }
 }
 
-fn check_spec(spec: Place<'_>) {
+/// What is wrong with a slice; `old` is what it said before.
+fn check_spec(spec: Place<'_>, old: &Value) {
     check_driver(spec.get("driver"));
     let pool = spec.get("pool");
-    let name = pool.get("name");
-    if name.text().is_empty() {
-        name.required("");
-    } else {
-        for part in name.text().split('/') {
-            for fault in names::dns1123_subdomain(part) {
-                name.invalid_as(part, fault);
-            }
-        }
-    }
+    check_pool(pool.get("name"));
     let (count, generation) = (pool.get("resourceSliceCount"), pool.get("generation"));
     if count.int() <= 0 {
         count.invalid_number("must be greater than zero");
@@ -92,100 +90,75 @@ fn check_spec(spec: Place<'_>) {
     if generation.int() < 0 {
         generation.invalid("must be greater than or equal to zero");
     }
-    let set: Vec<&str> = WHERE
-        .into_iter()
-        .filter(|member| match spec.value().get(member) {
-            Value::Bool(value) => *value,
-            value => !value.is_null(),
-        })
-        .collect();
-    match set.as_slice() {
-        [] => spec.required(EXACTLY_ONE),
-        [_] => {}
-        many => {
-            let quoted: Vec<String> = many.iter().map(|member| format!("`{member}`")).collect();
-            spec.invalid_as(
-                &format!("{{{}}}", quoted.join(", ")),
-                format!("{EXACTLY_ONE}, but multiple fields are set"),
-            );
-        }
+    if !old.is_null() {
+        pool.get("name").immutable(old.at(&["pool", "name"]));
+        spec.get("driver").immutable(old.get("driver"));
+        spec.get("nodeName").immutable(old.get("nodeName"));
     }
+    check_place(spec);
+    let (devices, counters) = (spec.get("devices"), spec.get("sharedCounters"));
+    if counters.is_set() && devices.is_set() {
+        spec.invalid_as("", "only one of `sharedCounters` or `devices` is allowed");
+    }
+    let advanced = devices.value().items().iter().any(slice_device::is_advanced);
+    let max = if advanced { ADVANCED_DEVICES_MAX } else { DEVICES_MAX };
+    let name = |named: &Value| named.get("name").str_or_empty().to_owned();
+    let each_has_place = spec.get("perDeviceNodeSelection").is_true();
+    let check_device = |device: Place<'_>| {
+        let mut before = old.get("devices").items().iter();
+        let before = before.find(|before| name(before) == name(device.value()));
+        slice_device::check(device, before.unwrap_or(&Value::Null), each_has_place);
+    };
+    each_once(devices, max, check_device, |device| device.get("name").str_or_empty());
+    each_once(counters, COUNTER_SETS_MAX, check_counter_set, |set| set.get("name").str_or_empty());
+}
+
+/// Where the devices can be used: said once.
+fn check_place(spec: Place<'_>) {
+    let mut set = Vec::new();
     let node = spec.get("nodeName");
-    if node.is_set() {
+    if node.is_set() && node.text().is_empty() {
+        node.invalid("must be either unset or set to a non-empty string");
+    } else if node.is_set() {
+        set.push("`nodeName`");
         node.faults(names::dns1123_subdomain(node.text()));
     }
-    check_devices(spec.get("devices"));
-}
-
-fn check_devices(devices: Place<'_>) {
-    if devices.len() > DEVICES_MAX {
-        devices.too_many(devices.len(), DEVICES_MAX);
+    let selector = spec.get("nodeSelector");
+    if selector.is_set() {
+        set.push("`nodeSelector`");
+        check_node_selector(selector);
+        let terms = selector.get("nodeSelectorTerms");
+        if terms.len() != 1 {
+            let shown = internal::show_list("NodeSelectorTerm", terms.value());
+            terms.invalid_as(Raw(shown), "must have exactly one node selector term");
+        }
     }
-    let mut seen = BTreeSet::new();
-    for device in devices.items() {
-        let name = device.get("name");
-        if name.text().is_empty() {
-            name.required("");
-        } else {
-            name.faults(names::dns1123_label(name.text()));
+    for (member, quoted) in
+        [("allNodes", "`allNodes`"), ("perDeviceNodeSelection", "`perDeviceNodeSelection`")]
+    {
+        let member = spec.get(member);
+        if member.is_true() {
+            set.push(quoted);
+        } else if member.is_set() {
+            member.invalid("must be either unset or set to true");
         }
-        if !seen.insert(name.key()) {
-            device.duplicate_as(name.text());
-        }
-        let size = device.get("attributes").len() + device.get("capacity").len();
-        if size > 32 {
-            device.invalid_as(
-                i64::try_from(size).unwrap_or(i64::MAX),
-                "the total number of attributes and capacities must not exceed 32",
-            );
-        }
-        for (key, attribute) in device.get("attributes").entries() {
-            check_identifier(attribute, key);
-            let kinds = ["bool", "int", "string", "version"];
-            let set = kinds.iter().filter(|kind| !attribute.value().get(kind).is_null()).count();
-            match set {
-                0 => attribute.required("exactly one value must be specified"),
-                1 => {}
-                _ => attribute.invalid("exactly one value must be specified"),
-            }
-            let version = attribute.get("version");
-            if version.is_set() && !SEMANTIC_VERSION.is_match(version.text()) {
-                version.invalid("must be a string compatible with semver.org spec 2.0.0");
-            }
-        }
-        for taint in device.get("taints").items() {
-            check_taint(taint);
-        }
-        for (key, capacity) in device.get("capacity").entries() {
-            check_identifier(capacity, key);
+    }
+    match set.len() {
+        0 => spec.required(EXACTLY_ONE),
+        1 => {}
+        _ => {
+            let shown = format!("{{{}}}", set.join(", "));
+            spec.invalid_as(&shown, format!("{EXACTLY_ONE}, but multiple fields are set"));
         }
     }
 }
 
-/// What is wrong with a taint of a device.
-fn check_taint(taint: Place<'_>) {
-    let (key, value) = (taint.get("key"), taint.get("value"));
-    check_label_name(key, key.text());
-    if !value.text().is_empty() {
-        let faults = names::label_value(value.text());
-        if !faults.is_empty() {
-            value.invalid_as(value.text(), faults.join(";"));
-        }
+fn check_counter_set(set: Place<'_>) {
+    let name = set.get("name");
+    if name.text().is_empty() {
+        name.required("");
+    } else {
+        check_label(name);
     }
-    taint.get("effect").required_one_of(&["NoExecute", "NoSchedule", "None"]);
-}
-
-fn check_identifier(place: Place<'_>, key: &str) {
-    let identifier = match key.split_once('/') {
-        Some((domain, identifier)) => {
-            for fault in names::dns1123_subdomain(domain) {
-                place.invalid_as(domain, fault);
-            }
-            identifier
-        }
-        None => key,
-    };
-    for fault in names::c_identifier(identifier) {
-        place.invalid_as(identifier, fault);
-    }
+    slice_device::check_counters(set.get("counters"));
 }

@@ -3,20 +3,27 @@
 use machinery::cel::{Declaration, Environment, Program, Type};
 use smol_str::SmolStr;
 
+/// What one look at a device may cost.
+pub(super) const COST_MAX: u64 = 1_000_000;
+/// How long the name of a driver is at most.
+const DRIVER_MAX: u64 = 63;
+/// How many attributes and capacities a device has at most.
+const NAMES_MAX: u64 = 32;
+/// How long the text of an attribute is at most.
+const ATTRIBUTE_MAX: u64 = 64;
+
 /// What such an expression can refer to.
 fn environment() -> Environment {
     let field = |name: &'static str, declaration: Declaration| (SmolStr::new_static(name), declaration);
     // Attributes and capacities are known by domain and name; what they are, only a device tells.
-    let by_domain = || Declaration::map(Declaration::map(Declaration::dynamic()));
+    let by_domain =
+        |what: Declaration| Declaration::map(Declaration::map(what).at_most(NAMES_MAX)).at_most(NAMES_MAX);
     let device = Declaration::plain_object(
         "kubernetes.DRADevice",
         vec![
-            field("driver", Declaration::of(Type::String)),
-            field("attributes", by_domain()),
-            field(
-                "capacity",
-                Declaration::map(Declaration::map(Declaration::of(Type::Opaque("kubernetes.Quantity")))),
-            ),
+            field("driver", Declaration::of(Type::String).at_most(DRIVER_MAX)),
+            field("attributes", by_domain(Declaration::dynamic().at_most(ATTRIBUTE_MAX))),
+            field("capacity", by_domain(Declaration::of(Type::Opaque("kubernetes.Quantity")))),
             field("allowMultipleAllocations", Declaration::of(Type::Bool)),
         ],
     );

@@ -5,7 +5,7 @@ use machinery::{Value, names};
 use crate::label_selector::{self, Values};
 use crate::place::Place;
 use crate::pod_spec::resources::check_not_negative;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -13,7 +13,7 @@ pub struct CsiStorageCapacity;
 
 impl Kind for CsiStorageCapacity {
     fn policy(&self) -> Policy {
-        Policy::namespaced(NameRule::Subdomain).conditional_update()
+        Policy::namespaced(NameRule::Subdomain).conditional_update().second_look(SecondLook::All)
     }
 
     fn check(&self, object: Place<'_>) {

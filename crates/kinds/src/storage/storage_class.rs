@@ -6,7 +6,7 @@ use machinery::{Value, names};
 
 use crate::place::{Place, same};
 use crate::pod_spec::defaults::or;
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -17,7 +17,7 @@ const PARAMETERS_SIZE_MAX: usize = 256 * 1024;
 
 impl Kind for StorageClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain)
+        Policy::cluster(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn default(&self, object: &mut Value) {

@@ -2,8 +2,10 @@
 
 use machinery::{Value, names};
 
+use crate::core::volume_source;
 use crate::internal;
 use crate::place::{Place, Raw, same};
+use crate::pod_spec::defaults;
 use crate::pod_spec::volumes::check_csi_driver_name;
 use crate::policy::{NameRule, Policy};
 use crate::{Column, Door, Kind, columns, table};
@@ -11,9 +13,21 @@ use crate::{Column, Door, Kind, columns, table};
 /// The kind.
 pub struct VolumeAttachment;
 
+const METADATA_MAX: usize = 256 * 1024;
+const MESSAGE_MAX: usize = 1024;
+
 impl Kind for VolumeAttachment {
     fn policy(&self) -> Policy {
         Policy::cluster(NameRule::Subdomain).bare_status().conditional_update()
+    }
+
+    fn default(&self, object: &mut Value) {
+        let Some(inline) = object.entry("spec").entry("source").get_mut("inlineVolumeSpec") else { return };
+        for kind in volume_source::SOURCES {
+            if let Some(source) = inline.get_mut(kind) {
+                defaults::source(kind, source);
+            }
+        }
     }
 
     fn prepare_create(&self, object: &mut Value) {
@@ -22,39 +36,29 @@ impl Kind for VolumeAttachment {
 
     fn check(&self, object: Place<'_>) {
         let spec = object.get("spec");
-        let attacher = spec.get("attacher");
-        if attacher.text().is_empty() {
-            attacher.required("");
-        } else {
-            attacher.faults(names::qualified_name(&attacher.text().to_lowercase()));
-        }
+        check_csi_driver_name(spec.get("attacher"));
         let source = spec.get("source");
         let (volume, inline) = (source.get("persistentVolumeName"), source.get("inlineVolumeSpec"));
+        let one = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
         match (volume.is_set(), inline.is_set()) {
-            (false, false) => {
-                source.required("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
-            }
-            (true, true) => {
-                source.forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName");
-            }
+            (false, false) => source.required(one),
+            (true, true) => source.forbidden(one),
             (true, false) if volume.text().is_empty() => {
-                volume.required("must specify non empty persistentVolumeName")
+                volume.required("must specify non empty persistentVolumeName");
             }
-            (true, false) => volume.faults(names::dns1123_subdomain(volume.text())),
-            (false, true) => {}
+            (true, false) => {}
+            (false, true) => volume_source::check_inline(inline),
         }
         let node = spec.get("nodeName");
         node.faults(names::dns1123_subdomain(node.text()));
         check_status(object.get("status"));
-        if !attacher.text().is_empty() {
-            check_csi_driver_name(attacher);
+        if volume.is_set() {
+            volume.faults(names::dns1123_subdomain(volume.text()));
         }
     }
 
-    fn check_update(&self, object: Place<'_>, old: &Value, door: Door<'_>) {
-        if door.is_status() {
-            return check_status(object.get("status"));
-        }
+    fn check_update(&self, object: Place<'_>, old: &Value, _door: Door<'_>) {
+        self.check(object);
         let spec = object.get("spec");
         if !same(spec.value(), old.get("spec")) {
             spec.invalid_as(Raw(internal::show("VolumeAttachmentSpec", spec.value())), "field is immutable");
@@ -79,12 +83,21 @@ impl Kind for VolumeAttachment {
 }
 
 fn check_status(status: Place<'_>) {
-    const MESSAGE_MAX: usize = 1024;
+    let metadata = status.get("attachmentMetadata");
+    let size: usize = metadata.entries().map(|(key, value)| key.len() + value.text().len()).sum();
+    if size > METADATA_MAX {
+        metadata.too_long(METADATA_MAX);
+    }
     for member in ["attachError", "detachError"] {
         let error = status.get(member);
         let message = error.get("message");
         if message.text().len() > MESSAGE_MAX {
-            message.too_long(MESSAGE_MAX);
+            // What is told is the bound of the metadata, as upstream tells it.
+            message.too_long(METADATA_MAX);
+        }
+        let code = error.get("errorCode");
+        if code.int() < 0 {
+            code.invalid(names::between(0, i64::from(i32::MAX)));
         }
     }
 }

@@ -4,7 +4,7 @@ use machinery::Value;
 
 use super::storage_class::{check_parameters, check_provisioner};
 use crate::place::{Place, same};
-use crate::policy::{NameRule, Policy};
+use crate::policy::{NameRule, Policy, SecondLook};
 use crate::{Column, Door, Kind, columns, table};
 
 /// The kind.
@@ -12,7 +12,7 @@ pub struct VolumeAttributesClass;
 
 impl Kind for VolumeAttributesClass {
     fn policy(&self) -> Policy {
-        Policy::cluster(NameRule::Subdomain)
+        Policy::cluster(NameRule::Subdomain).second_look(SecondLook::All)
     }
 
     fn check(&self, object: Place<'_>) {

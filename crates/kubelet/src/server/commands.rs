@@ -1,8 +1,10 @@
 //! Commands in containers, and their main processes, connected to a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cri::{AttachRequest, ExecRequest, Session};
+use cri::{AttachRequest, ExecRequest, Runtime, Session};
+use env::Env;
 use http::Request;
 use hyper::body::Incoming;
 use machinery::{Reason, Status};
@@ -16,6 +18,15 @@ use super::{Answer, Query, Server, pods};
 const IDLE: Duration = Duration::from_secs(4 * 3_600);
 /// How long a client gets to take leave.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What it takes to connect a client to something of the runtime's.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    /// The runtime.
+    pub runtime: Arc<dyn Runtime>,
+    /// Time and tasks.
+    pub env: Env,
+}
 
 type Path<'a> = (&'a str, &'a str, &'a [&'a str]);
 
@@ -61,14 +72,7 @@ pub(super) async fn exec(
         stdout: streams.stdout,
         stderr: streams.stderr,
     };
-    let (answer, pending) = streams::accept(&server.kit, request, streams)?;
-    let runtime = server.kit.runtime.clone();
-    let clock = server.kit.env.clock.clone();
-    server.kit.env.tasks.spawn("exec", async move {
-        let shown = wanted.command.clone();
-        connect(pending, clock, async move { runtime.exec(container.id, wanted).await }, Some(&shown)).await;
-    });
-    Ok(answer)
+    begin_exec(&server.means(), container.id, wanted, request)
 }
 
 /// Connects to the main process.
@@ -86,11 +90,38 @@ pub(super) async fn attach(
         stdout: streams.stdout,
         stderr: streams.stderr,
     };
-    let (answer, pending) = streams::accept(&server.kit, request, streams)?;
-    let runtime = server.kit.runtime.clone();
-    let clock = server.kit.env.clock.clone();
-    server.kit.env.tasks.spawn("attach", async move {
-        connect(pending, clock, async move { runtime.attach(container.id, wanted).await }, None).await;
+    begin_attach(&server.means(), container.id, wanted, request)
+}
+
+/// Runs a command in a container when the client has opened its streams.
+pub(crate) fn begin_exec(
+    means: &Means,
+    container: String,
+    wanted: ExecRequest,
+    request: Request<Incoming>,
+) -> Result<Answer, Status> {
+    let ExecRequest { stdin, stdout, stderr, tty, .. } = wanted;
+    let (answer, pending) = streams::accept(&means.env, request, Wanted { stdin, stdout, stderr, tty })?;
+    let (runtime, clock) = (means.runtime.clone(), means.env.clock.clone());
+    means.env.tasks.spawn("exec", async move {
+        let shown = wanted.command.clone();
+        connect(pending, clock, async move { runtime.exec(container, wanted).await }, Some(&shown)).await;
+    });
+    Ok(answer)
+}
+
+/// Connects to a container's main process when the client has opened its streams.
+pub(crate) fn begin_attach(
+    means: &Means,
+    container: String,
+    wanted: AttachRequest,
+    request: Request<Incoming>,
+) -> Result<Answer, Status> {
+    let AttachRequest { stdin, stdout, stderr, tty } = wanted;
+    let (answer, pending) = streams::accept(&means.env, request, Wanted { stdin, stdout, stderr, tty })?;
+    let (runtime, clock) = (means.runtime.clone(), means.env.clock.clone());
+    means.env.tasks.spawn("attach", async move {
+        connect(pending, clock, async move { runtime.attach(container, wanted).await }, None).await;
     });
     Ok(answer)
 }

@@ -3,8 +3,6 @@
 
 mod pairs;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use cri::Duplex;
 use http::Request;
@@ -13,11 +11,11 @@ use machinery::{Reason, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::commands::Means;
 use super::socket::{self, OF_PORTS, Pending, TUNNEL};
 use super::streams::Received;
 use super::tunnel::Tunnel;
 use super::{Answer, Query, Server, pods, spdy, upgrade};
-use crate::kit::Kit;
 
 /// As many ports as channels can be numbered with one digit each way.
 const MOST_PORTS: usize = 64;
@@ -37,12 +35,36 @@ pub(super) async fn forward(
     let gone =
         || Status::new(500, Reason::InternalError, format!("pod {:?} has no running sandbox", pod.name()));
     let sandbox = observed.ready_sandbox().ok_or_else(gone)?.id.clone();
-    let kit = server.kit.clone();
+    let target =
+        Target { means: server.means(), sandbox, pod: pod.name().to_owned(), uid: pod.uid().to_owned() };
+    begin(target, || ports(query), request)
+}
+
+/// The pod whose ports they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// How it is reached.
+    pub means: Means,
+    /// Its sandbox.
+    pub sandbox: String,
+    /// Its name.
+    pub pod: String,
+    /// Its identity.
+    pub uid: String,
+}
+
+/// Forwards ports when the client has opened its streams. Over a bare WebSocket they must be named beforehand.
+pub(crate) fn begin(
+    target: Target,
+    ports: impl FnOnce() -> Result<Vec<u16>, Status>,
+    request: Request<Incoming>,
+) -> Result<Answer, Status> {
+    let tasks = target.means.env.tasks.clone();
     if upgrade::is_spdy(request.headers()) {
         let (answer, pending) = spdy::accept(request, &["portforward.k8s.io"])?;
-        server.kit.env.tasks.spawn("port forward", async move {
+        tasks.spawn("port forward", async move {
             match pending.upgraded().await {
-                Ok(connection) => pairs::carry(kit, pod, sandbox, connection).await,
+                Ok(connection) => pairs::carry(target, connection).await,
                 Err(error) => tracing::debug!("a connection was not upgraded: {error}"),
             }
         });
@@ -51,17 +73,17 @@ pub(super) async fn forward(
     upgrade::expect_websocket(request.headers())?;
     if upgrade::listed(request.headers(), &http::header::SEC_WEBSOCKET_PROTOCOL).first() == Some(&TUNNEL) {
         let (answer, pending) = socket::accept(request, &OF_PORTS)?;
-        server.kit.env.tasks.spawn("port forward", async move {
+        tasks.spawn("port forward", async move {
             match pending.raw().await {
-                Ok(socket) => pairs::carry(kit, pod, sandbox, Tunnel::new(socket)).await,
+                Ok(socket) => pairs::carry(target, Tunnel::new(socket)).await,
                 Err(error) => tracing::debug!("a connection was not upgraded: {error}"),
             }
         });
         return Ok(answer);
     }
-    let ports = ports(query)?;
+    let ports = ports()?;
     let (answer, pending) = socket::accept(request, &OF_PORTS)?;
-    server.kit.env.tasks.spawn("port forward", async move { carry_all(kit, pending, sandbox, ports).await });
+    tasks.spawn("port forward", async move { carry_all(target, pending, ports).await });
     Ok(answer)
 }
 
@@ -87,7 +109,7 @@ fn ports(query: &Query) -> Result<Vec<u16>, Status> {
 /// Something that goes to the client: on which channel.
 type Outgoing = (u8, Vec<u8>);
 
-async fn carry_all(kit: Arc<Kit>, pending: Pending, sandbox: String, ports: Vec<u16>) {
+async fn carry_all(target: Target, pending: Pending, ports: Vec<u16>) {
     let mut socket = match pending.open().await {
         Ok(socket) => socket,
         Err(error) => return tracing::debug!("a connection was not upgraded: {error}"),
@@ -106,9 +128,8 @@ async fn carry_all(kit: Arc<Kit>, pending: Pending, sandbox: String, ports: Vec<
     for (position, port) in ports.into_iter().enumerate() {
         let (input, from_client) = mpsc::channel::<Vec<u8>>(PIECES);
         inputs.push(Some(input));
-        let work =
-            carry(kit.clone(), (sandbox.clone(), port), (position * 2) as u8, from_client, outgoing.clone());
-        kit.env.tasks.spawn("forwarded port", work);
+        let work = carry(target.clone(), port, (position * 2) as u8, from_client, outgoing.clone());
+        target.means.env.tasks.spawn("forwarded port", work);
     }
     drop(outgoing);
     loop {
@@ -146,13 +167,13 @@ async fn deliver(inputs: &mut [Option<mpsc::Sender<Vec<u8>>>], channel: u8, byte
 }
 
 async fn carry(
-    kit: Arc<Kit>,
-    (sandbox, port): (String, u16),
+    target: Target,
+    port: u16,
     channel: u8,
     from_client: mpsc::Receiver<Vec<u8>>,
     outgoing: mpsc::Sender<Outgoing>,
 ) {
-    let connected = kit.runtime.port_forward(sandbox, port).await;
+    let connected = target.means.runtime.port_forward(target.sandbox, port).await;
     let problem = match connected {
         Ok(stream) => {
             let output = Channel { number: channel, outgoing: outgoing.clone() };

@@ -1,8 +1,7 @@
 //! The streams of a command, whatever carries them: a WebSocket's channels or SPDY's streams.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use env::Env;
 use http::Request;
 use hyper::body::Incoming;
 use machinery::Status;
@@ -10,7 +9,6 @@ use machinery::Status;
 use super::socket::{self, OF_COMMANDS, Socket};
 use super::spdy::{self, Channels};
 use super::{Answer, upgrade};
-use crate::kit::Kit;
 
 /// What is typed.
 pub(super) const STDIN: u8 = 0;
@@ -58,7 +56,7 @@ pub(super) enum Received {
 pub(super) struct Pending {
     connection: Connection,
     wanted: Wanted,
-    kit: Arc<Kit>,
+    env: Env,
 }
 
 enum Connection {
@@ -68,7 +66,7 @@ enum Connection {
 
 /// Agrees to the upgrade that a request asks for. The answer must be sent before the streams can be used.
 pub(super) fn accept(
-    kit: &Arc<Kit>,
+    env: &Env,
     request: Request<Incoming>,
     wanted: Wanted,
 ) -> Result<(Answer, Pending), Status> {
@@ -80,7 +78,7 @@ pub(super) fn accept(
         let (answer, pending) = socket::accept(request, &OF_COMMANDS)?;
         (answer, Connection::WebSocket(pending))
     };
-    Ok((answer, Pending { connection, wanted, kit: kit.clone() }))
+    Ok((answer, Pending { connection, wanted, env: env.clone() }))
 }
 
 impl Pending {
@@ -104,7 +102,7 @@ impl Pending {
                 }
             }
             Connection::Spdy(pending) => {
-                Channels::open(&self.kit.env, pending, self.wanted).await.map(Streams::Spdy)
+                Channels::open(&self.env, pending, self.wanted).await.map(Streams::Spdy)
             }
         }
     }

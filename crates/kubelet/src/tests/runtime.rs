@@ -187,6 +187,8 @@ impl Runtime for FakeRuntime {
                 created_at: self.env.clock.now().0,
                 ips: if host_network { Vec::new() } else { vec![ip] },
                 host_network,
+                namespaces: config.namespaces,
+                handler: config.handler,
                 labels: config.labels,
                 annotations: config.annotations,
                 resources: config.resources,

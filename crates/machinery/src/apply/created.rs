@@ -82,6 +82,7 @@ fn beyond(before: Option<&Value>, after: &Value, place: Place<'_>) -> Option<Opt
         }
         (Form::Leaf, Form::Items(list)) if before.is_null() && !after.is_empty() => items(after, list, false),
         (Form::Leaf, Form::Leaf) => return Some(Some(Value::object())),
+        (Form::Leaf, _) if before.is_null() => return Some(Some(Value::object())),
         _ => return None,
     };
     Some(something(steps))

@@ -103,8 +103,8 @@ struct Reading {
     base: usize,
     /// Whether they came in order.
     sorted: bool,
-    /// Members that no field describes.
-    extra: Vec<(SmolStr, Value)>,
+    /// Where the members that no field describes begin on theirs.
+    extra: usize,
 }
 
 pub(super) struct Decoder<'a, 't, 'r> {
@@ -112,8 +112,13 @@ pub(super) struct Decoder<'a, 't, 'r> {
     report: &'r mut Report,
     path: Vec<Step<'t>>,
     first_error: Option<Error>,
-    /// Fields of the structures that are being read, innermost last; each structure takes its own off the end.
+    /// Fields of the structures that are being read, innermost last; each structure takes its own off the end. What is
+    /// read thus gets memory once, and exactly as much as it needs.
     fields: Vec<(u16, Value)>,
+    /// Members of the maps that are being read, in the same way.
+    members: Vec<(SmolStr, Value)>,
+    /// Items of the lists that are being read, in the same way.
+    items: Vec<Value>,
 }
 
 impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
@@ -124,6 +129,8 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
             path: Vec::with_capacity(16),
             first_error: None,
             fields: Vec::with_capacity(64),
+            members: Vec::new(),
+            items: Vec::new(),
         }
     }
 
@@ -160,7 +167,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         self.scanner.bump();
         let base = self.fields.len();
         let mut seen = Seen::default();
-        let mut extra: Vec<(SmolStr, Value)> = Vec::new();
+        let extra = self.members.len();
         let mut sorted = true;
         let mut expected = 0;
         let mut more = self.scanner.first_member()?;
@@ -188,7 +195,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
                     self.path.push(Step::Key(name.clone()));
                     let value = self.free(Order::Sorted, depth + 1)?;
                     self.path.pop();
-                    extra.push((name, value));
+                    self.members.push((name, value));
                 }
                 None => {
                     self.strict("unknown", Some(&key));
@@ -202,7 +209,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
 
     /// Takes the fields of a structure off the stack, adds those that are always there, and puts all in order.
     fn finish(&mut self, ty: TypeRef<'t>, inner: &'t Struct, reading: Reading) -> Value {
-        let Reading { base, mut sorted, mut extra } = reading;
+        let Reading { base, mut sorted, extra } = reading;
         for position in inner.always() {
             let there = if sorted {
                 self.fields[base..].binary_search_by_key(position, |(other, _)| *other).is_ok()
@@ -220,14 +227,12 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         }
         let named =
             |(position, value): (u16, Value)| (inner.fields()[usize::from(position)].name.clone(), value);
-        let mut entries: Vec<(SmolStr, Value)> = Vec::with_capacity(self.fields.len() - base + extra.len());
-        entries.extend(self.fields.drain(base..).map(named));
-        if !extra.is_empty() {
+        if inner.open {
             // Structures that are open belong to custom resources, whose members are sorted.
-            entries.append(&mut extra);
-            self.settle(&mut entries, Order::Sorted);
+            self.members.extend(self.fields.drain(base..).map(named));
+            return Value::Object(self.settle(extra, Order::Sorted));
         }
-        Value::Object(Map::from_entries(entries))
+        Value::Object(Map::from_entries(self.fields.drain(base..).map(named).collect()))
     }
 
     /// Drops what was read for a field that comes again.
@@ -241,7 +246,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         check_depth(depth)?;
         self.scanner.bump();
         let value_type = ty.types().get(map.value);
-        let mut entries: Vec<(SmolStr, Value)> = Vec::new();
+        let base = self.members.len();
         let mut more = self.scanner.first_member()?;
         while more {
             let name = SmolStr::from(self.scanner.key()?);
@@ -249,28 +254,26 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
             let value = self.value(value_type, depth + 1)?;
             self.path.pop();
             let value = if value.is_null() && !map.nullable { value_type.zero() } else { value };
-            entries.push((name, value));
+            self.members.push((name, value));
             more = self.scanner.next_member()?;
         }
-        self.settle(&mut entries, Order::Sorted);
-        Ok(Value::Object(Map::from_entries(entries)))
+        Ok(Value::Object(self.settle(base, Order::Sorted)))
     }
 
     fn list(&mut self, ty: TypeRef<'t>, list: &'t ListType, depth: usize) -> Result<Value, Error> {
         check_depth(depth)?;
         self.scanner.bump();
         let item_type = ty.types().get(list.item);
-        let mut items = Vec::new();
+        let base = self.items.len();
         let mut more = self.scanner.first_item();
         while more {
-            self.path.push(Step::Index(items.len()));
+            self.path.push(Step::Index(self.items.len() - base));
             let value = self.value(item_type, depth + 1)?;
             self.path.pop();
-            items.push(if value.is_null() && !list.nullable { item_type.zero() } else { value });
+            self.items.push(if value.is_null() && !list.nullable { item_type.zero() } else { value });
             more = self.scanner.next_item()?;
         }
-        items.shrink_to_fit();
-        Ok(Value::Array(items))
+        Ok(Value::Array(self.items.drain(base..).collect()))
     }
 
     fn schema_or(
@@ -319,7 +322,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
             b'{' => {
                 check_depth(depth)?;
                 self.scanner.bump();
-                let mut entries: Vec<(SmolStr, Value)> = Vec::new();
+                let base = self.members.len();
                 let mut more = self.scanner.first_member()?;
                 while more {
                     let name = SmolStr::from(self.scanner.key()?);
@@ -330,25 +333,24 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
                     if order == Order::Sorted {
                         self.path.pop();
                     }
-                    entries.push((name, value));
+                    self.members.push((name, value));
                     more = self.scanner.next_member()?;
                 }
-                self.settle(&mut entries, order);
-                Ok(Value::Object(Map::from_entries(entries)))
+                Ok(Value::Object(self.settle(base, order)))
             }
             b'[' => {
                 check_depth(depth)?;
                 self.scanner.bump();
-                let mut items = Vec::new();
+                let base = self.items.len();
                 let mut more = self.scanner.first_item();
                 while more {
-                    self.path.push(Step::Index(items.len()));
-                    items.push(self.free(order, depth + 1)?);
+                    self.path.push(Step::Index(self.items.len() - base));
+                    let item = self.free(order, depth + 1)?;
+                    self.items.push(item);
                     self.path.pop();
                     more = self.scanner.next_item()?;
                 }
-                items.shrink_to_fit();
-                Ok(Value::Array(items))
+                Ok(Value::Array(self.items.drain(base..).collect()))
             }
             b'"' => Ok(Value::String(SmolStr::from(self.scanner.string()?))),
             b't' | b'f' | b'n' => Ok(self.scanner.literal()?.map_or(Value::Null, Value::Bool)),
@@ -356,38 +358,44 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         }
     }
 
-    /// Sorts the members of a map, or leaves them as written, and removes all but the last of duplicates.
-    fn settle(&mut self, entries: &mut Vec<(SmolStr, Value)>, order: Order) {
-        entries.shrink_to_fit();
+    /// Takes the members of a map off the stack, sorted or as written, without all but the last of duplicates.
+    fn settle(&mut self, base: usize, order: Order) -> Map {
+        let mut entries: Vec<(SmolStr, Value)> = self.members.drain(base..).collect();
         if entries.is_sorted_by(|(a, _), (b, _)| a < b) {
-            return;
-        }
-        if order == Order::AsWritten && !has_duplicates(entries) {
-            return;
-        }
-        let mut numbered: Vec<(usize, SmolStr, Value)> = std::mem::take(entries)
-            .into_iter()
-            .enumerate()
-            .map(|(position, (name, value))| (position, name, value))
-            .collect();
-        numbered.sort_by(|a, b| a.1.cmp(&b.1));
-        let mut kept: Vec<(usize, SmolStr, Value)> = Vec::with_capacity(numbered.len());
-        for entry in numbered {
-            match kept.last_mut() {
-                Some(last) if last.1 == entry.1 => {
-                    if order == Order::Sorted {
-                        self.strict("duplicate", Some(&entry.1));
-                    }
-                    last.2 = entry.2;
-                }
-                _ => kept.push(entry),
-            }
+            return Map::from_entries(entries);
         }
         if order == Order::AsWritten {
-            kept.sort_unstable_by_key(|(position, _, _)| *position);
+            return Map::from_entries(last_of_duplicates(entries));
         }
-        entries.extend(kept.into_iter().map(|(_, name, value)| (name, value)));
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                self.strict("duplicate", Some(&later.0));
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Map::from_entries(entries)
     }
+}
+
+/// Members as they are written, without all but the last of duplicates, which stands where the first stood.
+fn last_of_duplicates(entries: Vec<(SmolStr, Value)>) -> Vec<(SmolStr, Value)> {
+    if !has_duplicates(&entries) {
+        return entries;
+    }
+    let mut numbered: Vec<(usize, (SmolStr, Value))> = entries.into_iter().enumerate().collect();
+    numbered.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0));
+    numbered.dedup_by(|(_, later), (_, earlier)| {
+        let same = later.0 == earlier.0;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    numbered.sort_unstable_by_key(|(position, _)| *position);
+    numbered.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// Which fields of a structure came already. Structures have fewer than 256 fields.

@@ -59,9 +59,23 @@ fn is_canonical_time(bytes: &[u8]) -> bool {
         && number(17) < 60
 }
 
+/// A text in the quotes of Go's `time`: what is not ASCII is shown byte by byte.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// What Go's `time.Parse` says about a text that is no time.
 fn time_error(text: &str, layout: &str) -> String {
-    let quoted = crate::field::go_quote(text);
+    let quoted = quoted(text);
     let mut rest = text;
     let mut numbers = [0u32; 6];
     let mut position = 0;
@@ -83,13 +97,13 @@ fn time_error(text: &str, layout: &str) -> String {
             }
         };
         let Some(taken) = taken else {
-            let rest = crate::field::go_quote(rest);
+            let rest = self::quoted(rest);
             return format!("parsing time {quoted} as \"{layout}\": cannot parse {rest} as \"{element}\"");
         };
         rest = &rest[taken..];
     }
     if !rest.is_empty() {
-        return format!("parsing time {quoted}: extra text: {}", crate::field::go_quote(rest));
+        return format!("parsing time {quoted}: extra text: {}", self::quoted(rest));
     }
     let field = match numbers {
         [_, month, ..] if !(1..=12).contains(&month) => "month",

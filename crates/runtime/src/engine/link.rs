@@ -36,7 +36,8 @@ struct Waiting {
 /// What comes unasked.
 #[derive(Debug)]
 pub(crate) enum News {
-    Told(Answer),
+    // Small, because its channel has room for many from the beginning.
+    Told(Box<Answer>),
     /// The shim closed the connection. (That the news end without this means that the engine does.)
     Closed,
 }
@@ -125,9 +126,10 @@ impl Link {
 
     async fn read(&self, news: &mpsc::UnboundedSender<News>) {
         let mut inbox = Inbox::default();
-        let mut buffer = vec![0; 4096];
         loop {
             let Ok(mut ready) = self.socket.readable().await else { break };
+            // Not kept while nothing comes: there is one of us for each pod.
+            let mut buffer = [0; 4096];
             match ready.try_io(|socket| socket::receive(socket.as_fd(), &mut buffer, &mut inbox.descriptors))
             {
                 Ok(Ok(count)) if count > 0 => inbox.bytes.extend_from_slice(&buffer[..count]),
@@ -150,7 +152,7 @@ impl Link {
             match inbox.next::<Answer>() {
                 Ok(Some((Message { number: 0, body }, _))) => {
                     // If nobody listens the engine is ending.
-                    let _ = news.send(News::Told(body));
+                    let _ = news.send(News::Told(Box::new(body)));
                 }
                 Ok(Some((message, descriptors))) => {
                     let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -160,20 +160,17 @@ impl Shared {
         child: Option<Child>,
     ) {
         loop {
-            match news.recv().await {
-                Some(News::Told(Answer::Ended { container, exit })) => {
-                    self.container_ended(&sandbox, &container, exit);
-                }
-                Some(News::Told(Answer::Running { container, run })) => {
-                    self.container_runs(&sandbox, &container, run);
-                }
-                Some(News::Told(Answer::ExecEnded { exec, code })) => {
-                    self.exec_ended(&sandbox.id, exec, code)
-                }
-                Some(News::Told(other)) => tracing::warn!(?other, "a shim told something unasked"),
+            let told = match news.recv().await {
+                Some(News::Told(told)) => *told,
                 Some(News::Closed) => break,
                 // The engine ends, the shim goes on.
                 None => return,
+            };
+            match told {
+                Answer::Ended { container, exit } => self.container_ended(&sandbox, &container, exit),
+                Answer::Running { container, run } => self.container_runs(&sandbox, &container, run),
+                Answer::ExecEnded { exec, code } => self.exec_ended(&sandbox.id, exec, code),
+                other => tracing::warn!(?other, "a shim told something unasked"),
             }
         }
         if !self.shim_ends(&sandbox).await {
@@ -366,6 +363,8 @@ impl Shared {
             created_at: sandbox.record.created_at,
             ips: live.ips.clone(),
             host_network: !sandbox.record.plan.own_network,
+            namespaces: config.namespaces.clone(),
+            handler: config.handler.clone(),
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
             resources: live.resources.clone(),

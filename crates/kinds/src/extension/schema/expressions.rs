@@ -30,7 +30,7 @@ pub(super) fn check(schema: Place<'_>, whole: bool, around: Around<'_>) {
             path.invalid("fieldPath must not contain line breaks");
         }
         if FieldPath::follow(path.text(), &Structural::compile(schema.value()), true).is_err() {
-            path.invalid("fieldPath must be a valid path");
+            path.invalid("must be a valid path");
         }
     }
     costs::check(schema, whole, around);

@@ -9,9 +9,7 @@ use bytes::Bytes;
 use spdy::{Offer, Reader, Session, Stream, Writer};
 
 use super::super::spdy::{OPENING, begin};
-use super::{Input, Output, exchange};
-use crate::kit::Kit;
-use crate::pod::PodView;
+use super::{Input, Output, Target, exchange};
 
 /// Connections whose second stream may be missing at the same time.
 const MOST_HALVES: usize = 128;
@@ -23,27 +21,19 @@ struct Half {
     until: Duration,
 }
 
-/// The pod whose ports they are.
-struct Target {
-    kit: Arc<Kit>,
-    pod: PodView,
-    sandbox: String,
-}
-
 /// Carries connections until the client is gone.
-pub(super) async fn carry<C>(kit: Arc<Kit>, pod: PodView, sandbox: String, connection: C)
+pub(super) async fn carry<C>(target: Target, connection: C)
 where
     C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
 {
-    let session = begin(&kit.env, connection);
-    let target = Arc::new(Target { kit, pod, sandbox });
-    pair(target, session).await;
+    let session = begin(&target.means.env, connection);
+    pair(Arc::new(target), session).await;
 }
 
 /// Finds the two streams of each connection.
 async fn pair(target: Arc<Target>, mut session: Session) {
     let mut halves: BTreeMap<String, Half> = BTreeMap::new();
-    let clock = target.kit.env.clock.clone();
+    let clock = target.means.env.clock.clone();
     loop {
         let late = async {
             match halves.values().map(|half| half.until).min() {
@@ -104,7 +94,7 @@ async fn join(
         }
     };
     let work = connect(target.clone(), data, error);
-    target.kit.env.tasks.spawn("forwarded port", work);
+    target.means.env.tasks.spawn("forwarded port", work);
 }
 
 fn is_data(stream: &Stream) -> bool {
@@ -152,12 +142,12 @@ fn request(offer: &Offer) -> String {
 async fn connect(target: Arc<Target>, data: Stream, error: Stream) {
     let Stream { headers, reader, writer } = data;
     let port: u16 = headers.get("port").parse().unwrap_or_default();
-    let problem = match target.kit.runtime.port_forward(target.sandbox.clone(), port).await {
+    let problem = match target.means.runtime.port_forward(target.sandbox.clone(), port).await {
         Ok(stream) => exchange(stream, reader, &writer).await.err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     };
     if let Some(problem) = problem {
-        let (pod, uid) = (target.pod.name(), target.pod.uid());
+        let (pod, uid) = (&target.pod, &target.uid);
         let text = format!("error forwarding port {port} to pod {pod}, uid {uid}: {problem}");
         tracing::debug!("{text}");
         error.writer.send(text.as_bytes()).await;

@@ -32,10 +32,10 @@ pub(super) fn parse(text: &str) -> Result<IpAddr, Failure> {
         return Err(Failure::new(format!("IP address {text:?} with zone value is not allowed")));
     }
     let failed = || {
-        let text = crate::field::go_quote(text);
+        let quoted = crate::field::go_quote(text);
         Failure::new(format!(
-            "IP Address {text} parse error during conversion from string: ParseAddr({text}): {}",
-            why(&text)
+            "IP Address {quoted} parse error during conversion from string: ParseAddr({quoted}): {}",
+            why(text)
         ))
     };
     let address: IpAddr = text.parse().map_err(|_| failed())?;
@@ -48,9 +48,40 @@ pub(super) fn parse(text: &str) -> Result<IpAddr, Failure> {
     }
 }
 
-/// Why a quoted text is no address, as far as that can be said in a word.
-fn why(quoted: &str) -> &'static str {
-    if quoted.contains(['.', ':']) { "unexpected character" } else { "unable to parse IP" }
+/// Why a text is no address, as far as that can be said in a word.
+fn why(text: &str) -> String {
+    match text.find(['.', ':']) {
+        None => "unable to parse IP".to_owned(),
+        Some(at) if text[at..].starts_with('.') => why_no_ipv4(text),
+        Some(_) => "unexpected character".to_owned(),
+    }
+}
+
+/// Why a text is not four numbers with points between them.
+fn why_no_ipv4(text: &str) -> String {
+    let (mut fields, mut digits) = (1, String::new());
+    for (at, letter) in text.char_indices() {
+        let rest = crate::field::go_quote(&text[at..]);
+        match letter {
+            '0'..='9' if digits == "0" => return "IPv4 field has octet with leading zero".to_owned(),
+            '0'..='9' => {
+                digits.push(letter);
+                if digits.parse::<u8>().is_err() {
+                    return "IPv4 field has value >255".to_owned();
+                }
+            }
+            '.' if digits.is_empty() || at + 1 == text.len() => {
+                return format!("IPv4 field must have at least one digit (at {rest})");
+            }
+            '.' if fields == 4 => return "IPv4 address too long".to_owned(),
+            '.' => {
+                fields += 1;
+                digits.clear();
+            }
+            _ => return format!("unexpected character (at {rest})"),
+        }
+    }
+    "IPv4 address too short".to_owned()
 }
 
 /// An address as text.

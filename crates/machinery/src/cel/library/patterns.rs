@@ -23,8 +23,28 @@ pub(in super::super) fn compile(pattern: &str) -> Result<Regex, Failure> {
     compiled.map_err(|error| {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Failure::new(format!("error parsing regexp: {why}: `{pattern}`"))
+        let (why, part) = words_of_go(why, pattern);
+        Failure::new(format!("error parsing regexp: {why}: `{part}`"))
     })
+}
+
+/// What is wrong in the words that Go has for it, with the part of the pattern that it shows.
+fn words_of_go<'a>(why: &'a str, pattern: &'a str) -> (&'a str, &'a str) {
+    match why {
+        "unclosed character class" => {
+            ("missing closing ]", pattern.rfind('[').map_or(pattern, |at| &pattern[at..]))
+        }
+        "unclosed group" => ("missing closing )", pattern),
+        "unopened group" => ("unexpected )", pattern),
+        "repetition operator missing expression" => {
+            let operators = pattern.char_indices().filter(|(_, letter)| "*+?".contains(*letter));
+            let alone = operators
+                .map(|(at, _)| at)
+                .find(|at| pattern[..*at].is_empty() || pattern[..*at].ends_with(['(', '|']));
+            ("missing argument to repetition operator", alone.map_or(pattern, |at| &pattern[at..=at]))
+        }
+        other => (other, pattern),
+    }
 }
 
 /// Says in our engine's dialect what RE2 means: classes of letters are those of ASCII, `\Q…\E` quotes, and brackets

@@ -10,7 +10,8 @@ use crate::quantity::{Format, Quantity};
 pub(super) const ROWS: &[Row] = &[
     ("string_to_quantity", "quantity(string) kubernetes.Quantity", quantity),
     ("is_quantity_string", "isQuantity(string) bool", is_quantity),
-    ("quantity_sign", "(kubernetes.Quantity).sign() int", sign),
+    // As upstream declares it, not as its documentation has it.
+    ("quantity_sign", "sign(kubernetes.Quantity) int", sign),
     ("quantity_is_greater_than", "(kubernetes.Quantity).isGreaterThan(kubernetes.Quantity) bool", is_greater),
     ("quantity_is_less_than", "(kubernetes.Quantity).isLessThan(kubernetes.Quantity) bool", is_less),
     ("quantity_compare_to", "(kubernetes.Quantity).compareTo(kubernetes.Quantity) int", compare),

@@ -4,6 +4,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::value::Val;
 use super::conversions::seconds;
 use super::{Row, misfit};
+use crate::field::go_quote;
 use crate::time::Timestamp;
 
 pub(super) const ROWS: &[Row] = &[("string_format_list_string", "(string).format(list(dyn)) string", format)];
@@ -40,6 +41,33 @@ pub(in super::super) fn show(value: &Val<'_>) -> String {
         Val::Opaque(super::super::value::Opaque::Ip(address)) => super::ip::show(*address),
         Val::Opaque(super::super::value::Opaque::Cidr(range)) => range.to_string(),
         other => other.ty().to_string(),
+    }
+}
+
+/// A value as it would be written in an expression: what is in lists and maps is shown that way.
+fn literal(value: &Val<'_>) -> String {
+    match value {
+        Val::String(text) => go_quote(text),
+        Val::Bytes(_) => format!("b{}", go_quote(&show(value))),
+        Val::Double(number) if number.is_finite() => format!("{number:.6}"),
+        Val::Double(_) => go_quote(&show(value)),
+        Val::Timestamp(_) => format!("timestamp({})", go_quote(&show(value))),
+        Val::Duration(_) => format!("duration({})", go_quote(&show(value))),
+        Val::List(list) => {
+            let items: Vec<String> =
+                list.items().map(|item| item.map_or_else(|_| String::new(), |item| literal(&item))).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Val::Map(map) => {
+            let entry = |key: super::super::value::Key| {
+                let value = map.get(&key).ok().flatten().map(|value| literal(&value)).unwrap_or_default();
+                format!("{}:{value}", literal(&key.to_val()))
+            };
+            let mut entries: Vec<String> = map.keys().into_iter().map(entry).collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(", "))
+        }
+        other => show(other),
     }
 }
 
@@ -110,6 +138,7 @@ fn format<'a>(arguments: &[Val<'a>]) -> Outcome<'a> {
 fn substituted(verb: char, precision: Option<usize>, value: &Val<'_>) -> Result<String, String> {
     let name = || value.ty().name().to_owned();
     Ok(match (verb, value) {
+        ('s', value @ (Val::List(_) | Val::Map(_))) => literal(value),
         ('s', value) => show(value),
         ('d', Val::Int(_) | Val::Uint(_)) => show(value),
         ('d', Val::Double(number)) if !number.is_finite() => show(value),
@@ -155,6 +184,7 @@ fn real(value: &Val<'_>) -> Option<f64> {
     }
 }
 
+/// As numbers are written with an exponent outside of programs.
 fn exponential(number: f64, precision: usize) -> String {
     if !number.is_finite() {
         return show_double(number);
@@ -162,8 +192,10 @@ fn exponential(number: f64, precision: usize) -> String {
     let shown = format!("{number:.precision$e}");
     let (digits, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+    let sign = if exponent < 0 { "\u{207b}" } else { "" };
+    let raised = |digit: u8| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][usize::from(digit - b'0')];
+    let exponent: String = format!("{:02}", exponent.abs()).bytes().map(raised).collect();
+    format!("{digits}×10{sign}{exponent}")
 }
 
 fn signed(number: i64, show: impl Fn(u64) -> String) -> String {

@@ -3,6 +3,7 @@
 use super::{Decoder, Step};
 use crate::Value;
 use crate::json::Error;
+use crate::schema::{Shape, TypeRef};
 
 impl Decoder<'_, '_, '_> {
     /// Passes over a value of the wrong type and notes what it was.
@@ -30,11 +31,13 @@ impl Decoder<'_, '_, '_> {
         if self.first_error.is_some() {
             return;
         }
-        let names: Vec<&str> = self
-            .path
-            .iter()
-            .filter_map(|step| if let Step::Field(name, _) = step { Some(name.as_str()) } else { None })
-            .collect();
+        let mut names: Vec<&str> = Vec::new();
+        for step in &self.path {
+            if let Step::Field(name, ty) = step {
+                names.extend(inlines_around(name, *ty));
+                names.push(name);
+            }
+        }
         let structure = self.path.iter().rev().find_map(|step| match step {
             Step::Field(_, ty) => Some(ty.go_name.rsplit('.').next().unwrap_or_default().to_owned()),
             _ => None,
@@ -82,6 +85,19 @@ impl Decoder<'_, '_, '_> {
         text.push('"');
         self.report.push(text);
     }
+}
+
+/// The inlined structures that a field of this one stands in, outermost first: Go counts them as steps of the way.
+fn inlines_around<'t>(name: &str, ty: TypeRef<'t>) -> Vec<&'t str> {
+    let Shape::Struct(structure) = ty.shape() else { return Vec::new() };
+    let mut names = Vec::new();
+    let mut inline = structure.position(name).map_or(0, |at| structure.fields()[at].inline);
+    while let Some(inner) = inline.checked_sub(1).and_then(|at| structure.inlines().get(usize::from(at))) {
+        names.push(inner.name.as_str());
+        inline = inner.parent;
+    }
+    names.reverse();
+    names
 }
 
 /// A value does not fit where it stands.

@@ -7,7 +7,6 @@ use super::super::scan::check_depth;
 use super::super::{Error, Report};
 use super::{Decoder, Order};
 use crate::Value;
-use crate::value::Map;
 
 impl Decoder<'_, '_, '_> {
     /// The wanted parts of a whole body.
@@ -32,33 +31,33 @@ impl Decoder<'_, '_, '_> {
             b'[' => {
                 check_depth(depth)?;
                 self.scanner.bump();
-                let mut items = Vec::new();
+                let base = self.items.len();
                 let mut more = self.scanner.first_item();
                 while more {
-                    items.push(self.parts(parts, depth + 1)?);
+                    let item = self.parts(parts, depth + 1)?;
+                    self.items.push(item);
                     more = self.scanner.next_item()?;
                 }
-                Ok(Value::Array(items))
+                Ok(Value::Array(self.items.drain(base..).collect()))
             }
             _ => self.free(Order::AsWritten, depth),
         }
     }
 
     fn members(&mut self, parts: &Parts, depth: usize) -> Result<Value, Error> {
-        let mut entries: Vec<(SmolStr, Value)> = Vec::new();
+        let base = self.members.len();
         let mut more = self.scanner.first_member()?;
         while more {
             let name = self.scanner.key()?;
             match parts.of(&name) {
                 Some(wanted) => {
                     let value = self.parts(wanted, depth + 1)?;
-                    entries.push((SmolStr::from(name), value));
+                    self.members.push((SmolStr::from(name), value));
                 }
                 None => self.scanner.skip_value(depth + 1)?,
             }
             more = self.scanner.next_member()?;
         }
-        self.settle(&mut entries, Order::AsWritten);
-        Ok(Value::Object(Map::from_entries(entries)))
+        Ok(Value::Object(self.settle(base, Order::AsWritten)))
     }
 }
