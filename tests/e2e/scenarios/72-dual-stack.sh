@@ -2,6 +2,8 @@
 # node and names, each over IPv4 and IPv6 and from both nodes.
 TWO=$E2E_WORK/dual
 NODE_IP6=fd00:5::77
+# By this the processes of its pods are found, among those of other runs.
+mark=$(basename "$E2E_WORK")
 export KUBECONFIG=$E2E_WORK/dual.kubeconfig
 mine=()
 dual_end() {
@@ -29,7 +31,7 @@ spec:
   - name: c
     image: local.test/busybox:1
     imagePullPolicy: Never
-    command: ["sh", "-c", "mkdir /w && echo $1 > /w/index.html && exec httpd -f -p [::]:8080 -h /w -r dual-$1-"]
+    command: ["sh", "-c", "mkdir /w && echo $1 > /w/index.html && exec httpd -f -p [::]:8080 -h /w -r $mark-$1-"]
     ports: [${4:-}]
 YAML
 }
@@ -110,7 +112,7 @@ for affinity in ClientIP None; do
 done
 
 # The same port number over TCP and UDP. What speaks UDP runs in the pods' networks.
-network_of() { echo "/proc/$(pgrep -o -f "dual-$1-")/ns/net"; }
+network_of() { echo "/proc/$(pgrep -o -f "$mark-$1-")/ns/net"; }
 nsenter --net="$(network_of web-1)" python3 -c '
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
