@@ -100,7 +100,7 @@ fn complete(
         }
         txn.guards.push(Guard::Absent(key(&address)));
         let value = stored::write(&claim(request, object, address));
-        txn.writes.push(Write::Put { key: key(&address), value, ttl_secs: None });
+        txn.before.push(Write::Put { key: key(&address), value, ttl_secs: None });
     }
     let texts: Vec<Value> = addresses.iter().map(|address| Value::from(address.to_string())).collect();
     let spec = object.entry("spec");
