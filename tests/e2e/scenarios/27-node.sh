@@ -44,11 +44,12 @@ pod greedy 'dd if=/dev/zero of=/scratch/x bs=1M count=3; sleep 1000' \
   '"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],'
 eventually 60 bash -c "$(declare -f state k); [ \"\$(state greedy)\" = 'Failed Evicted' ]"
 
-# More is given to a container that runs.
+# More is given to a container that runs. (Older kubectls know no subresources.)
 pod sized 'sleep 1000' '' '"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}},'
 k -n node wait pod/sized --for=condition=Ready --timeout=60s
-k -n node patch pod sized --subresource resize --type strategic -p \
-  '{"spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": "150m"}, "limits": {"cpu": "300m"}}}]}}'
+sized=/api/v1/namespaces/node/pods/sized
+k get --raw "$sized" | sed 's/"resourceVersion":"[0-9]*",//; s/"cpu":"100m"/"cpu":"150m"/g; s/"cpu":"200m"/"cpu":"300m"/g' \
+  | k replace --raw "$sized/resize" -f - >/dev/null
 limit() { k -n node get pod sized -o jsonpath='{.status.containerStatuses[0].resources.limits.cpu}'; }
 eventually 30 bash -c "$(declare -f limit k); [ \"\$(limit)\" = 300m ]"
 equal "nothing was started again" 0 "$(k -n node get pod sized -o jsonpath='{.status.containerStatuses[0].restartCount}')"

@@ -9,6 +9,7 @@ trap '"$IRONCLAD" down --purge --data-dir "$OTHER" >/dev/null 2>&1' EXIT
 other() { # POD-CIDR FOLDERS...
   "$IRONCLAD" up --data-dir "$OTHER" --kubeconfig "$KUBECONFIG" --node-name o --node-ip "$NODE_IP" --port 7445 \
     --service-cidr 10.99.0.0/16 --pod-cidr "$1" --cni-conf-dir "$2" --cni-bin-dir "$3"
+  eventually 30 k get serviceaccount default
 }
 pod() { # NAME [PORTS]
   k apply -f - <<YAML
