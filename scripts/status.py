@@ -53,9 +53,14 @@ def compat(text):
 def bench(text):
     """One line for each figure; they are printed as objects in JSON."""
     figures = [json.loads(line) for line in text.splitlines() if line.startswith('{"') and '"bound"' in line]
-    rows = [(figure["name"], f'{figure["value"]:.3g} {figure["unit"]}', shown(figure["bound"]), shown(figure["peer"]),
+    rows = [(figure["name"], f'{figure["value"]:.3g} {figure["unit"]}', shown(figure["bound"]), shown_peer(figure["peer"]),
              "holds" if figure["holds"] else "**missed**") for figure in figures]
     return table(("figure", "value", "bound", "peer", ""), rows)
+
+
+def shown_peer(peer):
+    """What the same costs elsewhere, and where."""
+    return "" if peer is None else f'{peer["name"]}: {shown(peer["value"])}'
 
 
 def shown(number):

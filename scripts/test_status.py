@@ -23,6 +23,11 @@ class Pages(unittest.TestCase):
         lines = status.bench(f"noise\n{line}\n")
         self.assertEqual(lines[-1], "| commits | 40 % | 60 |  | **missed** |")
 
+    def test_a_peer_is_named_with_its_figure(self):
+        peer = {"name": "etcd", "value": 7500.0}
+        line = json.dumps({"bound": 8.0, "holds": True, "name": "puts", "peer": peer, "unit": "times", "value": 9.0})
+        self.assertEqual(status.bench(line)[-1], "| puts | 9 times | 8 | etcd: 7500 | holds |")
+
     def test_tests_that_did_not_pass_are_named(self):
         summary = {"passed": 1, "run": 2, "groups": {"sig-a": [1, 2]}, "red": {"[sig-a] x": "missing"}}
         lines = status.conformance(json.dumps(summary))
