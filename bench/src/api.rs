@@ -7,14 +7,14 @@ mod measures;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use env::Env;
 use http::{HeaderMap, Method};
 
 use self::driver::Driver;
 use self::measures::Part;
-use crate::cluster::{Cluster, enter_namespaces, until};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary, until};
 use crate::report::{Figure, print};
 
 /// How long a server may calm down before it is measured.
@@ -35,8 +35,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let wanted = arguments.get(1..).unwrap_or_default();
     let mut figures = Vec::new();
     for part in measures::ALL {

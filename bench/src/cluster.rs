@@ -38,6 +38,12 @@ pub struct Cluster {
     directory: PathBuf,
 }
 
+/// The program to measure: the first argument, or the one that was built here.
+pub fn measured_binary(arguments: &[String]) -> Result<PathBuf> {
+    let binary = arguments.first().map_or("target/release/ironclad", String::as_str);
+    std::fs::canonicalize(binary).with_context(|| binary.to_owned())
+}
+
 impl Cluster {
     /// Prepares the namespaces and an empty directory. Nothing is started yet.
     pub fn prepare(binary: &Path) -> Result<Cluster> {

@@ -11,7 +11,7 @@ use env::Env;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, enter_namespaces, until};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary, until};
 use crate::report::{Figure, print};
 
 /// How many objects the namespace holds that is emptied.
@@ -25,8 +25,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
     cluster.begin_up()?.wait()?;

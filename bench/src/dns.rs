@@ -2,14 +2,13 @@
 //! are missing, and what it costs.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use env::{Clock, Env};
 use network::dns::wire::{Name, kind, write_name};
 
-use crate::cluster::{Cluster, enter_namespaces};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary};
 use crate::process::cpu_seconds;
 use crate::report::{Figure, print};
 
@@ -29,8 +28,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
     cluster.begin_up()?.wait()?;

@@ -2,7 +2,6 @@
 //! change is looked for with a packet before the next one to the same Service: those that never come in force are lost.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use env::{Clock, Env};
 use serde_json::json;
 use tokio::net::UdpSocket;
 
-use crate::cluster::{Cluster, enter_namespaces, until};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary, until};
 use crate::process::cpu_seconds;
 use crate::report::{Figure, print};
 
@@ -42,8 +41,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
     cluster.begin_up()?.wait()?;

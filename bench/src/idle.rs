@@ -1,12 +1,11 @@
 //! `bench idle [BINARY]`: what a cluster costs that has nothing to do: memory of all its processes, CPU over a minute.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use env::Env;
 
-use crate::cluster::{Cluster, enter_namespaces};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary};
 use crate::process::{cpu_seconds, resident_mib};
 use crate::report::{Figure, print};
 
@@ -20,8 +19,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let size = std::fs::metadata(&binary)?.len();
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;

@@ -6,7 +6,7 @@ mod grpc;
 mod peer;
 mod pods;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use env::Env;
 
 use self::peer::Containerd;
 use self::pods::Pods;
-use crate::cluster::{Cluster, enter_namespaces};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary};
 use crate::process::{cpu_seconds, resident_mib};
 use crate::report::{Figure, print};
 
@@ -37,8 +37,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
     let archive = cluster.data().with_file_name("busybox.tar");

@@ -1,9 +1,8 @@
 //! `bench startup [BINARY]`: how long from `ironclad up` in an empty directory to an API, a node, a page.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use client::{Call, resources};
 use env::Env;
@@ -11,7 +10,7 @@ use http::{HeaderMap, Method};
 use k8s_openapi::api::core::v1::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::cluster::{Cluster, enter_namespaces, until};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary, until};
 use crate::report::{Figure, print};
 
 /// How often it is measured; the median is what is told.
@@ -22,8 +21,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let mut api = Vec::new();
     let mut node = Vec::new();
     let mut page = Vec::new();

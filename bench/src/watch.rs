@@ -4,7 +4,6 @@
 
 mod follower;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
 
 use self::follower::{Follower, Seen};
-use crate::cluster::{Cluster, enter_namespaces, until};
+use crate::cluster::{Cluster, enter_namespaces, measured_binary, until};
 use crate::process;
 use crate::report::{Figure, print};
 
@@ -40,8 +39,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = PathBuf::from(arguments.first().map_or("target/release/ironclad", String::as_str));
-    let binary = std::fs::canonicalize(&binary).with_context(|| format!("{}", binary.display()))?;
+    let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
     cluster.begin_control_plane()?.wait()?;
