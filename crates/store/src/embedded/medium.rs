@@ -3,8 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::OFlags;
 
 use crate::embedded::disk::private;
 
@@ -12,6 +15,12 @@ use crate::embedded::disk::private;
 pub trait Medium: fmt::Debug + Send + Sync + 'static {
     /// Opens a file for writing, and makes it if it is missing.
     fn open(&self, path: &Path) -> std::io::Result<Box<dyn Blocks>>;
+
+    /// The same for a file of which only whole sectors are written, from memory that begins at a page, and which is made
+    /// durable after every write.
+    fn open_sectors(&self, path: &Path) -> std::io::Result<Box<dyn Blocks>> {
+        self.open(path)
+    }
 }
 
 /// An open file.
@@ -30,6 +39,43 @@ pub struct Disk;
 impl Medium for Disk {
     fn open(&self, path: &Path) -> std::io::Result<Box<dyn Blocks>> {
         Ok(Box::new(private(path)?))
+    }
+
+    fn open_sectors(&self, path: &Path) -> std::io::Result<Box<dyn Blocks>> {
+        let file = private(path)?;
+        let direct = File::options().write(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path);
+        // Not every file system can do that.
+        Ok(Box::new(Sectors { file, direct: direct.ok(), refused: AtomicBool::new(false) }))
+    }
+}
+
+/// A file that is written past the cache of the kernel: what is made durable at once need not be copied there first, nor
+/// wait behind what others have put there.
+#[derive(Debug)]
+struct Sectors {
+    file: File,
+    direct: Option<File>,
+    /// The disk has larger sectors.
+    refused: AtomicBool,
+}
+
+impl Blocks for Sectors {
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        if let Some(direct) = &self.direct
+            && !self.refused.load(Ordering::Relaxed)
+        {
+            match direct.write_all_at(data, offset) {
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    self.refused.store(true, Ordering::Relaxed);
+                }
+                other => return other,
+            }
+        }
+        self.file.write_all_at(data, offset)
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
     }
 }
 
