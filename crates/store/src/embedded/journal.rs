@@ -26,7 +26,7 @@ use crate::row::{Row, RowId};
 
 /// How large each of the files is. Larger means fewer rounds of making the database durable, and a longer start after
 /// a crash.
-const FILE_BYTES: u64 = 8 << 20;
+pub(crate) const FILE_BYTES: u64 = 8 << 20;
 
 /// Records begin at sectors, so that a torn write does not touch the record before it.
 const SECTOR: usize = 512;

@@ -89,6 +89,8 @@ pub(crate) struct Files {
     pub(crate) journal: Journal,
     pub(crate) pending: Arc<Pending>,
     pub(crate) readers: Arc<Readers>,
+    /// See [`crate::Options::log_bytes`].
+    pub(crate) log_bytes: u64,
 }
 
 /// The writer, before and while it runs.
@@ -101,8 +103,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(core: Arc<Core>, files: Files, swept: Revision) -> std::io::Result<Writer> {
-        let Files { connection, path, medium, journal, pending, readers } = files;
-        let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium)?;
+        let Files { connection, path, medium, journal, pending, readers, log_bytes } = files;
+        let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium, log_bytes)?;
         let follower =
             Follower { core: core.clone(), connection, path: path.clone(), pending: pending.clone() };
         let settler = Settler::start(follower, checkpoints, Sweep { swept })?;
