@@ -118,11 +118,9 @@ impl Embedded {
     /// Writes a backup of the store as it is now to `file`, while it goes on working. Answers the backup's revision.
     pub async fn backup(&self, file: &Path) -> Result<Revision, StoreError> {
         self.ask(|answer| Job::Order(Order::Settle { answer })).await?;
-        let (source, target) = (self.path.clone(), file.to_owned());
-        match self.env.tasks.blocking(move || backup::write(&source, &target)).await {
-            Some(result) => result,
-            None => Err(StoreError::Unavailable { detail: "the backup ended early".to_owned() }),
-        }
+        let written = backup::start(self.path.clone(), file.to_owned());
+        let early = |_| StoreError::Unavailable { detail: "the backup ended early".to_owned() };
+        written?.await.map_err(early)?
     }
 
     /// How many keys there are.

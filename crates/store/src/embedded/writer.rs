@@ -46,6 +46,10 @@ const AWAKE: Duration = Duration::from_micros(100);
 /// processor then, and to be woken takes longer than they do.
 const MANY: usize = 8;
 
+/// How much the other threads give way: whoever waits for an answer goes first. The database has until the other file of
+/// the journal is full, too; then the writer waits for it.
+pub(crate) const NICE: i32 = 10;
+
 /// Where an answer goes. Who does not wait for it any more is no concern of the writer's.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 

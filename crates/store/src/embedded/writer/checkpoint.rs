@@ -20,8 +20,7 @@ use crate::core::Core;
 use crate::embedded::fault::{Trouble, store_error, trouble};
 use crate::embedded::journal::FILE_BYTES;
 use crate::embedded::medium::{Blocks, Medium};
-use crate::embedded::writer::settler::NICE;
-use crate::embedded::writer::stop;
+use crate::embedded::writer::{NICE, stop};
 use crate::embedded::{database, disk};
 
 /// So many bytes make the log long.

@@ -14,13 +14,9 @@ use crate::embedded::database::{self, Meta};
 use crate::embedded::writer::checkpoint::{CALM, Checkpoints};
 use crate::embedded::writer::follower::{Follower, insert};
 use crate::embedded::writer::sweep::Sweep;
-use crate::embedded::writer::{Answer, stop};
+use crate::embedded::writer::{Answer, NICE, stop};
 use crate::row::Row;
 use crate::{Revision, StoreError};
-
-/// How much the thread gives way to others: whoever waits for an answer goes first. It has until the other file of the
-/// journal is full, too; then the writer waits for it.
-pub(crate) const NICE: i32 = 10;
 
 /// What is done to the database.
 #[derive(Debug)]
