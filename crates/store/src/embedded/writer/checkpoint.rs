@@ -108,7 +108,9 @@ impl Checkpoints {
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
         let handle = thread.spawn(move || work.run(&woken))?;
         let thread = Some((wake, handle));
-        let burst = Burst { limit, bytes: 0, last: core.monotonic() };
+        // A store that was killed left a log, which each start reads. Without one there is nothing to do.
+        let left = std::fs::metadata(disk::write_ahead_log(&path)).map_or(0, |log| log.len());
+        let burst = Burst { limit, bytes: left, last: core.monotonic() };
         Ok(Checkpoints { core, path, medium, unfinished, turn, passed_over: 0, burst, thread })
     }
 
@@ -162,13 +164,29 @@ impl Checkpoints {
     }
 }
 
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
+impl Checkpoints {
+    /// Called by the settler when there is nothing more to come. Brings over all, so that the next start has no log to
+    /// read; not what somebody still reads from it.
+    pub(crate) fn end(&mut self, connection: &Connection) {
+        self.join();
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            failed(&self.core, &self.path, &error);
+        }
+    }
+
+    /// Waits until the thread is done.
+    fn join(&mut self) {
         let Some((wake, handle)) = self.thread.take() else { return };
         drop(wake);
         if handle.join().is_err() {
             tracing::error!(path = %self.path.display(), "the thread that shortens the log panicked");
         }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.join();
     }
 }
 

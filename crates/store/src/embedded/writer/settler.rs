@@ -158,10 +158,14 @@ impl Work {
             self.sweep.step(&self.follower);
         }
         // After a failure nothing is written any more; the next start reads the journal.
-        if self.follower.core.check().is_ok()
-            && let Err(error) = self.follower.write_through(database::end_epoch)
-        {
-            tracing::warn!(%error, "the database does not have all yet; it will at the next start");
+        if self.follower.core.check().is_err() {
+            return;
+        }
+        match self.follower.write_through(database::end_epoch) {
+            Ok(()) => self.checkpoints.end(&self.follower.connection),
+            Err(error) => {
+                tracing::warn!(%error, "the database does not have all yet; it will at the next start");
+            }
         }
     }
 
