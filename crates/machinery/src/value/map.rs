@@ -56,12 +56,12 @@ impl Map {
     }
 
     /// Sets a member: in its place if it was there, else at the end. Returns what it held.
-    pub fn insert(&mut self, name: impl Into<Name>, value: impl Into<Value>) -> Option<Value> {
-        let (name, value) = (name.into(), value.into());
-        match self.get_mut(&name) {
+    pub fn insert(&mut self, name: impl Into<Name> + AsRef<str>, value: impl Into<Value>) -> Option<Value> {
+        let value = value.into();
+        match self.get_mut(name.as_ref()) {
             Some(slot) => Some(std::mem::replace(slot, value)),
             None => {
-                self.entries.push((name, value));
+                self.entries.push((name.into(), value));
                 None
             }
         }
