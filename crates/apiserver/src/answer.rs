@@ -2,6 +2,7 @@
 
 pub mod lists;
 pub mod messages;
+pub mod metadata;
 pub mod objects;
 pub mod table;
 pub mod watches;

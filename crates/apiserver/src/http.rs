@@ -6,6 +6,7 @@ pub mod compress;
 pub mod gather;
 pub mod indent;
 pub mod listener;
+pub mod secure;
 pub mod tls;
 pub mod websocket;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use machinery::{Reason, Status};
 
-use super::objects::{Look, write_metadata};
+use super::objects::Look;
 use super::table::{self, Rows};
-use super::{document, json_text, messages, respond};
+use super::{document, json_text, messages, metadata, respond};
 use crate::cache::Entry;
 use crate::document::internal_package;
 use crate::http::accept::{Media, MetaVersion, Shape};
@@ -73,8 +73,16 @@ enum ItemForm {
 pub fn list(served: &Arc<Served>, listing: Listing, look: Look<'_>) -> Result<Response, Status> {
     let Look { table: kinds, form, rows } = look;
     let metadata = ListMeta::of(&listing);
-    if form.media == Media::Protobuf && form.shape == Shape::Whole {
-        return messages::list(kinds, served, listing, &metadata);
+    if form.media == Media::Protobuf {
+        let of = match form.shape {
+            Shape::Whole => Some(messages::Of::Objects(served.clone())),
+            Shape::MetadataList(MetaVersion::V1) => Some(messages::Of::metadata(kinds)?),
+            // Lists of the older version have their members under other numbers: they are made as any document is.
+            _ => None,
+        };
+        if let Some(of) = of {
+            return messages::list(kinds, of, listing.items, &metadata);
+        }
     }
     let mut head = Vec::with_capacity(PIECE + PIECE / 8);
     let (item, end): (ItemForm, &'static [u8]) = match form.shape {
@@ -207,7 +215,7 @@ impl Writer {
                 Ok(())
             }
             ItemForm::Metadata(version) => {
-                write_metadata(entry, version, out);
+                metadata::write(entry, version, out);
                 Ok(())
             }
             ItemForm::Row(rows) => table::row(out, &self.served, entry, rows),

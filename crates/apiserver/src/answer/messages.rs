@@ -1,38 +1,90 @@
 //! Lists in protobuf. The length of a list stands before it, so all its messages are made before the first is sent; they
-//! are kept beside their objects for the next time.
+//! of whole objects are kept beside them for the next time.
 
 use std::sync::Arc;
 
 use api::Table;
 use bytes::Bytes;
 use machinery::json::TypeMeta;
-use machinery::protobuf::{self, Spliced};
+use machinery::protobuf;
+use machinery::schema::Schema;
 use machinery::{Status, Value};
 
 use super::lists::{ListMeta, PIECE};
 use super::objects::message_of;
-use super::respond;
+use super::{metadata, respond};
 use crate::cache::Entry;
-use crate::http::accept::Media;
+use crate::http::accept::{Media, MetaVersion};
 use crate::http::{Body, Response};
 use crate::registry::Served;
-use crate::verbs::list::{Items, Listing};
+use crate::verbs::list::Items;
 
 /// How many messages are made before other work gets a turn.
 const TURN: usize = 64;
 
+/// Of what a list is made.
+pub enum Of {
+    /// Of whole objects.
+    Objects(Arc<Served>),
+    /// Of their metadata alone, which have this type.
+    Metadata(Schema),
+}
+
+impl Of {
+    /// Of the metadata of objects, as `v1` has them.
+    pub fn metadata(kinds: &Table) -> Result<Of, Status> {
+        metadata::schema(kinds).map(Of::Metadata)
+    }
+
+    fn type_meta(&self) -> TypeMeta {
+        match self {
+            Of::Objects(served) => {
+                let kind = format!("{}List", served.kind).into();
+                TypeMeta { api_version: served.api_version.clone(), kind }
+            }
+            Of::Metadata(_) => TypeMeta {
+                api_version: MetaVersion::V1.api_version().into(),
+                kind: "PartialObjectMetadataList".into(),
+            },
+        }
+    }
+
+    /// The length of the message of an object, and what has to be kept to write it later.
+    fn measure(&self, entry: &Entry) -> Result<(usize, Kept), Status> {
+        match self {
+            Of::Objects(served) => Ok((message_of(served, entry)?.length(), None)),
+            Of::Metadata(schema) => {
+                let message = metadata::Message::of(entry, metadata::type_in(schema))?;
+                Ok((message.alone().length(), message.into_own()))
+            }
+        }
+    }
+
+    /// Appends the message of an object that was measured.
+    fn write(&self, entry: &Entry, kept: &Kept, out: &mut Vec<u8>) -> Result<(), Status> {
+        match (self, kept) {
+            (Of::Objects(served), _) => message_of(served, entry)?.write_item(out),
+            (Of::Metadata(schema), Some(own)) => {
+                metadata::Message::from_own(own, entry, metadata::type_in(schema)).alone().write_item(out);
+            }
+            (Of::Metadata(schema), None) => {
+                metadata::Message::of(entry, metadata::type_in(schema))?.alone().write_item(out);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of a message is kept nowhere else.
+type Kept = Option<Box<[u8]>>;
+
 /// Answers with a list. The answer begins at once; whoever waits for its body waits for all messages.
-pub fn list(
-    kinds: &Table,
-    served: &Arc<Served>,
-    listing: Listing,
-    metadata: &ListMeta,
-) -> Result<Response, Status> {
-    let kind = format!("{}List", served.kind);
-    let known = kinds.kind(&served.group, &served.version, &kind);
+pub fn list(kinds: &Table, of: Of, items: Items, metadata: &ListMeta) -> Result<Response, Status> {
+    let meta = of.type_meta();
+    let known = kinds.kind_of(&meta.api_version, &meta.kind);
     let metadata_type = known
         .and_then(|known| kinds.type_of(known).member("metadata"))
-        .ok_or_else(|| Status::internal(format!("the table of kinds has no {kind}")))?;
+        .ok_or_else(|| Status::internal(format!("the table of kinds has no {}", meta.kind)))?;
     let mut json = Vec::new();
     metadata.write(&mut json);
     let metadata: Value = machinery::json::parse(&json).map_err(Status::internal)?;
@@ -40,8 +92,7 @@ pub fn list(
     protobuf::encode(&metadata, metadata_type, &mut encoded);
     let mut head = Vec::new();
     protobuf::encode_list(&encoded, [], &mut head);
-    let meta = TypeMeta { api_version: served.api_version.clone(), kind: kind.into() };
-    let mut measuring = Measuring::new(served.clone(), meta, head, listing.items);
+    let mut measuring = Measuring::new(of, meta, head, items);
     let body = if measuring.turn() {
         Stage::Measuring(measuring).into_body()
     } else {
@@ -80,28 +131,28 @@ impl Stage {
 
 /// A list whose messages are being made.
 struct Measuring {
-    served: Arc<Served>,
+    of: Of,
     meta: TypeMeta,
     head: Vec<u8>,
     items: Items,
-    measured: Vec<Arc<Entry>>,
+    measured: Vec<(Arc<Entry>, Kept)>,
     length: usize,
 }
 
 impl Measuring {
-    fn new(served: Arc<Served>, meta: TypeMeta, head: Vec<u8>, items: Items) -> Measuring {
+    fn new(of: Of, meta: TypeMeta, head: Vec<u8>, items: Items) -> Measuring {
         let length = head.len();
-        Measuring { served, meta, head, items, measured: Vec::new(), length }
+        Measuring { of, meta, head, items, measured: Vec::new(), length }
     }
 
     /// Makes some messages; whether there are more to be made.
     fn turn(&mut self) -> bool {
         for _ in 0..TURN {
             let Some(entry) = self.items.next() else { return false };
-            match message_of(&self.served, &entry) {
-                Ok(message) => {
-                    self.length += protobuf::item_len(message.length());
-                    self.measured.push(entry);
+            match self.of.measure(&entry) {
+                Ok((length, kept)) => {
+                    self.length += protobuf::item_len(length);
+                    self.measured.push((entry, kept));
                 }
                 Err(error) => {
                     tracing::error!(key = entry.key(), %error, "an object cannot be shown and is left out of a list");
@@ -114,15 +165,15 @@ impl Measuring {
     fn sending(self) -> Sending {
         let (mut begun, last) = protobuf::envelope(&self.meta, self.length);
         begun.extend_from_slice(&self.head);
-        Sending { served: self.served, begun, items: self.measured.into_iter(), last: Some(last) }
+        Sending { of: self.of, begun, items: self.measured.into_iter(), last: Some(last) }
     }
 }
 
 /// A list whose length is known.
 struct Sending {
-    served: Arc<Served>,
+    of: Of,
     begun: Vec<u8>,
-    items: std::vec::IntoIter<Arc<Entry>>,
+    items: std::vec::IntoIter<(Arc<Entry>, Kept)>,
     /// `None` at the end.
     last: Option<Vec<u8>>,
 }
@@ -134,14 +185,15 @@ impl Sending {
         let mut piece = std::mem::take(&mut self.begun);
         piece.reserve(PIECE + PIECE / 8);
         while piece.len() < PIECE {
-            let Some(entry) = self.items.next() else {
+            let Some((entry, kept)) = self.items.next() else {
                 piece.extend_from_slice(&self.last.take()?);
                 break;
             };
-            // What was measured is there.
-            let message: Result<Spliced<'_>, Status> = message_of(&self.served, &entry);
-            if let Ok(message) = message {
-                message.write_item(&mut piece);
+            if let Err(error) = self.of.write(&entry, &kept, &mut piece) {
+                // What was measured is there. Were it not, the length would be wrong: the client sees that the list broke
+                // off.
+                tracing::error!(key = entry.key(), %error, "an object that was measured cannot be shown");
+                return None;
             }
         }
         Some(Bytes::from(piece))

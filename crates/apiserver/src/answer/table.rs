@@ -6,7 +6,7 @@ use machinery::json::{encode, encode_string};
 use machinery::{Status, Value};
 
 use super::lists::ListMeta;
-use super::objects::write_metadata;
+use super::metadata;
 use crate::cache::Entry;
 use crate::custom;
 use crate::http::accept::MetaVersion;
@@ -141,7 +141,7 @@ pub fn row(out: &mut Vec<u8>, served: &Served, entry: &Entry, rows: Rows) -> Res
     out.extend_from_slice(b",\"object\":");
     match rows.include {
         Include::None => out.extend_from_slice(b"null"),
-        Include::Metadata => write_metadata(entry, MetaVersion::V1, out),
+        Include::Metadata => metadata::write(entry, MetaVersion::V1, out),
         Include::Object => entry.object().write_json(out),
     }
     out.push(b'}');

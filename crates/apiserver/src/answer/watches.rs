@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use machinery::{Status, Value, protobuf};
 
 use super::lists::{ListMeta, PIECE};
-use super::objects::{Look, sealed_object, write_metadata};
+use super::objects::{Look, sealed_object};
 use super::table::{self, Rows};
-use super::{encode, respond};
+use super::{encode, metadata, respond};
 use crate::cache::{Entry, Event, SeenKind};
 use crate::http::accept::{Form, Media, Shape};
 use crate::http::body::Pieces;
@@ -137,11 +137,7 @@ impl Framer {
             let object = match self.form.shape {
                 Shape::Whole | Shape::Table(_) => sealed_object(&self.served, entry)?,
                 Shape::Metadata(version) | Shape::MetadataList(version) => {
-                    let mut json = Vec::new();
-                    write_metadata(entry, version, &mut json);
-                    let metadata = machinery::json::parse(&json).map_err(Status::internal)?;
-                    out.extend_from_slice(&self.document(kind, &metadata));
-                    return Ok(());
+                    metadata::sealed(&self.kinds, entry, version)?
                 }
             };
             protobuf::encode_event(kind, &object, out);
@@ -150,7 +146,7 @@ impl Framer {
         begin(kind, out);
         match self.form.shape {
             Shape::Whole => entry.object().write_json(out),
-            Shape::Metadata(version) | Shape::MetadataList(version) => write_metadata(entry, version, out),
+            Shape::Metadata(version) | Shape::MetadataList(version) => metadata::write(entry, version, out),
             Shape::Table(version) => {
                 let metadata = ListMeta::at(revision);
                 table::begin(out, &self.served, version, &metadata, !self.columns_sent);

@@ -62,6 +62,11 @@ impl Entry {
         self.protobuf.get_or_init(|| make(&self.object))
     }
 
+    /// The same, if somebody asked for it already.
+    pub fn known_protobuf(&self) -> Option<&[u8]> {
+        self.protobuf.get().map(|message| &**message)
+    }
+
     /// The same object as `number` shows it; `make` runs once for each number, as long as it is remembered.
     pub fn in_other_version(
         self: &Arc<Self>,

@@ -1,17 +1,21 @@
 //! A connection that gathers what is written: answers and events that are ready at about the same time go out in one
-//! piece, as one TLS record and one call of the system, instead of one each.
+//! piece, as few TLS records and one call of the system, instead of one each. What is large is not copied for that.
 //!
 //! Whoever flushes first only gets a place at the end of the run queue: tasks that are ready by then write first.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is gathered at most: four records of TLS, which is also what it takes at a time.
-const FULL: usize = 64 * 1024;
+/// What is handed on at a time, if there is as much: a record of TLS.
+const RECORD: usize = 16 * 1024;
+/// From this size on something is worth a record of its own; what is smaller waits for company.
+const LARGE: usize = 4 * 1024;
+/// How many pieces are looked at in one write: a frame has two.
+const SLICES: usize = 8;
 /// Rooms that are kept for the next connection that writes: more than there are processors to write at the same time.
 const ROOMS: usize = 16;
 
@@ -22,7 +26,7 @@ pub struct Rooms(Arc<Mutex<Vec<Vec<u8>>>>);
 impl Rooms {
     fn take(&self) -> Vec<u8> {
         let room = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        room.unwrap_or_else(|| Vec::with_capacity(FULL))
+        room.unwrap_or_else(|| Vec::with_capacity(RECORD))
     }
 
     fn give_back(&self, mut room: Vec<u8>) {
@@ -34,14 +38,17 @@ impl Rooms {
     }
 }
 
-/// A connection whose writes are gathered until they are flushed.
+/// A connection whose writes are gathered until they are flushed. The stream below takes what is handed on and sends it
+/// no sooner than it must.
 #[derive(Debug)]
 pub struct Gather<S> {
     stream: S,
     rooms: Rooms,
     gathered: Vec<u8>,
-    /// What of it was written already.
+    /// What of it was handed on already.
     written: usize,
+    /// Whether anything was written since the last flush.
+    unflushed: bool,
     /// Whether others had their turn since the first flush.
     waited: bool,
 }
@@ -49,65 +56,98 @@ pub struct Gather<S> {
 impl<S> Gather<S> {
     /// Over a stream.
     pub fn new(stream: S, rooms: Rooms) -> Gather<S> {
-        Gather { stream, rooms, gathered: Vec::new(), written: 0, waited: false }
+        Gather { stream, rooms, gathered: Vec::new(), written: 0, unflushed: false, waited: false }
+    }
+
+    /// How many of `more` bytes go on with what is gathered: as many as fill records, and the rest if it is large.
+    fn handed_on(&self, more: usize) -> usize {
+        let waiting = self.gathered.len() - self.written;
+        let rest = (waiting + more) % RECORD;
+        if rest >= LARGE && more >= LARGE { more } else { more.saturating_sub(rest) }
+    }
+
+    fn gather(&mut self, bytes: &[u8]) {
+        if self.gathered.capacity() == 0 {
+            self.gathered = self.rooms.take();
+        }
+        self.gathered.extend_from_slice(bytes);
+    }
+
+    /// Notes that so many of the gathered bytes are handed on.
+    fn pass(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written == self.gathered.len() {
+            self.written = 0;
+            self.rooms.give_back(std::mem::take(&mut self.gathered));
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Gather<S> {
-    /// Hands on what was gathered.
-    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.gathered.len() {
-            let rest = &self.gathered[self.written..];
-            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
+    /// Hands on what was gathered, and as much of these slices as the stream takes; answers how much of them that was.
+    fn poll_hand_on(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            let waiting = self.gathered.len() - self.written;
+            if waiting == 0 && slices.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            let mut all = [IoSlice::new(&[]); SLICES + 1];
+            all[0] = IoSlice::new(&self.gathered[self.written..]);
+            let count = slices.len().min(SLICES);
+            all[1..=count].copy_from_slice(&slices[..count]);
+            let begin = usize::from(waiting == 0);
+            let stream = Pin::new(&mut self.stream);
+            match ready!(stream.poll_write_vectored(context, &all[begin..=count]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.written += written,
+                written => {
+                    self.pass(written.min(waiting));
+                    if written > waiting {
+                        return Poll::Ready(Ok(written - waiting));
+                    }
+                }
             }
         }
-        self.written = 0;
-        self.rooms.give_back(std::mem::take(&mut self.gathered));
-        Poll::Ready(Ok(()))
-    }
-
-    /// How much more may be gathered; makes room if there is none.
-    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.gathered.len() >= FULL {
-            ready!(self.poll_drain(context))?;
-        }
-        if self.gathered.capacity() == 0 {
-            self.gathered = self.rooms.take();
-        }
-        Poll::Ready(Ok(FULL - self.gathered.len()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let room = ready!(self.poll_room(context))?;
-        let taken = bytes.len().min(room);
-        self.gathered.extend_from_slice(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut room = ready!(self.poll_room(context))?;
-        let all = room;
+        let this = &mut *self;
+        this.unflushed = true;
+        let slices = &slices[..slices.len().min(SLICES)];
+        let more: usize = slices.iter().map(|slice| slice.len()).sum();
+        let on = this.handed_on(more);
+        if on == 0 {
+            slices.iter().for_each(|slice| this.gather(slice));
+            return Poll::Ready(Ok(more));
+        }
+        let (mut large, mut count, mut left) = ([IoSlice::new(&[]); SLICES], 0, on);
         for slice in slices {
-            let taken = slice.len().min(room);
-            self.gathered.extend_from_slice(&slice[..taken]);
-            room -= taken;
-            if room == 0 {
-                break;
+            large[count] = IoSlice::new(&slice[..slice.len().min(left)]);
+            left -= large[count].len();
+            count += 1;
+        }
+        let taken = ready!(this.poll_hand_on(context, &large[..count]))?;
+        if taken < on {
+            return Poll::Ready(Ok(taken));
+        }
+        let mut passed = on;
+        for slice in slices {
+            let begin = passed.min(slice.len());
+            passed -= begin;
+            if begin < slice.len() {
+                this.gather(&slice[begin..]);
             }
         }
-        Poll::Ready(Ok(all - room))
+        Poll::Ready(Ok(more))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -115,20 +155,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.gathered.is_empty() {
-            if !self.waited {
-                self.waited = true;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            ready!(self.poll_drain(context))?;
+        if self.unflushed && !self.waited {
+            self.waited = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        self.waited = false;
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(self.poll_hand_on(context, &[]))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        (self.unflushed, self.waited) = (false, false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(context))?;
+        ready!(self.poll_hand_on(context, &[]))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -170,6 +209,15 @@ mod tests {
             Poll::Ready(Ok(taken))
         }
 
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            self.poll_write(context, &all)
+        }
+
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
@@ -194,15 +242,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_is_handed_on_in_pieces_of_bounded_size_and_room_is_given_back() {
-        let bytes: Vec<u8> = (0..10 * FULL + 17).map(|number| (number % 251) as u8).collect();
-        let mut gather = Gather::new(Sink { most: Some(1_000), ..Sink::default() }, Rooms::default());
-        gather.write_all(&bytes).await.unwrap();
-        assert!(gather.gathered.len() <= FULL);
-        gather.flush().await.unwrap();
-        assert!(gather.stream.bytes == bytes);
-        assert_eq!(gather.gathered.capacity(), 0);
-        assert_eq!(gather.rooms.0.lock().unwrap().len(), 1);
+    async fn what_is_written_goes_out_in_order_whatever_its_size() {
+        let bytes: Vec<u8> = (0..10 * RECORD + 17).map(|number| (number % 251) as u8).collect();
+        for most in [None, Some(1_000), Some(RECORD + 1)] {
+            for size in [1_000, LARGE - 1, LARGE, 7_000, RECORD, RECORD + 9, 3 * RECORD + 5_000] {
+                let mut gather = Gather::new(Sink { most, ..Sink::default() }, Rooms::default());
+                for piece in bytes.chunks(size) {
+                    let (head, body) = piece.split_at(9.min(piece.len()));
+                    let mut left = head.len() + body.len();
+                    while left > 0 {
+                        let rest = &piece[piece.len() - left..];
+                        let (head, body) = rest.split_at(left.saturating_sub(body.len()));
+                        let slices = [IoSlice::new(head), IoSlice::new(body)];
+                        left -= gather.write_vectored(&slices).await.unwrap();
+                    }
+                    assert!(gather.gathered.len() < RECORD + LARGE, "{most:?} {size}");
+                }
+                gather.flush().await.unwrap();
+                assert!(gather.stream.bytes == bytes, "{most:?} {size}");
+                assert_eq!(gather.gathered.capacity(), 0, "room is given back");
+            }
+        }
+    }
+
+    #[test]
+    fn records_are_full_or_worth_it() {
+        let mut gather = Gather::new(Sink::default(), Rooms::default());
+        // What waits, what comes, and what of it goes on.
+        for (waiting, more, expected) in [
+            (0, 100, 0),
+            (0, LARGE - 1, 0),
+            (0, LARGE, LARGE),
+            (100, RECORD, RECORD - 100),
+            (RECORD - 100, 200, 100),
+            (9, RECORD + LARGE, RECORD + LARGE),
+            (LARGE, 100, 0),
+        ] {
+            gather.gathered = vec![0; waiting];
+            assert_eq!(gather.handed_on(more), expected, "{more} after {waiting}");
+        }
     }
 
     #[tokio::test]

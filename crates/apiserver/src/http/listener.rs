@@ -15,9 +15,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::gather::{Gather, Rooms};
+use super::secure::Secure;
 use super::{Body, Response};
 use crate::config::Limits;
 
@@ -118,24 +118,27 @@ async fn shake_hands<H: Handler>(
     stream: TcpStream,
     address: SocketAddr,
     serving: &Serving<H>,
-) -> Option<Box<TlsStream<TcpStream>>> {
+) -> Option<Secure<TcpStream>> {
     let Serving { acceptor, limits, env, .. } = serving;
     // Small frames (watch events) must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "TCP_NODELAY was refused");
     }
     match env.clock.timeout(limits.handshake, acceptor.accept(stream)).await {
-        Some(Ok(stream)) => return Some(Box::new(stream)),
+        Some(Ok(stream)) => {
+            let (socket, session) = stream.into_inner();
+            return Some(Secure::new(socket, session));
+        }
         Some(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         None => tracing::debug!(%address, "TLS handshake took too long"),
     }
     None
 }
 
-async fn converse<H: Handler>(stream: Box<TlsStream<TcpStream>>, address: SocketAddr, serving: &Serving<H>) {
+async fn converse<H: Handler>(stream: Secure<TcpStream>, address: SocketAddr, serving: &Serving<H>) {
     let Serving { limits, env, handler, rooms, .. } = serving;
     let certificates =
-        stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
+        stream.session().peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
     let peer = Peer { address, certificates: certificates.collect() };
     let connection = Arc::new(handler.connected(peer));
     let service = service_fn(|request| {

@@ -51,6 +51,16 @@ impl<'a> Spliced<'a> {
         }
     }
 
+    /// An object with nothing but metadata.
+    pub fn of_metadata(metadata: &'a [u8], managed_fields: &'a [u8]) -> Spliced<'a> {
+        Spliced { begin: metadata, end: managed_fields, rest: &[] }
+    }
+
+    /// The message of metadata without its managed fields.
+    pub fn metadata(&self) -> &'a [u8] {
+        self.begin
+    }
+
     fn metadata_len(&self) -> usize {
         self.begin.len() + self.end.len()
     }
