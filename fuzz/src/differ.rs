@@ -46,15 +46,14 @@ pub fn strategic(from: &Value, to: &Value, ty: Option<TypeRef<'_>>) -> Option<Va
                 let item = inner.and_then(TypeRef::item);
                 let changes = items((old, new), &strategy.key, item)?;
                 let order = new.iter().map(|item| key_of(item, &strategy.key)).collect::<Option<Vec<_>>>()?;
-                let order = order.into_iter().map(|key| Value::from([(&*strategy.key, key)])).collect();
-                patch.insert(format!("$setElementOrder/{name}"), Value::Array(order));
-                patch.insert(name.clone(), Value::Array(changes));
+                let order = order.into_iter().map(|key| Value::from([(&*strategy.key, key)]));
+                patch.insert(format!("$setElementOrder/{name}"), order.collect::<Value>());
+                patch.insert(name.clone(), Value::from(changes));
             }
             (Value::Object(_), Value::Object(kept)) if !strategy.replace => {
                 let mut change = strategic(old, new, inner)?;
                 if strategy.retain_keys {
-                    let keys = kept.keys().map(|key| Value::from(key.clone())).collect();
-                    change.set("$retainKeys", Value::Array(keys));
+                    change.set("$retainKeys", kept.keys().cloned().map(Value::from).collect::<Value>());
                 }
                 patch.insert(name.clone(), change);
             }
@@ -102,12 +101,12 @@ fn scalars(name: &str, old: &[Value], new: &[Value], patch: &mut Map) -> Option<
         from.iter().filter(|item| !others.contains(item)).cloned().collect()
     };
     let (gone, come) = (without(old, new), without(new, old));
-    patch.insert(format!("$setElementOrder/{name}"), Value::Array(new.to_vec()));
+    patch.insert(format!("$setElementOrder/{name}"), Value::from(new.to_vec()));
     if !gone.is_empty() {
-        patch.insert(format!("$deleteFromPrimitiveList/{name}"), Value::Array(gone));
+        patch.insert(format!("$deleteFromPrimitiveList/{name}"), Value::from(gone));
     }
     if !come.is_empty() {
-        patch.insert(name, Value::Array(come));
+        patch.insert(name, Value::from(come));
     }
     Some(())
 }

@@ -46,13 +46,13 @@ fn node(ty: TypeRef<'_>, choices: &mut Choices<'_>, depth: usize) -> Value {
         }
         Shape::IntOrString => choices.pick(&[Value::Int(80), Value::from("http"), Value::from("25%")]),
         Shape::Any(Free::Interface) => Value::Null,
-        Shape::Any(_) => Value::from([("b", Value::from("x")), ("a", Value::Array(vec![Value::Int(1)]))]),
+        Shape::Any(_) => Value::from([("b", Value::from("x")), ("a", Value::from(vec![Value::Int(1)]))]),
         Shape::Struct(_) => structure(ty, choices, depth),
         Shape::Map(_) => map(ty, choices, depth),
         Shape::List(_) => list(ty, choices, depth),
         Shape::SchemaOr(Alternative::Bool, _) => Value::Bool(choices.below(2) == 1),
         Shape::SchemaOr(Alternative::Schemas, _) => Value::Null,
-        Shape::SchemaOr(Alternative::Strings, _) => Value::Array(vec![Value::from("s")]),
+        Shape::SchemaOr(Alternative::Strings, _) => Value::from(vec![Value::from("s")]),
     }
 }
 
@@ -98,7 +98,7 @@ fn map(ty: TypeRef<'_>, choices: &mut Choices<'_>, depth: usize) -> Value {
 }
 
 fn list(ty: TypeRef<'_>, choices: &mut Choices<'_>, depth: usize) -> Value {
-    let (Some(item), Some(list)) = (ty.item(), ty.as_list()) else { return Value::Array(Vec::new()) };
+    let (Some(item), Some(list)) = (ty.item(), ty.as_list()) else { return Value::from(Vec::new()) };
     let mut items: Vec<Value> = Vec::new();
     for _ in 0..1 + choices.below(3) {
         let mut drawn = node(item, choices, depth + 1);
@@ -118,7 +118,7 @@ fn list(ty: TypeRef<'_>, choices: &mut Choices<'_>, depth: usize) -> Value {
             !keys[..position - 1].contains(&keys[position - 1])
         });
     }
-    Value::Array(items)
+    Value::from(items)
 }
 
 /// What tells an item from others in its list.

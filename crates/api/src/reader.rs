@@ -26,6 +26,7 @@ use machinery::schema::{
     Alternative, Field, Free, Inline, ListKind, ListType, MapType, Omission, Patch, Shape, Struct, Type,
     TypeId, Types,
 };
+use machinery::value::Name;
 use smol_str::SmolStr;
 
 use crate::table::{GroupVersion, Kind, Resource, Subresource, Table, Verb};
@@ -158,6 +159,8 @@ struct Reader {
     ids: HashMap<(&'static str, &'static str), TypeId>,
     /// Types without names, by package and how they are written.
     unnamed: HashMap<(&'static str, &'static str, &'static str, bool), TypeId>,
+    /// Names of fields; many structures have fields of one name, which is kept once.
+    names: HashMap<&'static str, Name>,
     package: &'static str,
 }
 
@@ -247,7 +250,8 @@ impl Reader {
         let mut words = line.split(' ');
         let name = words.next().expect("a name");
         let expression = words.next().expect("a type");
-        let mut field = Field::new(SmolStr::new_static(name), self.own_scalar("string"));
+        let name = self.names.entry(name).or_insert_with(|| Name::from(name)).clone();
+        let mut field = Field::new(name, self.own_scalar("string"));
         field.inline = inline;
         field.default = default.map(|text| json::parse(text.as_bytes()).expect("defaults are JSON"));
         let mut list_type = "";

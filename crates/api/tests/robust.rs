@@ -69,12 +69,9 @@ fn documents() -> impl Strategy<Value = Value> {
             .prop_map(Value::from),
     ];
     let inner = leaf.prop_recursive(6, 48, 4, move |inner| {
-        let members = prop::collection::btree_map(names(), inner.clone(), 0..5).prop_map(|map| {
-            Value::Object(machinery::Map::from_entries(
-                map.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            ))
-        });
-        prop_oneof![members, prop::collection::vec(inner, 0..4).prop_map(Value::Array)]
+        let members = prop::collection::btree_map(names(), inner.clone(), 0..5)
+            .prop_map(|map| Value::Object(machinery::Map::from_entries(map)));
+        prop_oneof![members, prop::collection::vec(inner, 0..4).prop_map(Value::from)]
     });
     (inner.clone(), inner).prop_map(|(spec, metadata)| {
         Value::from([

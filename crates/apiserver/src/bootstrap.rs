@@ -141,8 +141,8 @@ fn condition(now: i64, (kind, status): (&str, &str), (reason, message): (&str, &
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Value {
-    let entries = pairs.iter().map(|(key, value)| ((*key).into(), Value::from(*value))).collect();
-    Value::from([("labels", Value::Object(Map::from_entries(entries)))])
+    let entries = pairs.iter().map(|(key, value)| (*key, Value::from(*value)));
+    Value::from([("labels", Map::from_entries(entries).into())])
 }
 
 fn service_range(core: &Core) -> Wanted {

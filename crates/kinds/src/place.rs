@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn nothing_and_empty_are_the_same() {
-        let with = Value::from([("a", Value::from(1i64)), ("b", Value::Array(vec![]))]);
+        let with = Value::from([("a", Value::from(1i64)), ("b", Value::from(vec![]))]);
         let without = Value::from([("a", Value::from(1i64))]);
         assert!(same(&with, &without) && same(&without, &with));
         assert!(!same(&with, &Value::from([("a", Value::from(2i64))])));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::Value;
+use crate::value::Name;
 
 /// Which type of an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,7 +152,7 @@ pub struct Inline {
 #[derive(Clone, Debug)]
 pub struct Field {
     /// Its name in JSON.
-    pub name: SmolStr,
+    pub name: Name,
     /// Its type.
     pub type_id: TypeId,
     /// Its number in protobuf; 0 if it is not there.
@@ -434,7 +435,7 @@ fn name_order(a: &str, b: &str) -> std::cmp::Ordering {
 
 impl Field {
     /// An optional field of this name and type, with nothing else said about it.
-    pub fn new(name: impl Into<SmolStr>, type_id: TypeId) -> Field {
+    pub fn new(name: impl Into<Name>, type_id: TypeId) -> Field {
         Field {
             name: name.into(),
             type_id,

@@ -37,6 +37,9 @@ pub struct Options {
     pub history_bytes: u64,
     /// How many bytes of the newest values are kept in memory.
     pub hot_bytes: usize,
+    /// How long the embedded store's write-ahead log may get before it is brought into the database although writes come
+    /// as fast as the disk takes them.
+    pub log_bytes: u64,
     /// How often expired keys and old history are looked for.
     pub sweep_interval: Duration,
 }
@@ -49,6 +52,8 @@ impl Default for Options {
             history_bytes: 4 << 30,
             // Enough for many seconds of a busy cluster's events; who falls behind further reads the disk.
             hot_bytes: 32 << 20,
+            // Some seconds of all that a fast disk takes; each byte is written twice meanwhile, not three times.
+            log_bytes: 512 << 20,
             sweep_interval: Duration::from_secs(5),
         }
     }

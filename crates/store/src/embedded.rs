@@ -74,6 +74,7 @@ impl Embedded {
         let lock = Lock::take(directory)?;
         let path = disk::database(directory);
         let (hot_bytes, retention) = (options.hot_bytes, options.retention());
+        let log_bytes = options.log_bytes;
         // Never zero, which stands for none, and never negative in SQLite.
         let epoch = 1 + env.entropy.below(i64::MAX.unsigned_abs());
         let loading = {
@@ -95,7 +96,7 @@ impl Embedded {
         let readers = Arc::new(Readers::new(path.clone(), pending.clone()));
         let core = Arc::new(Core::new(state, readers.clone(), env.clone()));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let files = Files { connection, path: path.clone(), medium, journal, pending, readers };
+        let files = Files { connection, path: path.clone(), medium, journal, pending, readers, log_bytes };
         let writer = Writer::new(core.clone(), files, swept).and_then(|writer| writer.start(jobs));
         let writer = writer.map_err(|error| StoreError::Unavailable {
             detail: format!("the writer of {} could not be started: {error}", path.display()),
@@ -117,11 +118,9 @@ impl Embedded {
     /// Writes a backup of the store as it is now to `file`, while it goes on working. Answers the backup's revision.
     pub async fn backup(&self, file: &Path) -> Result<Revision, StoreError> {
         self.ask(|answer| Job::Order(Order::Settle { answer })).await?;
-        let (source, target) = (self.path.clone(), file.to_owned());
-        match self.env.tasks.blocking(move || backup::write(&source, &target)).await {
-            Some(result) => result,
-            None => Err(StoreError::Unavailable { detail: "the backup ended early".to_owned() }),
-        }
+        let written = backup::start(self.path.clone(), file.to_owned());
+        let early = |_| StoreError::Unavailable { detail: "the backup ended early".to_owned() };
+        written?.await.map_err(early)?
     }
 
     /// How many keys there are.

@@ -69,10 +69,8 @@ impl Index {
     /// Sets a key and returns what it held.
     pub(crate) fn put(&mut self, key: &[u8], slot: Slot) -> Option<Slot> {
         let expires = slot.expires;
-        let before = match self.slots.get_mut(key) {
-            Some(place) => Some(std::mem::replace(place, slot)),
-            None => self.slots.insert(key.into(), slot),
-        };
+        // Looked for once: that takes longer than to make a key that may turn out not to be needed.
+        let before = self.slots.insert(key.into(), slot);
         let expired_before = before.as_ref().map_or(0, |before| before.expires);
         if expired_before != expires {
             self.forget_expiry(expired_before, key);

@@ -42,7 +42,7 @@ impl Memory {
         self.core.check()?;
         let now = self.core.now();
         let mut state = self.core.state_mut();
-        let planned = Planner::new(&state.index, state.newest, now).plan(txn)?;
+        let planned = Planner::new(state.newest, now).plan(&state.index, txn)?;
         match planned {
             Planned::Conflict { guard, current: found } => {
                 let current = current(found, |id| self.log.fetch(&[id]))?;
@@ -52,6 +52,7 @@ impl Memory {
             Planned::Rows(rows) => {
                 self.log.write().extend(rows.iter().map(|row| (row.id, row.clone())));
                 state.publish(rows);
+                state.trim();
                 let newest = state.newest;
                 drop(state);
                 self.core.announce(newest);

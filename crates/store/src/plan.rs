@@ -8,9 +8,10 @@ use crate::index::{Index, Slot};
 use crate::row::{Row, RowId};
 use crate::{Guard, MAX_WRITES, Revision, StoreError, Txn, Write};
 
-/// Plans transactions one after the other, each on top of those before, although none is in the index yet.
-pub(crate) struct Planner<'a> {
-    index: &'a Index,
+/// Plans transactions one after the other, each on top of those before, although none is in the index yet. The index
+/// must stay as it is meanwhile; it is handed over for each, so that whoever reads it need not wait.
+#[derive(Debug)]
+pub(crate) struct Planner {
     /// What the transactions planned so far leave behind.
     overlay: BTreeMap<Bytes, Option<Slot>>,
     newest: Revision,
@@ -33,23 +34,23 @@ pub(crate) enum Planned {
     },
 }
 
-impl<'a> Planner<'a> {
-    /// Plans on top of `index`, which stands at `newest`, at time `now` (seconds since the epoch).
-    pub(crate) fn new(index: &'a Index, newest: Revision, now: u32) -> Planner<'a> {
-        Planner { index, overlay: BTreeMap::new(), newest, now }
+impl Planner {
+    /// Plans on top of an index that stands at `newest`, at time `now` (seconds since the epoch).
+    pub(crate) fn new(newest: Revision, now: u32) -> Planner {
+        Planner { overlay: BTreeMap::new(), newest, now }
     }
 
     /// Plans the next transaction.
-    pub(crate) fn plan(&mut self, txn: Txn) -> Result<Planned, StoreError> {
+    pub(crate) fn plan(&mut self, index: &Index, txn: Txn) -> Result<Planned, StoreError> {
         validate(&txn)?;
-        if let Some(guard) = txn.guards.iter().position(|guard| !self.holds(guard)) {
+        if let Some(guard) = txn.guards.iter().position(|guard| !self.holds(index, guard)) {
             let key = guarded(&txn.guards[guard]).clone();
-            let current = self.slot(&key).cloned().map(|slot| (key, slot));
+            let current = self.slot(index, &key).cloned().map(|slot| (key, slot));
             return Ok(Planned::Conflict { guard, current });
         }
         let mut rows = Vec::with_capacity(txn.before.len() + txn.writes.len());
         for writes in [txn.before, txn.writes] {
-            self.number(writes, &mut rows);
+            self.number(index, writes, &mut rows);
         }
         if rows.is_empty() {
             return Ok(Planned::Unchanged(self.newest));
@@ -62,10 +63,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the rows of writes that happen at one revision, the next one if they change anything.
-    fn number(&mut self, writes: Vec<Write>, rows: &mut Vec<Row>) {
+    fn number(&mut self, index: &Index, writes: Vec<Write>, rows: &mut Vec<Row>) {
         let (revision, mut place) = (self.newest + 1, 0);
         for write in writes {
-            if let Some(row) = self.row(RowId::new(revision, place), write) {
+            if let Some(row) = self.row(index, RowId::new(revision, place), write) {
                 rows.push(row);
                 place += 1;
                 self.newest = revision;
@@ -73,35 +74,35 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn row(&self, id: RowId, write: Write) -> Option<Row> {
+    fn row(&self, index: &Index, id: RowId, write: Write) -> Option<Row> {
         let written = self.now;
         match write {
             Write::Put { key, value, ttl_secs } => {
-                let before = self.slot(&key);
+                let before = self.slot(index, &key);
                 let created = before.map_or(id.revision(), |slot| slot.created);
                 let before = before.map(|slot| slot.id);
                 let expires = ttl_secs.map_or(0, |ttl| self.now.saturating_add(ttl));
                 Some(Row { id, key, value: Some(value), created, expires, written, before })
             }
             Write::Delete(key) => {
-                let before = Some(self.slot(&key)?.id);
+                let before = Some(self.slot(index, &key)?.id);
                 Some(Row { id, key, value: None, created: 0, expires: 0, written, before })
             }
         }
     }
 
-    fn holds(&self, guard: &Guard) -> bool {
-        let slot = self.slot(guarded(guard));
+    fn holds(&self, index: &Index, guard: &Guard) -> bool {
+        let slot = self.slot(index, guarded(guard));
         match guard {
             Guard::Absent(_) => slot.is_none(),
             Guard::ModifiedAt(_, revision) => slot.is_some_and(|slot| slot.id.revision() == *revision),
         }
     }
 
-    fn slot(&self, key: &Bytes) -> Option<&Slot> {
+    fn slot<'a>(&'a self, index: &'a Index, key: &Bytes) -> Option<&'a Slot> {
         match self.overlay.get(key) {
             Some(planned) => planned.as_ref(),
-            None => self.index.get(key),
+            None => index.get(key),
         }
     }
 }

@@ -33,6 +33,10 @@ impl State {
             self.apply(&row, row.value.as_ref().map_or(0, bytes::Bytes::len));
             self.ring.push(row);
         }
+    }
+
+    /// Lets go of the oldest values in memory, as far as there are too many.
+    pub(crate) fn trim(&mut self) {
         let index = &mut self.index;
         self.ring.trim(|row| index.cool(&row.key, row.id));
     }

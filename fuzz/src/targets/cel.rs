@@ -113,7 +113,7 @@ fn run(input: &[u8], environment: &Environment, (pod, object): (&Value, &Declara
     let estimate = program.cost();
     holds("an estimate has its ends in order", estimate.min <= estimate.max)?;
     let params =
-        Value::from([("a", Value::from([("b", Value::Array(vec![Value::Array(vec![Value::Int(1)])]))]))]);
+        Value::from([("a", Value::from([("b", Value::from(vec![Value::from(vec![Value::Int(1)])]))]))]);
     let object = Val::of(pod, object).map_err(|failure| failure.to_string())?;
     let activation = Activation::new().with("object", object).with("params", Val::dynamic(&params));
     let evaluation = program.evaluate(&activation, LIMIT);

@@ -132,9 +132,7 @@ impl<'t> Schemas<'t> {
             let schema = self.definition(&name);
             self.written.insert(name, schema);
         }
-        Value::Object(Map::from_entries(
-            self.written.into_iter().map(|(name, schema)| (name.into(), schema)).collect(),
-        ))
+        Value::Object(Map::from_entries(self.written))
     }
 
     fn definition(&mut self, name: &str) -> Value {
@@ -186,11 +184,9 @@ impl<'t> Schemas<'t> {
         let mut fields: Vec<FieldRef<'t>> = ty.fields().collect();
         fields.sort_by_key(|field| field.get().name.as_str());
         if !fields.is_empty() {
-            let properties = fields
-                .into_iter()
-                .map(|field| (field.name.clone(), self.described_property(ty, field)))
-                .collect();
-            schema.set("properties", Value::Object(Map::from_entries(properties)));
+            let properties =
+                fields.into_iter().map(|field| (field.name.clone(), self.described_property(ty, field)));
+            schema.set("properties", Map::from_entries(properties));
         }
         let kinds = self.kinds_of(ty);
         if !kinds.is_empty() {
@@ -366,7 +362,7 @@ fn described(about: Option<String>, schema: Value) -> Value {
     let (Some(about), Value::Object(map)) = (about, &schema) else { return schema };
     let first = ("description".into(), Value::from(about));
     let members = std::iter::once(first).chain(map.iter().map(|(name, value)| (name.clone(), value.clone())));
-    Value::Object(Map::from_entries(members.collect()))
+    Value::Object(Map::from_entries(members))
 }
 
 /// The default that OpenAPI shows: the declared one, or what Go cannot tell from unset.
@@ -386,8 +382,8 @@ fn default_of(field: FieldRef<'_>) -> Option<Value> {
 /// Types that have no fields but a form of their own.
 fn special(name: &str, dialect: Dialect) -> Value {
     let plain = |members: &[(&str, &str)]| {
-        let members = members.iter().map(|(name, value)| ((*name).into(), Value::from(*value)));
-        Value::Object(Map::from_entries(members.collect()))
+        let members = members.iter().map(|(name, value)| (*name, Value::from(*value)));
+        Value::Object(Map::from_entries(members))
     };
     let one_of = |mut schema: Value, kinds: [&str; 2]| {
         let kinds: Vec<Value> = kinds.into_iter().map(|kind| Value::from([("type", kind.into())])).collect();

@@ -176,11 +176,7 @@ impl<'t> Writer<'t> {
     }
 
     fn finish(self, shown: BTreeMap<String, Value>) -> Value {
-        let named = |map: BTreeMap<String, Value>| {
-            Value::Object(Map::from_entries(
-                map.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            ))
-        };
+        let named = |map: BTreeMap<String, Value>| Value::Object(Map::from_entries(map));
         let token = Value::from([
             ("description", "Bearer Token authentication".into()),
             ("type", "apiKey".into()),

@@ -198,6 +198,6 @@ fn media_types(media: Media) -> &'static [&'static str] {
 }
 
 fn content(media: &[&str], schema: &Value) -> Value {
-    let members = media.iter().map(|name| ((*name).into(), Value::from([("schema", schema.clone())])));
-    Value::Object(Map::from_entries(members.collect()))
+    let members = media.iter().map(|name| (*name, Value::from([("schema", schema.clone())])));
+    Value::Object(Map::from_entries(members))
 }

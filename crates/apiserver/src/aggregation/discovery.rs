@@ -21,7 +21,7 @@ pub(super) async fn resources(core: &Core, foreign: &Foreign) -> Result<Value, S
         return Ok(of_version(&document, group, version));
     }
     let list = foreign.document(core, &foreign.path(), "application/json", None).await?;
-    Ok(list.map_or(Value::Array(Vec::new()), |(list, _)| from_list(&list, group, version)))
+    Ok(list.map_or(Value::from(Vec::new()), |(list, _)| from_list(&list, group, version)))
 }
 
 fn of_version(document: &Value, group: &str, version: &str) -> Value {
@@ -29,7 +29,7 @@ fn of_version(document: &Value, group: &str, version: &str) -> Value {
     let groups = document.get("items").items().iter().filter(is_named);
     let mut versions = groups.flat_map(|own| own.get("versions").items());
     let own = versions.find(|own| own.get("version").str_or_empty() == version);
-    let mut resources = own.map_or(Value::Array(Vec::new()), |own| own.get("resources").clone());
+    let mut resources = own.map_or(Value::from(Vec::new()), |own| own.get("resources").clone());
     // Some clients fail where an answer has no kind at all.
     for resource in resources.items_mut() {
         name_kind(resource);

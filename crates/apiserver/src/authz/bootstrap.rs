@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use machinery::{Map, Reason, Status, Value};
+use machinery::{Reason, Status, Value};
 
 use super::rbac::GROUP;
 use super::rules::{self, Rule};
@@ -114,8 +114,7 @@ fn read() -> Vec<Wanted> {
 
 fn metadata(name: &'static str) -> (&'static str, &'static str, Value) {
     let (namespace, name) = name.split_once('/').unwrap_or(("", name));
-    let map =
-        |key: &'static str, value: &str| Value::Object(Map::from_entries(vec![(key.into(), value.into())]));
+    let map = |key: &'static str, value: &str| Value::from([(key, value.into())]);
     let mut metadata = Value::from([("name", Value::from(name))]);
     if !namespace.is_empty() {
         metadata.set("namespace", namespace);
@@ -133,7 +132,7 @@ fn role(name: &'static str, aggregation: &[&str]) -> Wanted {
         if pair[0] == "in" {
             metadata.entry("labels").set(&key, "true");
         } else {
-            let labels = Value::Object(Map::from_entries(vec![(key.into(), "true".into())]));
+            let labels = Value::from([(key.as_str(), "true".into())]);
             selectors.push(Value::from([("matchLabels", labels)]));
         }
     }

@@ -1,6 +1,6 @@
 //! Priority and fairness as every cluster has it at first: the levels, and which requests belong to which.
 
-use machinery::{Map, Value};
+use machinery::Value;
 
 use super::{Wanted, condition};
 
@@ -206,8 +206,7 @@ pub(super) fn schemas(now: i64) -> Vec<Wanted> {
 }
 
 fn wanted(plural: &'static str, name: &str, spec: Value, status: Value) -> Wanted {
-    let annotation = ("apf.kubernetes.io/autoupdate-spec".into(), Value::from("true"));
-    let annotations = Value::Object(Map::from_entries(vec![annotation]));
+    let annotations = Value::from([("apf.kubernetes.io/autoupdate-spec", "true".into())]);
     let metadata = Value::from([("annotations", annotations)]);
     Wanted {
         group: "flowcontrol.apiserver.k8s.io",

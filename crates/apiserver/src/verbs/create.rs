@@ -154,7 +154,7 @@ fn sign(request: Request<'_>, object: &mut Value) {
     if identity.extra.is_empty() {
         spec.as_object_mut().map(|spec| spec.remove("extra"));
     } else {
-        let extra = identity.extra.iter().map(|(key, values)| (key.as_str().into(), texts(values))).collect();
+        let extra = identity.extra.iter().map(|(key, values)| (key.as_str(), texts(values)));
         spec.set("extra", machinery::Map::from_entries(extra));
     }
 }

@@ -179,7 +179,7 @@ fn keep_lasting(object: &mut Value, old: &Value) {
         .collect();
     if !kept.is_empty() {
         let conditions = object.at_mut(&["status", "conditions"]).make_array();
-        conditions.splice(0..0, kept);
+        conditions.edit(|conditions| conditions.splice(0..0, kept).for_each(drop));
     }
 }
 

@@ -55,7 +55,7 @@ impl Kind for CustomResourceDefinition {
             .map(|version| version.get("name").clone())
             .take(1)
             .collect();
-        object.set("status", Value::from([("storedVersions", Value::Array(stored))]));
+        object.set("status", Value::from([("storedVersions", Value::from(stored))]));
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value, door: Door<'_>) {

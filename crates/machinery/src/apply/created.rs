@@ -1,16 +1,14 @@
 //! The usual create: all that a new object has beyond what an empty one of its kind has belongs to whoever made it. It is
 //! written down in one walk, without making sets of it.
 
-use smol_str::SmolStr;
-
 use super::form::{Form, Items, Place};
 use super::managers::{Entry, Operation};
 use super::{UNMANAGED, Write, element};
 use crate::Value;
-use crate::value::Map;
+use crate::value::{Map, Name};
 
 /// A step and what is below it, as `fieldsV1` has them.
-type Steps = Vec<(SmolStr, Value)>;
+type Steps = Vec<(Name, Value)>;
 
 /// The `managedFields` of a new object; `None` if they cannot be told so easily.
 pub(super) fn track(empty: &Value, new: &Value, write: Write<'_>) -> Option<Value> {
@@ -30,14 +28,14 @@ pub(super) fn track(empty: &Value, new: &Value, write: Write<'_>) -> Option<Valu
         } else {
             beyond(before, value, place.member(name))?
         };
-        steps.extend(below.map(|below| (element::field(name), below)));
+        steps.extend(below.map(|below| (element::field(name).into(), below)));
     }
     if steps.is_empty() {
         return Some(Value::Null);
     }
     let mut entry = Entry::new(write, Operation::Update);
     entry.time = Some(write.time.into());
-    Some(Value::Array(vec![entry.with_fields(Value::Object(sorted(steps)))]))
+    Some(Value::from(vec![entry.with_fields(Value::Object(sorted(steps)))]))
 }
 
 /// The fields of metadata that somebody can manage.
@@ -50,7 +48,7 @@ fn metadata(empty: Option<&Value>, new: &Value, place: Place<'_>) -> Option<Opti
         }
         let before = empty.and_then(Value::as_object).and_then(|empty| empty.get(name));
         let below = beyond(before, value, place.member(name))?;
-        steps.extend(below.map(|below| (element::field(name), below)));
+        steps.extend(below.map(|below| (element::field(name).into(), below)));
     }
     Some(something(sorted(steps)))
 }
@@ -73,7 +71,7 @@ fn beyond(before: Option<&Value>, after: &Value, place: Place<'_>) -> Option<Opt
             for (name, value) in after.members() {
                 let before = before.as_object().and_then(|before| before.get(name));
                 let below = beyond(before, value, inner.member(name))?;
-                steps.extend(below.map(|below| (element::field(name), below)));
+                steps.extend(below.map(|below| (element::field(name).into(), below)));
             }
             sorted(steps)
         }
@@ -104,7 +102,7 @@ fn all(value: &Value, place: Place<'_>) -> Value {
 fn begun(capacity: usize, with_self: bool) -> Steps {
     let mut steps = Steps::with_capacity(capacity + usize::from(with_self));
     if with_self {
-        steps.push((SmolStr::new_static("."), Value::object()));
+        steps.push((Name::from("."), Value::object()));
     }
     steps
 }
@@ -114,7 +112,7 @@ fn members(value: &Value, inner: Place<'_>, with_self: bool) -> Map {
     let mut expected = 0;
     for (name, member) in value.members() {
         let place = inner.next_member(name, &mut expected);
-        steps.push((element::field(name), all(member, place)));
+        steps.push((element::field(name).into(), all(member, place)));
     }
     ended(steps, with_self)
 }
@@ -123,7 +121,7 @@ fn items(value: &Value, list: Items<'_>, with_self: bool) -> Map {
     let mut steps = begun(value.items().len(), with_self);
     for item in value.items() {
         let Ok(step) = list.element(item) else { continue };
-        steps.push((step, all(item, list.item)));
+        steps.push((step.into(), all(item, list.item)));
     }
     let mut steps = sorted(steps).into_entries();
     steps.dedup_by(|later, first| {

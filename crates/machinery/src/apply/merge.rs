@@ -31,7 +31,7 @@ fn merge_values(live: Option<&Value>, config: Option<&Value>, place: Place<'_>) 
             if ours.is_empty() || theirs.is_empty() {
                 return if theirs.is_empty() && !ours.is_empty() { before } else { wanted }.clone();
             }
-            Value::Array(merge_items(ours, theirs, list))
+            Value::from(merge_items(ours, theirs, list))
         }
         // A structure that is null where it is wanted is not removed: nothing is wanted of it.
         Form::Leaf if wanted.is_null() && matches!(place.form(before), Form::Members(_) | Form::Items(_)) => {

@@ -73,7 +73,7 @@ fn remove(value: Value, set: &Set, place: Place<'_>) -> Value {
                     None => kept.push(item),
                 }
             }
-            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
+            if kept.is_empty() { Value::Null } else { Value::from(kept) }
         }
         (_, value) => value,
     }

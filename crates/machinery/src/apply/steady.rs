@@ -40,7 +40,7 @@ pub(super) fn track(live: &Value, new: &Value, write: Write<'_>) -> Option<Value
     if !fields.is_sorted_by(|a, b| order(a) <= order(b)) {
         fields.sort_by(|a, b| order(a).cmp(&order(b)));
     }
-    Some(Value::Array(fields))
+    Some(Value::from(fields))
 }
 
 /// The entry of who manages nothing so far.

@@ -12,7 +12,7 @@ use super::scan::{Scanner, check_depth};
 use super::{Error, Report, TypeMeta};
 use crate::Value;
 use crate::schema::{Alternative, Free, ListType, MapType, Shape, Struct, TypeRef};
-use crate::value::Map;
+use crate::value::{Map, Name, Names};
 
 /// Reads a body of this type into canonical form. Errors are in Go's words; the first that would stop Go is returned.
 pub fn decode(bytes: &[u8], ty: TypeRef<'_>, report: &mut Report) -> Result<Value, Error> {
@@ -92,8 +92,8 @@ enum Order {
 
 /// A step of the way from the document to where the decoder is.
 enum Step<'t> {
-    Field(&'t SmolStr, TypeRef<'t>),
-    Key(SmolStr),
+    Field(&'t str, TypeRef<'t>),
+    Key(Name),
     Index(usize),
 }
 
@@ -116,9 +116,11 @@ pub(super) struct Decoder<'a, 't, 'r> {
     /// read thus gets memory once, and exactly as much as it needs.
     fields: Vec<(u16, Value)>,
     /// Members of the maps that are being read, in the same way.
-    members: Vec<(SmolStr, Value)>,
+    members: Vec<(Name, Value)>,
     /// Items of the lists that are being read, in the same way.
     items: Vec<Value>,
+    /// Names of members that no field describes.
+    names: Names,
 }
 
 impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
@@ -131,6 +133,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
             fields: Vec::with_capacity(64),
             members: Vec::new(),
             items: Vec::new(),
+            names: Names::default(),
         }
     }
 
@@ -191,7 +194,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
                     }
                 }
                 None if inner.open => {
-                    let name = SmolStr::new(&key);
+                    let name = self.names.get(key);
                     self.path.push(Step::Key(name.clone()));
                     let value = self.free(Order::Sorted, depth + 1)?;
                     self.path.pop();
@@ -232,7 +235,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
             self.members.extend(self.fields.drain(base..).map(named));
             return Value::Object(self.settle(extra, Order::Sorted));
         }
-        Value::Object(Map::from_entries(self.fields.drain(base..).map(named).collect()))
+        Value::Object(Map::from_entries(self.fields.drain(base..).map(named)))
     }
 
     /// Drops what was read for a field that comes again.
@@ -249,7 +252,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
         let base = self.members.len();
         let mut more = self.scanner.first_member()?;
         while more {
-            let name = SmolStr::from(self.scanner.key()?);
+            let name = self.names.get(self.scanner.key()?);
             self.path.push(Step::Key(name.clone()));
             let value = self.value(value_type, depth + 1)?;
             self.path.pop();
@@ -295,7 +298,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
                     items.push(if value.is_null() { schema.zero() } else { value });
                     more = self.scanner.next_item()?;
                 }
-                Ok(Value::Array(items))
+                Ok(Value::from(items))
             }
             (Alternative::Strings, b'[') => {
                 let items = self.free(Order::AsWritten, depth)?;
@@ -325,7 +328,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
                 let base = self.members.len();
                 let mut more = self.scanner.first_member()?;
                 while more {
-                    let name = SmolStr::from(self.scanner.key()?);
+                    let name = self.names.get(self.scanner.key()?);
                     if order == Order::Sorted {
                         self.path.push(Step::Key(name.clone()));
                     }
@@ -360,7 +363,7 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
 
     /// Takes the members of a map off the stack, sorted or as written, without all but the last of duplicates.
     fn settle(&mut self, base: usize, order: Order) -> Map {
-        let mut entries: Vec<(SmolStr, Value)> = self.members.drain(base..).collect();
+        let mut entries: Vec<(Name, Value)> = self.members.drain(base..).collect();
         if entries.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Map::from_entries(entries);
         }
@@ -381,11 +384,11 @@ impl<'a, 't, 'r> Decoder<'a, 't, 'r> {
 }
 
 /// Members as they are written, without all but the last of duplicates, which stands where the first stood.
-fn last_of_duplicates(entries: Vec<(SmolStr, Value)>) -> Vec<(SmolStr, Value)> {
+fn last_of_duplicates(entries: Vec<(Name, Value)>) -> Vec<(Name, Value)> {
     if !has_duplicates(&entries) {
         return entries;
     }
-    let mut numbered: Vec<(usize, (SmolStr, Value))> = entries.into_iter().enumerate().collect();
+    let mut numbered: Vec<(usize, (Name, Value))> = entries.into_iter().enumerate().collect();
     numbered.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0));
     numbered.dedup_by(|(_, later), (_, earlier)| {
         let same = later.0 == earlier.0;
@@ -412,14 +415,14 @@ impl Seen {
     }
 }
 
-fn has_duplicates(entries: &[(SmolStr, Value)]) -> bool {
+fn has_duplicates(entries: &[(Name, Value)]) -> bool {
     if entries.len() <= 16 {
         return entries
             .iter()
             .enumerate()
             .any(|(at, (name, _))| entries[..at].iter().any(|(n, _)| n == name));
     }
-    let mut names: Vec<&SmolStr> = entries.iter().map(|(name, _)| name).collect();
+    let mut names: Vec<&Name> = entries.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair[0] == pair[1])
 }

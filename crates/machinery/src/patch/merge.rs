@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use smol_str::SmolStr;
-
 use super::read_object;
 use crate::json::Report;
-use crate::value::Map;
+use crate::value::{Map, Name};
 use crate::{Status, Value};
 
 /// From this many members on, a map is searched by an index instead of one by one.
@@ -31,16 +29,16 @@ pub fn merge_values(document: Value, patch: Value) -> Value {
 
 fn merge_maps(mut document: Map, patch: Map) -> Map {
     if patch.len() > INDEXED {
-        let mut members: BTreeMap<SmolStr, Value> = document.into_entries().into_iter().collect();
+        let mut members: BTreeMap<Name, Value> = document.into_entries().into_iter().collect();
         for (name, change) in patch.into_entries() {
             if change.is_null() {
-                members.remove(&name);
+                members.remove(name.as_str());
             } else {
-                let before = members.remove(&name).unwrap_or_default();
+                let before = members.remove(name.as_str()).unwrap_or_default();
                 members.insert(name, merge_values(before, change));
             }
         }
-        return Map::from_entries(members.into_iter().collect());
+        return Map::from_entries(members);
     }
     for (name, change) in patch.into_entries() {
         if change.is_null() {

@@ -12,7 +12,7 @@ use super::merge::INDEXED;
 use super::{go_format, read_object};
 use crate::json::Report;
 use crate::schema::{FieldRef, Shape, TypeRef};
-use crate::value::Map;
+use crate::value::{Map, Name};
 use crate::{Reason, Status, Value};
 
 const DIRECTIVE: &str = "$patch";
@@ -90,15 +90,15 @@ fn merge_maps(mut document: Map, mut patch: Map, ty: Option<TypeRef<'_>>) -> Res
         order::set_element_order(&mut document, &mut patch, &directive, ty)?;
     }
     if patch.len() > INDEXED {
-        let mut members: BTreeMap<SmolStr, Value> = document.into_entries().into_iter().collect();
+        let mut members: BTreeMap<Name, Value> = document.into_entries().into_iter().collect();
         for (name, change) in patch.into_entries() {
             let (name, removal) = member_name(name)?;
-            let before = members.remove(&name);
+            let before = members.remove(name.as_str());
             if let Some(merged) = merge_member(before, change, Strategy::of(ty, &name), removal)? {
                 members.insert(name, merged);
             }
         }
-        return Ok(Map::from_entries(members.into_iter().collect()));
+        return Ok(Map::from_entries(members));
     }
     for (name, change) in patch.into_entries() {
         let (name, removal) = member_name(name)?;
@@ -112,8 +112,12 @@ fn merge_maps(mut document: Map, mut patch: Map, ty: Option<TypeRef<'_>>) -> Res
 }
 
 /// The member that a member of a patch is about, and whether it lists what is to be removed from it.
-fn member_name(name: SmolStr) -> Result<(SmolStr, bool), Status> {
-    if name.starts_with(DELETE_FROM) { Ok((list_name(&name, DELETE_FROM)?, true)) } else { Ok((name, false)) }
+fn member_name(name: Name) -> Result<(Name, bool), Status> {
+    if name.starts_with(DELETE_FROM) {
+        Ok((list_name(&name, DELETE_FROM)?.into(), true))
+    } else {
+        Ok((name, false))
+    }
 }
 
 /// What becomes of a member; `None` if it goes.
@@ -132,7 +136,7 @@ fn merge_member(
         }
         (Some(Value::Object(_)), change @ Value::Object(_)) => Some(change),
         (Some(Value::Array(before)), Value::Array(change)) => {
-            Some(Value::Array(merge_lists(before, change, strategy, removal)?))
+            Some(Value::from(merge_lists(before.into_vec(), change.into_vec(), strategy, removal)?))
         }
         // There is nothing to take away from.
         (before, _) if removal => before,
@@ -259,7 +263,7 @@ fn are_objects(a: &[Value], b: &[Value]) -> Result<bool, Status> {
         return Err(Status::new(422, Reason::Invalid, message));
     }
     if items.any(|item| std::mem::discriminant(item) != std::mem::discriminant(first)) {
-        let lists = [a, b].map(|list| go_format(&Value::Array(list.to_vec()))).join(" ");
+        let lists = [a, b].map(|list| go_format(&Value::from(list.to_vec()))).join(" ");
         return Err(failure(format!("list element types are not identical: [{lists}]")));
     }
     Ok(matches!(first, Value::Object(_)))

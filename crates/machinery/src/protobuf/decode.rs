@@ -1,6 +1,6 @@
 //! Messages as documents.
 
-use smol_str::SmolStr;
+use std::borrow::Cow;
 
 use super::Error;
 use super::wire::{Reader, WireType, error};
@@ -9,14 +9,14 @@ use crate::json::canonical::keeps;
 use crate::json::{self, MAX_DEPTH, TypeMeta, scalar};
 use crate::schema::{Alternative, Content, Free, ListType, Omission, Shape, Slot, Struct, TypeRef};
 use crate::time::{Timestamp, format_duration};
-use crate::value::Map;
+use crate::value::{Map, Name, Names};
 
 /// Reads a message of this type into canonical form. `meta` is what the envelope says it is.
 pub fn decode(message: &[u8], meta: &TypeMeta, ty: TypeRef<'_>) -> Result<Value, Error> {
     let Shape::Struct(inner) = ty.shape() else {
         return Err(error(format!("{} is no message", ty.go_type())));
     };
-    let mut decoder = Decoder { members: Vec::with_capacity(64) };
+    let mut decoder = Decoder { members: Vec::with_capacity(64), names: Names::default() };
     for (name, text) in [("kind", &meta.kind), ("apiVersion", &meta.api_version)] {
         match inner.position(name) {
             Some(position) if inner.fields()[position].number == 0 && !text.is_empty() => {
@@ -33,6 +33,8 @@ struct Decoder {
     /// The members of the structures that are being read, with the positions of their fields; those of the innermost
     /// last. Each structure takes its own off the end.
     members: Vec<(u16, Value)>,
+    /// Names of the entries of maps.
+    names: Names,
 }
 
 impl Decoder {
@@ -70,7 +72,6 @@ impl Decoder {
                 entries.push((field.name.clone(), value));
             }
         }
-        entries.shrink_to_fit();
         Value::Object(Map::from_entries(entries))
     }
 
@@ -183,19 +184,19 @@ impl Decoder {
         Ok(())
     }
 
-    fn entry(&mut self, message: &[u8], ty: TypeRef<'_>, depth: usize) -> Result<(SmolStr, Value), Error> {
+    fn entry(&mut self, message: &[u8], ty: TypeRef<'_>, depth: usize) -> Result<(Name, Value), Error> {
         // Bytes that an entry does not hold are empty, not unset.
         let unset = if matches!(ty.shape(), Shape::Bytes) { Value::from("") } else { Value::Null };
-        let (mut name, mut value) = (SmolStr::default(), unset);
+        let (mut name, mut value) = (Cow::default(), unset);
         let mut reader = Reader::new(message);
         while let Some((number, wire_type)) = reader.tag()? {
             match number {
-                1 if wire_type == WireType::Bytes => name = reader.text()?.into(),
+                1 if wire_type == WireType::Bytes => name = reader.text()?,
                 2 => self.add(&mut value, &mut reader, wire_type, (ty, depth))?,
                 _ => reader.skip(wire_type)?,
             }
         }
-        Ok((name, value))
+        Ok((self.names.get(name), value))
     }
 
     fn value(
@@ -281,7 +282,7 @@ fn settle(map: &mut Map) {
         return;
     }
     map.sort();
-    let mut kept: Vec<(SmolStr, Value)> = Vec::with_capacity(map.len());
+    let mut kept: Vec<(Name, Value)> = Vec::with_capacity(map.len());
     for (name, value) in std::mem::take(map).into_entries() {
         match kept.last_mut() {
             Some(last) if last.0 == name => last.1 = value,

@@ -120,7 +120,7 @@ impl<'a> TypeRef<'a> {
                     let field = &inner.fields[*position as usize];
                     (field.name.clone(), field.zero(self.types))
                 };
-                Value::Object(Map::from_entries(inner.always.iter().map(zero).collect()))
+                Value::Object(Map::from_entries(inner.always.iter().map(zero)))
             }
             _ => Value::Null,
         }

@@ -63,7 +63,7 @@ fn check_keys(path: &Path, keys: &[SmolStr], items: &[Value], errors: &mut Error
             let value = item.as_object()?.get(key)?;
             Some((key.clone(), value.clone()))
         });
-        let mut key = Map::from_entries(named.collect());
+        let mut key = Map::from_entries(named);
         key.sort();
         Value::Object(key)
     };

@@ -195,7 +195,7 @@ impl Walk {
             other => crate::json::to_string(other),
         });
         let shown: Vec<String> = shown.collect();
-        let all = go_format(&Value::Array(choices.to_vec()));
+        let all = go_format(&Value::from(choices.to_vec()));
         self.say(|_| What::Enum(value.clone(), shown), &format!("should be one of {all}"));
     }
 

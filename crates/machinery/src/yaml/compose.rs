@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::value::Name;
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
-use smol_str::SmolStr;
 
 use super::{plain, scalar};
 use crate::json::MAX_DEPTH;
@@ -169,7 +169,7 @@ impl Composer<'_> {
             }
             EventData::SequenceStart { anchor, .. } => {
                 let (items, size) = self.sequence(depth)?;
-                (anchor, Value::Array(items), size)
+                (anchor, Value::from(items), size)
             }
             EventData::MappingStart { anchor, .. } => {
                 let (map, size) = self.mapping(depth)?;
@@ -197,8 +197,8 @@ impl Composer<'_> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<(Map, usize), Error> {
-        let mut members: Vec<(SmolStr, Value)> = Vec::new();
-        let mut places: BTreeMap<SmolStr, usize> = BTreeMap::new();
+        let mut members: Vec<(Name, Value)> = Vec::new();
+        let mut places: BTreeMap<Name, usize> = BTreeMap::new();
         let mut merged: Vec<Value> = Vec::new();
         let mut size = 1;
         loop {
@@ -216,7 +216,7 @@ impl Composer<'_> {
                 merged.push(value);
                 continue;
             }
-            let key = scalar::key(&key).map_err(|problem| Error { line, problem })?;
+            let key = Name::from(scalar::key(&key).map_err(|problem| Error { line, problem })?);
             if let Some(place) = places.get(&key) {
                 self.duplicates
                     .push(format!("line {line}: key {} already set in map", crate::field::go_quote(&key)));
@@ -236,8 +236,8 @@ impl Composer<'_> {
 /// `<<`: members of another mapping (or of several) that are not set here.
 fn merge(
     source: Value,
-    members: &mut Vec<(SmolStr, Value)>,
-    places: &mut BTreeMap<SmolStr, usize>,
+    members: &mut Vec<(Name, Value)>,
+    places: &mut BTreeMap<Name, usize>,
 ) -> Result<(), Error> {
     match source {
         Value::Object(map) => {

@@ -29,7 +29,7 @@ pub(super) fn read(text: &[u8]) -> Option<Value> {
 fn value(scanner: &mut Scanner<'_>, depth: usize) -> Option<Value> {
     Some(match scanner.begin_value().ok()? {
         b'{' => Value::Object(object(scanner, depth)?),
-        b'[' => Value::Array(array(scanner, depth)?),
+        b'[' => Value::from(array(scanner, depth)?),
         b'"' => Value::String(SmolStr::from(scanner.string().ok()?)),
         b't' | b'f' | b'n' => scanner.literal().ok()?.map_or(Value::Null, Value::Bool),
         _ => {

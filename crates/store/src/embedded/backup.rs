@@ -3,15 +3,17 @@
 //! A backup is a database like the store's own, so it can be looked into with the same tools, and it is checked in the
 //! same way. It says how many rows it has and what they sum up to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use crate::embedded::check::check_file;
 use crate::embedded::database::{self, HEAD, Meta};
 use crate::embedded::disk::{self, Lock};
 use crate::embedded::fault::{refused, store_error};
 use crate::embedded::partial::Partial;
+use crate::embedded::writer::NICE;
 use crate::{Revision, StoreError};
 
 /// How far a restored store's revisions jump ahead. Clients that saw revisions from after the backup must not take
@@ -22,8 +24,25 @@ pub const REVISION_JUMP: Revision = 1_000_000_000;
 /// writes, which go to the same disk.
 const DURABLE_EVERY: usize = 2 << 20;
 
+/// Copies the database `source`, which may be in use, to the new file `target`, on a thread of its own that gives way to
+/// whoever waits for an answer.
+pub(crate) fn start(source: PathBuf, target: PathBuf) -> Result<Written, StoreError> {
+    let (answer, written) = oneshot::channel();
+    let work = move || {
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::warn!(%error, "the backup may hold up those who write");
+        }
+        // An error means that nobody waits for the answer any more.
+        drop(answer.send(write(&source, &target)));
+    };
+    let thread = std::thread::Builder::new().name("store-backup".to_owned()).spawn(work);
+    let failed =
+        |error| StoreError::Unavailable { detail: format!("the backup could not be started: {error}") };
+    thread.map(|_| written).map_err(failed)
+}
+
 /// Copies the database `source`, which may be in use, to the new file `target`.
-pub(crate) fn write(source: &Path, target: &Path) -> Result<Revision, StoreError> {
+fn write(source: &Path, target: &Path) -> Result<Revision, StoreError> {
     if target.exists() {
         return Err(refused(target, "exists already; name a file that does not"));
     }
@@ -48,6 +67,9 @@ pub(crate) fn write(source: &Path, target: &Path) -> Result<Revision, StoreError
     partial.keep(target)?;
     Ok(numbers[0].1)
 }
+
+/// Told when a backup is written, and which revision it has.
+pub(crate) type Written = oneshot::Receiver<Result<Revision, StoreError>>;
 
 #[derive(Default)]
 struct Copied {

@@ -19,6 +19,10 @@ const FORMAT: i32 = 1;
 /// the database as if that were all.
 const FORMAT_WITH_JOURNAL: i32 = 2;
 
+/// Said of a database before anything is in it; one that is not empty stays as it is. Objects are a few KiB long: in pages
+/// of the usual size every second one would leave a good part of its page empty.
+pub(crate) const PAGES: &str = "PRAGMA page_size = 8192;";
+
 const SCHEMA: &str = "
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,      -- revision * 4096 + place in the transaction
@@ -90,14 +94,17 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     // Before anything is written: with less, the journal of the very first transaction might be back after a loss of
     // power, and would take everything back that was written since. For the write-ahead log it is the same as FULL.
     connection.execute_batch("PRAGMA synchronous = EXTRA;").map_err(failed)?;
+    connection.execute_batch(PAGES).map_err(failed)?;
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         let detail = format!("{} cannot use a write-ahead log (a network file system?)", path.display());
         return Err(StoreError::Unavailable { detail });
     }
-    // Checkpoints are made beside the writer, not by it. The cache holds the end of the log, and little else is read.
-    let settings = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096;";
+    // Checkpoints are made beside the writer, not by it. The cache holds the end of the log, and little else is read. What
+    // a burst has made of the write-ahead log is given back.
+    let settings =
+        "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 33554432;";
     connection.execute_batch(settings).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;

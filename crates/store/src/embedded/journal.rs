@@ -26,10 +26,13 @@ use crate::row::{Row, RowId};
 
 /// How large each of the files is. Larger means fewer rounds of making the database durable, and a longer start after
 /// a crash.
-const FILE_BYTES: u64 = 8 << 20;
+pub(crate) const FILE_BYTES: u64 = 8 << 20;
 
 /// Records begin at sectors, so that a torn write does not touch the record before it.
 const SECTOR: usize = 512;
+
+/// What disks can be written to directly from begins here.
+const PAGE: usize = 4096;
 
 /// Checksum, turn and length.
 const HEADER_BYTES: usize = 20;
@@ -72,7 +75,7 @@ impl Journal {
     /// Begins an empty journal beside a database that knows `epoch` and all that was journalled before.
     pub(crate) fn begin(database: &Path, epoch: u64, medium: &dyn Medium) -> std::io::Result<Journal> {
         let paths = paths(database);
-        let files = [medium.open(&paths[0])?, medium.open(&paths[1])?];
+        let files = [medium.open_sectors(&paths[0])?, medium.open_sectors(&paths[1])?];
         for path in &paths {
             match disk::preallocate(path, FILE_BYTES) {
                 Err(error) if is_full(&error) => {
@@ -103,11 +106,16 @@ impl Journal {
 
     /// Writes rows where there is room for them. They are not durable yet.
     pub(crate) fn write(&mut self, rows: &[Row]) -> std::io::Result<()> {
+        let bytes = record_bytes(rows);
         self.record.clear();
-        self.record.reserve(record_bytes(rows));
+        self.record.reserve(PAGE + bytes);
+        // Disks are written to directly from memory that begins at a page. With what was reserved it stays where it is.
+        let address = self.record.as_ptr().addr();
+        let start = address.next_multiple_of(PAGE) - address;
+        self.record.resize(start, 0);
         encode(rows, self.turn, self.epoch, &mut self.record);
-        self.file().write(self.offset, &self.record)?;
-        self.offset += self.record.len() as u64;
+        self.file().write(self.offset, &self.record[start..])?;
+        self.offset += bytes as u64;
         Ok(())
     }
 
@@ -129,9 +137,10 @@ fn record_bytes(rows: &[Row]) -> usize {
     (HEADER_BYTES + rows.iter().map(row_bytes).sum::<usize>()).next_multiple_of(SECTOR)
 }
 
-/// Writes a record. Its length fits: larger ones have no room anywhere.
+/// Adds a record. Its length fits: larger ones have no room anywhere.
 fn encode(rows: &[Row], turn: u64, epoch: u64, out: &mut Vec<u8>) {
     let length = |bytes: usize| u32::try_from(bytes).expect("no record is larger than a file");
+    let start = out.len();
     out.put_u64_le(0);
     out.put_u64_le(turn);
     out.put_u32_le(length(rows.iter().map(row_bytes).sum()));
@@ -146,9 +155,9 @@ fn encode(rows: &[Row], turn: u64, epoch: u64, out: &mut Vec<u8>) {
         out.put_slice(&row.key);
         out.put_slice(row.value.as_deref().unwrap_or_default());
     }
-    let checksum = xxh64(&out[8..], epoch);
-    out[..8].copy_from_slice(&checksum.to_le_bytes());
-    out.resize(out.len().next_multiple_of(SECTOR), 0);
+    let checksum = xxh64(&out[start + 8..], epoch);
+    out[start..start + 8].copy_from_slice(&checksum.to_le_bytes());
+    out.resize(start + (out.len() - start).next_multiple_of(SECTOR), 0);
 }
 
 /// All rows that the journal beside a database holds, in the order they were written; those of the turn before the last

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::embedded::database::PAGES;
 use crate::embedded::disk;
 use crate::embedded::fault::{refused, store_error};
 
@@ -34,6 +35,7 @@ impl Partial {
         let failed = |error: rusqlite::Error| store_error(&self.path, &error);
         let connection = Connection::open(&self.path).map_err(failed)?;
         // It is made durable as a whole when it is complete; until then it is nothing.
+        connection.execute_batch(PAGES).map_err(failed)?;
         connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(failed)?;
         Ok(connection)
     }

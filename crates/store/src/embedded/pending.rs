@@ -7,7 +7,7 @@ use crate::row::{Row, RowId};
 
 /// From how many bytes on rows are brought into the database: so many that they share pages and transactions, so few
 /// that hardly any have to be brought over at the end.
-const FULL_BYTES: usize = 64 << 10;
+const FULL_BYTES: usize = 256 << 10;
 
 /// Rows in order: the writer adds to the end, the settler takes from the beginning.
 #[derive(Debug, Default)]

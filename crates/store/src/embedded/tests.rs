@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::conformance::{Backend, conformance, tight};
@@ -138,6 +139,37 @@ async fn what_only_the_journal_has_is_there_after_a_kill() {
     assert_eq!(put(&killed, "new", "1").await, 12);
     killed.close().await;
     assert_eq!(look(&directory.at("opened")), (1, true), "closed, the database is all there is");
+}
+
+#[tokio::test]
+async fn no_log_is_left_by_a_store_that_was_closed_and_one_left_by_a_kill_is_brought_over_in_a_calm_moment() {
+    let directory = Directory::new();
+    let (path, copy) = (directory.at("store"), directory.at("copy"));
+    let length =
+        |of: &Path| std::fs::metadata(disk::write_ahead_log(&disk::database(of))).map_or(0, |log| log.len());
+    let store = open(&path).await.unwrap();
+    let value = "v".repeat(400_000);
+    for number in 0..4 {
+        put(&store, &format!("key-{number}"), &value).await;
+    }
+    while length(&path) < 1_000_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    as_after_a_kill(&path, &copy);
+    store.close().await;
+    drop(store);
+    assert_eq!(length(&path), 0);
+
+    let database = disk::database(&copy);
+    let before = std::fs::metadata(&database).unwrap().len();
+    let store = open(&copy).await.unwrap();
+    let brought_over = async {
+        while std::fs::metadata(&database).unwrap().len() < before + 1_000_000 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), brought_over).await.expect("the log is brought over");
+    assert_eq!(all(&store).await.items.len(), 4);
 }
 
 #[tokio::test]

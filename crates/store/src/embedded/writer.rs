@@ -30,6 +30,7 @@ use crate::embedded::writer::sweep::Sweep;
 use crate::history::Log;
 use crate::index::Slot;
 use crate::plan::{Planned, Planner};
+use crate::row::Row;
 use crate::{KeyValue, Outcome, Revision, StoreError, Txn, Write};
 
 /// How many transactions share one fsync at most: what a disk takes in a few milliseconds.
@@ -44,6 +45,10 @@ const AWAKE: Duration = Duration::from_micros(100);
 /// From how many callers on it is worth staying awake for the last of them: it costs each a few microseconds of the
 /// processor then, and to be woken takes longer than they do.
 const MANY: usize = 8;
+
+/// How much the other threads give way: whoever waits for an answer goes first. The database has until the other file of
+/// the journal is full, too; then the writer waits for it.
+pub(crate) const NICE: i32 = 10;
 
 /// Where an answer goes. Who does not wait for it any more is no concern of the writer's.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -88,6 +93,8 @@ pub(crate) struct Files {
     pub(crate) journal: Journal,
     pub(crate) pending: Arc<Pending>,
     pub(crate) readers: Arc<Readers>,
+    /// See [`crate::Options::log_bytes`].
+    pub(crate) log_bytes: u64,
 }
 
 /// The writer, before and while it runs.
@@ -100,8 +107,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(core: Arc<Core>, files: Files, swept: Revision) -> std::io::Result<Writer> {
-        let Files { connection, path, medium, journal, pending, readers } = files;
-        let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium)?;
+        let Files { connection, path, medium, journal, pending, readers, log_bytes } = files;
+        let checkpoints = Checkpoints::start(core.clone(), path.clone(), medium, log_bytes)?;
         let follower =
             Follower { core: core.clone(), connection, path: path.clone(), pending: pending.clone() };
         let settler = Settler::start(follower, checkpoints, Sweep { swept })?;
@@ -117,18 +124,17 @@ impl Writer {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut pace = Pace::default();
         while let Some(first) = self.next(&mut jobs) {
-            let mut group = Group::default();
-            group.add(first);
-            self.gather(&mut group, &mut jobs, &pace);
-            pace.expected = group.commits.len();
+            let group = self.gather(first, &mut jobs, &pace);
+            pace.expected = group.answers.len();
             let start = self.core.monotonic();
-            if !group.commits.is_empty() {
-                self.commit(group.commits);
+            if !group.answers.is_empty() {
+                self.commit(group.rows, group.answers);
             }
             pace.patience = (self.core.monotonic() - start) / 2;
             for order in group.orders {
                 self.carry_out(order);
             }
+            self.core.state_mut().trim();
         }
     }
 
@@ -158,16 +164,18 @@ impl Writer {
         }
     }
 
-    /// Adds what waits in the queue, up to the size of a group. Those who were answered last often ask again at once:
-    /// they are waited for a moment, or one would get an fsync for itself and the others would wait for it. Whoever needs
-    /// the processor to ask gets it meanwhile: a few, for whom staying awake would cost too much, while the writer sleeps.
-    fn gather(&self, group: &mut Group, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) {
+    /// A group of `first` and what waits in the queue. Those who were answered last often ask again at once: they are
+    /// waited for a moment, or one would get an fsync for itself and the others would wait for it. Whoever needs the
+    /// processor to ask gets it meanwhile: a few, for whom staying awake would cost too much, while the writer sleeps.
+    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>, pace: &Pace) -> Group {
+        let mut group = Group::new(self.core.state().newest, self.core.now());
+        group.add(first, &self.core);
         let until = self.core.monotonic() + pace.patience;
-        while group.commits.len() < GROUP && group.bytes < GROUP_BYTES {
+        while group.answers.len() < GROUP && group.bytes < GROUP_BYTES {
             match jobs.try_recv() {
-                Ok(job) => group.add(job),
+                Ok(job) => group.add(job, &self.core),
                 Err(TryRecvError::Empty)
-                    if group.commits.len() < pace.expected && self.core.monotonic() < until =>
+                    if group.answers.len() < pace.expected && self.core.monotonic() < until =>
                 {
                     if pace.expected >= MANY {
                         std::thread::yield_now();
@@ -175,29 +183,13 @@ impl Writer {
                         std::thread::sleep(pace.patience / 2);
                     }
                 }
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        group
     }
 
-    fn commit(&mut self, group: Vec<(Txn, Answer<Outcome>)>) {
-        let (mut rows, mut answers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        {
-            let now = self.core.now();
-            let state = self.core.state();
-            let mut planner = Planner::new(&state.index, state.newest, now);
-            for (txn, answer) in group {
-                let planned = planner.plan(txn).map(|planned| match planned {
-                    Planned::Rows(more) => {
-                        let revision = more[more.len() - 1].id.revision();
-                        rows.extend(more);
-                        Planned::Unchanged(revision)
-                    }
-                    other => other,
-                });
-                answers.push((planned, answer));
-            }
-        }
+    fn commit(&mut self, rows: Vec<Row>, answers: Vec<(Result<Planned, StoreError>, Answer<Outcome>)>) {
         let written = self.core.check().and_then(|()| self.durable.write(&rows));
         if written.is_ok() {
             let mut state = self.core.state_mut();
@@ -236,10 +228,12 @@ fn stop(core: &Core, error: StoreError) -> StoreError {
     unknown
 }
 
-/// What is done at once.
-#[derive(Debug, Default)]
+/// What is done at once. Each transaction is planned as it comes, while others are on their way.
+#[derive(Debug)]
 struct Group {
-    commits: Vec<(Txn, Answer<Outcome>)>,
+    planner: Planner,
+    rows: Vec<Row>,
+    answers: Vec<(Result<Planned, StoreError>, Answer<Outcome>)>,
     orders: Vec<Order>,
     bytes: usize,
 }
@@ -254,14 +248,32 @@ struct Pace {
 }
 
 impl Group {
-    fn add(&mut self, job: Job) {
+    fn new(newest: Revision, now: u32) -> Group {
+        let planner = Planner::new(newest, now);
+        Group { planner, rows: Vec::new(), answers: Vec::new(), orders: Vec::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, job: Job, core: &Core) {
         match job {
             Job::Commit { txn, answer } => {
                 self.bytes += txn.all_writes().map(size).sum::<usize>();
-                self.commits.push((txn, answer));
+                let planned = self.plan(core, txn);
+                self.answers.push((planned, answer));
             }
             Job::Order(order) => self.orders.push(order),
         }
+    }
+
+    /// Nobody but the writer changes the index, so it is the same for the whole group.
+    fn plan(&mut self, core: &Core, txn: Txn) -> Result<Planned, StoreError> {
+        self.planner.plan(&core.state().index, txn).map(|planned| match planned {
+            Planned::Rows(more) => {
+                let revision = more[more.len() - 1].id.revision();
+                self.rows.extend(more);
+                Planned::Unchanged(revision)
+            }
+            other => other,
+        })
     }
 }
 

@@ -49,6 +49,7 @@ fn options() -> Options {
         retention: Duration::from_secs(1),
         hot_bytes: 10_000,
         sweep_interval: Duration::from_millis(5),
+        log_bytes: 32 << 20,
         ..Options::default()
     }
 }
@@ -299,6 +300,30 @@ async fn writes_without_a_pause_do_not_make_the_log_grow_for_ever() {
         longest = longest.max(std::fs::metadata(directory.0.join("store.db-wal")).map_or(0, |log| log.len()));
     }
     assert!(longest < 128 << 20, "300 MB were written, and the log was {longest} bytes long");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_a_burst_has_made_of_the_log_is_given_back_when_it_is_over() {
+    let directory = Directory::new("burst");
+    let options = Options { log_bytes: 1 << 30, ..options() };
+    let store = Embedded::open(&directory.0, options, Env::real()).await.expect("the store opens");
+    let write = |bytes: usize| {
+        let write = put(Bytes::from_static(b"key"), Bytes::from(vec![b'v'; bytes]));
+        store.commit(Txn { writes: vec![write], ..Txn::default() })
+    };
+    for _ in 0..120 {
+        write(500_000).await.expect("it is taken");
+    }
+    let log = || std::fs::metadata(directory.0.join("store.db-wal")).map_or(0, |log| log.len());
+    // The log is cut by the first transaction after it was brought over, which a little more than usual makes happen.
+    let cut = async {
+        while log() > 33 << 20 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            write(300_000).await.expect("it is taken");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), cut).await.expect("the log was cut");
     store.close().await;
 }
 

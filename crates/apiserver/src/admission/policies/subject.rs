@@ -174,8 +174,8 @@ fn user(identity: &Identity) -> Value {
         user.set("uid", identity.uid.as_str());
     }
     if !identity.extra.is_empty() {
-        let extra = identity.extra.iter().map(|(key, values)| (key.as_str().into(), texts(values)));
-        user.set("extra", Map::from_entries(extra.collect()));
+        let extra = identity.extra.iter().map(|(key, values)| (key.as_str(), texts(values)));
+        user.set("extra", Map::from_entries(extra));
     }
     user
 }

@@ -20,23 +20,23 @@ impl Val<'_> {
             }
             Val::Timestamp(time) => Value::from(time.to_rfc3339()),
             Val::Duration(nanos) => Value::from(format_duration(*nanos)),
-            Val::List(List::Document(items, _)) => Value::Array(items.to_vec()),
+            Val::List(List::Document(items, _)) => Value::from(items.to_vec()),
             Val::List(List::Items(items)) => {
                 Value::Array(items.iter().map(Val::to_document).collect::<Result<_, _>>()?)
             }
             Val::Map(Map::Document(members, _)) => Value::Object((*members).clone()),
             Val::Map(Map::Entries(entries)) => {
-                let mut document = crate::Map::with_capacity(entries.len());
+                let mut document = Vec::with_capacity(entries.len());
                 for (key, value) in &**entries {
                     let Key::String(name) = key else {
                         return Err("a map with keys other than text is no object".to_owned());
                     };
-                    document.push(name.clone(), value.to_document()?);
+                    document.push((name.clone(), value.to_document()?));
                 }
-                Value::Object(document)
+                Value::Object(crate::Map::from_entries(document))
             }
             Val::Struct(inner) => {
-                let mut document = crate::Map::with_capacity(inner.fields.len());
+                let mut document = crate::Map::new();
                 for (name, value) in &inner.fields {
                     document.insert(unescape(name), value.to_document()?);
                 }

@@ -1,7 +1,5 @@
 //! Reading no more than what is wanted.
 
-use smol_str::SmolStr;
-
 use super::super::parts::Parts;
 use super::super::scan::check_depth;
 use super::super::{Error, Report};
@@ -52,7 +50,8 @@ impl Decoder<'_, '_, '_> {
             match parts.of(name) {
                 Some((name, wanted)) => {
                     let value = self.parts(wanted, depth + 1)?;
-                    self.members.push((SmolStr::new_static(name), value));
+                    let name = self.names.get((*name).into());
+                    self.members.push((name, value));
                 }
                 None => self.scanner.skip_value(depth + 1)?,
             }

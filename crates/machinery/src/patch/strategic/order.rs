@@ -36,18 +36,18 @@ pub(super) fn set_element_order(
         (Some(before), Some(change)) => merge_lists(before, change, strategy, false)?,
         (Some(before), None) => before,
         (None, change) => {
-            let change = Value::Array(change.unwrap_or_default());
+            let change = Value::from(change.unwrap_or_default());
             list(without_directives(change).unwrap_or_default())?
         }
     };
     let arranged = arrange(merged, &order, &server_order, strategy.key)?;
-    document.insert(name, Value::Array(arranged));
+    document.insert(name, Value::from(arranged));
     Ok(())
 }
 
 fn list(value: Value) -> Result<Vec<Value>, Status> {
     match value {
-        Value::Array(items) => Ok(items),
+        Value::Array(items) => Ok(items.into_vec()),
         Value::Null => Ok(Vec::new()),
         other => Err(failure(format!(
             "expected a []interface {{}}, but received a {}",
@@ -76,7 +76,7 @@ fn check_order(change: &[Value], order: &[Value], key: &str) -> Result<(), Statu
             wanted.any(|other| other.get(key) == value)
         };
         if !found {
-            let [change, order] = [change, order].map(|list| go_format(&Value::Array(list.to_vec())));
+            let [change, order] = [change, order].map(|list| go_format(&Value::from(list.to_vec())));
             return Err(failure(format!(
                 "The order in patch list:\n{change}\n doesn't match $setElementOrder list:\n{order}\n"
             )));

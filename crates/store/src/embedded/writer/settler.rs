@@ -4,23 +4,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::embedded::database::{self, Meta};
-use crate::embedded::writer::checkpoint::Checkpoints;
+use crate::embedded::writer::checkpoint::{CALM, Checkpoints};
 use crate::embedded::writer::follower::{Follower, insert};
 use crate::embedded::writer::sweep::Sweep;
-use crate::embedded::writer::{Answer, stop};
+use crate::embedded::writer::{Answer, NICE, stop};
 use crate::row::Row;
 use crate::{Revision, StoreError};
-
-/// How much the thread gives way to others: whoever waits for an answer goes first. It has until the other file of the
-/// journal is full, too; then the writer waits for it.
-const NICE: i32 = 10;
 
 /// What is done to the database.
 #[derive(Debug)]
@@ -162,20 +158,33 @@ impl Work {
             self.sweep.step(&self.follower);
         }
         // After a failure nothing is written any more; the next start reads the journal.
-        if self.follower.core.check().is_ok()
-            && let Err(error) = self.follower.write_through(database::end_epoch)
-        {
-            tracing::warn!(%error, "the database does not have all yet; it will at the next start");
+        if self.follower.core.check().is_err() {
+            return;
+        }
+        match self.follower.write_through(database::end_epoch) {
+            Ok(()) => self.checkpoints.end(&self.follower.connection),
+            Err(error) => {
+                tracing::warn!(%error, "the database does not have all yet; it will at the next start");
+            }
         }
     }
 
-    /// The next task; `None` when there will be none any more. Without one, forgotten history is removed.
+    /// The next task; `None` when there will be none any more. Without one, forgotten history is removed, and what a burst
+    /// has left to do is begun.
     fn next(&mut self, tasks: &Receiver<Task>) -> Option<Task> {
         loop {
             match tasks.try_recv() {
                 Ok(task) => return Some(task),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if self.sweep.step(&self.follower) => {}
+                Err(TryRecvError::Empty) if self.checkpoints.are_put_off() => {
+                    match tasks.recv_timeout(CALM) {
+                        Ok(task) => return Some(task),
+                        Err(RecvTimeoutError::Disconnected) => return None,
+                        // What could not be begun was told of.
+                        Err(RecvTimeoutError::Timeout) => drop(self.checkpoints.begin()),
+                    }
+                }
                 Err(TryRecvError::Empty) => return tasks.recv().ok(),
             }
         }
@@ -189,7 +198,7 @@ impl Work {
             Task::Settle { answer } => drop(answer.send(sound.and_then(|()| self.settle()))),
             Task::MakeDurable { answer } => {
                 let settled = sound.and_then(|()| self.settle());
-                drop(answer.send(settled.and_then(|()| self.checkpoints.begin())));
+                drop(answer.send(settled.and_then(|()| self.checkpoints.make_durable())));
             }
             Task::WriteThrough { rows, answer } => {
                 let write = |()| self.follower.write_through(|connection| insert(connection, &rows));

@@ -1,0 +1,155 @@
+//! The names of members. A list of pods says `name` and `metadata` thousands of times; it is kept once.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+/// The name of a member; clones share its text. Those of fields are the schema's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<SmolStr>);
+
+impl Deref for Name {
+    type Target = SmolStr;
+
+    fn deref(&self) -> &SmolStr {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.0.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.0.as_str() == *other
+    }
+}
+
+impl From<SmolStr> for Name {
+    fn from(text: SmolStr) -> Name {
+        Name(Arc::new(text))
+    }
+}
+
+impl From<&SmolStr> for Name {
+    fn from(text: &SmolStr) -> Name {
+        Name::from(text.clone())
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Name {
+        Name::from(SmolStr::new(text))
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Name {
+        Name::from(SmolStr::from(text))
+    }
+}
+
+impl From<Cow<'_, str>> for Name {
+    fn from(text: Cow<'_, str>) -> Name {
+        Name::from(SmolStr::from(text))
+    }
+}
+
+impl From<&Name> for Name {
+    fn from(name: &Name) -> Name {
+        name.clone()
+    }
+}
+
+impl From<Name> for SmolStr {
+    fn from(name: Name) -> SmolStr {
+        Arc::unwrap_or_clone(name.0)
+    }
+}
+
+/// How many names are remembered while a document is read: more than any kind of object has of its own.
+const REMEMBERED: usize = 256;
+
+/// Longer names are unlikely to come again.
+const LONGEST: usize = 64;
+
+/// The names that were read lately, so that each is kept once however often it comes. Where two names fall on one place,
+/// the later takes it: forgetting costs memory, not correctness.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    places: Vec<Option<Name>>,
+}
+
+impl Names {
+    /// The name with this text.
+    pub(crate) fn get(&mut self, text: Cow<'_, str>) -> Name {
+        if text.len() > LONGEST {
+            return Name::from(text);
+        }
+        if self.places.is_empty() {
+            self.places.resize(REMEMBERED, None);
+        }
+        let place = &mut self.places[place(text.as_bytes())];
+        match place {
+            Some(name) if *name == *text => name.clone(),
+            _ => place.insert(Name::from(text)).clone(),
+        }
+    }
+}
+
+/// Where a name is remembered.
+fn place(text: &[u8]) -> usize {
+    let mixed =
+        text.iter().fold(text.len() as u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    (mixed ^ (mixed >> 16)) as usize % REMEMBERED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_comes_again_is_the_same() {
+        let mut names = Names::default();
+        let first = names.get("app".into());
+        assert!(Arc::ptr_eq(&first.0, &names.get("app".into()).0));
+        assert_eq!(first, "app");
+    }
+
+    #[test]
+    fn names_are_told_apart_however_many_there_are() {
+        let mut names = Names::default();
+        for round in 0..2 {
+            for number in 0..10 * REMEMBERED {
+                let text = format!("n{number}");
+                assert_eq!(names.get(text.clone().into()), *text, "round {round}");
+            }
+        }
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(names.get(long.clone().into()), *long);
+    }
+}
