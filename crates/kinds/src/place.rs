@@ -288,13 +288,13 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Whether two values mean the same: an empty list or text is as good as none.
+/// Whether two values mean the same: an empty list or text is as good as none. A structure without members is something
+/// else than none; maps without entries are not there any more when documents are compared.
 pub fn same(a: &Value, b: &Value) -> bool {
     let hollow = |value: &Value| match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
         Value::String(text) => text.is_empty(),
-        Value::Object(map) => map.iter().all(|(_, value)| value.is_null()) && map.is_empty(),
         _ => false,
     };
     match (a, b) {
@@ -338,5 +338,7 @@ mod tests {
         assert!(same(&with, &without) && same(&without, &with));
         assert!(!same(&with, &Value::from([("a", Value::from(2i64))])));
         assert!(!same(&without, &Value::object()));
+        let selector = |value: Value| Value::from([("selector", value)]);
+        assert!(!same(&selector(Value::object()), &selector(Value::Null)));
     }
 }

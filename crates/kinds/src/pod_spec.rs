@@ -16,6 +16,7 @@ mod image;
 mod mounts;
 mod network;
 pub mod network_storage;
+mod pod_level;
 mod probes;
 pub mod resources;
 mod scheduling;
@@ -69,7 +70,7 @@ pub fn check(spec: Place<'_>, within: Within, pod_name: &str) {
     containers::check_regular(spec.get("containers"), &around);
     containers::check_init(spec.get("initContainers"), spec.get("containers"), &around);
     containers::check_ephemeral(spec.get("ephemeralContainers"), spec, &around);
-    resources::check_pod_level(spec);
+    pod_level::check(spec, &around.claims);
     spec.get("restartPolicy").required_one_of(&["Always", "OnFailure", "Never"]);
     spec.get("dnsPolicy").required_one_of(&["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     check_labels(spec.get("nodeSelector"));

@@ -191,6 +191,11 @@ impl Object {
         &self.inner.body.bytes
     }
 
+    /// The part of the body that is its `metadata`, braces included; `{}` if there is none.
+    pub fn metadata(&self) -> &[u8] {
+        crate::object_codec::metadata(self)
+    }
+
     /// The `managedFields`, if there are any.
     pub fn managed_fields(&self) -> Option<&Arc<ManagedFields>> {
         self.inner.managed_fields.as_ref()

@@ -33,6 +33,31 @@ pub(crate) fn to_value(object: &Object) -> Result<Value, Status> {
     json::parse(object.body()).map_err(unreadable)
 }
 
+pub(crate) fn metadata(object: &Object) -> &[u8] {
+    let body = object.body();
+    // What is no JSON has no metadata either.
+    find_metadata(body).ok().flatten().map_or(b"{}", |found| &body[found])
+}
+
+fn find_metadata(body: &[u8]) -> Result<Option<Range<usize>>, Error> {
+    let mut scanner = Scanner::new(body);
+    if scanner.begin_value()? != b'{' {
+        return Ok(None);
+    }
+    scanner.bump();
+    let mut more = scanner.first_member()?;
+    while more {
+        let is_metadata = scanner.raw_key()? == b"metadata" && scanner.begin_value()? == b'{';
+        let start = scanner.position();
+        scanner.skip_value(1)?;
+        if is_metadata {
+            return Ok(Some(start..scanner.position()));
+        }
+        more = scanner.next_member()?;
+    }
+    Ok(None)
+}
+
 pub(crate) fn parts(object: &Object, parts: &json::Parts) -> Result<Value, Status> {
     json::parse_parts(object.body(), parts).map_err(unreadable)
 }

@@ -29,18 +29,16 @@ pub fn write(entry: &Entry, version: MetaVersion, out: &mut Vec<u8>) {
         out.push(b'}');
         return;
     }
-    let body = entry.object().body();
-    let (start, end) = span(body).unwrap_or((0, 0));
+    let metadata = entry.object().metadata();
     match entry.object().managed_fields() {
-        Some(managed_fields) if end > start => {
+        Some(managed_fields) => {
             // Before the closing brace; every object has a name, so there is something before it.
-            out.extend_from_slice(&body[start..end - 1]);
+            out.extend_from_slice(&metadata[..metadata.len() - 1]);
             out.extend_from_slice(b",\"managedFields\":");
             out.extend_from_slice(managed_fields.json());
             out.push(b'}');
         }
-        _ if end > start => out.extend_from_slice(&body[start..end]),
-        _ => out.extend_from_slice(b"{}"),
+        None => out.extend_from_slice(metadata),
     }
     out.push(b'}');
 }
@@ -56,30 +54,6 @@ fn hide_generation(metadata: &mut Value) {
     if annotations.is_empty() {
         metadata.remove("annotations");
     }
-}
-
-/// Where the metadata stand in the canonical JSON of an object: only its kind and version come before them.
-fn span(body: &[u8]) -> Option<(usize, usize)> {
-    const NAME: &[u8] = b"\"metadata\":{";
-    let start = body.windows(NAME.len()).position(|window| window == NAME)? + NAME.len() - 1;
-    let mut depth = 0usize;
-    let mut at = start;
-    while let Some(byte) = body.get(at) {
-        match byte {
-            b'"' => {
-                at += 1;
-                while *body.get(at)? != b'"' {
-                    at += if body[at] == b'\\' { 2 } else { 1 };
-                }
-            }
-            b'{' => depth += 1,
-            b'}' if depth == 1 => return Some((start, at + 1)),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    None
 }
 
 /// What an object of which only the metadata are shown is made of.
@@ -133,8 +107,7 @@ impl<'a> Message<'a> {
 }
 
 fn encode(entry: &Entry, ty: TypeRef<'_>) -> Result<Vec<u8>, Status> {
-    let body = entry.object().body();
-    let json = span(body).map_or(&b"{}"[..], |(start, end)| &body[start..end]);
+    let json = entry.object().metadata();
     let mut metadata = machinery::json::parse(json).map_err(Status::internal)?;
     if hides_generation(entry) {
         hide_generation(&mut metadata);

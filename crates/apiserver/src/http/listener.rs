@@ -91,7 +91,8 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = serve_one(stream, address, serving.clone());
+                // In a box: each task around it would make room for it anew.
+                let connection = Box::pin(serve_one(stream, address, serving.clone()));
                 env.tasks.spawn_until_done("connection", async move {
                     connection.await;
                     drop(place);

@@ -179,9 +179,6 @@ fn check_audit(object: Place<'_>, scope: &Scope) {
     let mut seen = BTreeSet::new();
     for annotation in annotations.items() {
         let (key, value) = (annotation.get("key"), annotation.get("valueExpression"));
-        if key.text().is_empty() {
-            key.required("");
-        }
         let whole = format!("{policy}/{}", key.text());
         for fault in names::qualified_name(&whole) {
             key.invalid_as(&whole, fault);
@@ -302,7 +299,7 @@ impl Kind for ValidatingAdmissionPolicy {
 fn check_status(status: Place<'_>) {
     let checking = status.get("typeChecking");
     for warning in checking.get("expressionWarnings").items() {
-        for member in [warning.get("fieldRef"), warning.get("warning")] {
+        for member in [warning.get("warning"), warning.get("fieldRef")] {
             if member.text().is_empty() {
                 member.required("");
             }

@@ -103,8 +103,9 @@ fn check_url(url: Place<'_>) {
         }
         return url.invalid_as("", format!("host must be specified; {URL_FORM}"));
     };
+    let scheme = scheme.to_ascii_lowercase();
     if scheme != "https" {
-        url.invalid_as(scheme, format!("'https' is the only allowed URL scheme; {URL_FORM}"));
+        url.invalid_as(&scheme, format!("'https' is the only allowed URL scheme; {URL_FORM}"));
     }
     let (rest, fragment) = rest.split_once('#').map_or((rest, ""), |(rest, fragment)| (rest, fragment));
     let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use machinery::field::Error;
+use machinery::field::{Error, go_quote};
 use machinery::{Value, names};
 
 use crate::internal;
@@ -46,6 +46,7 @@ impl Kind for Node {
         let spec = object.get("spec");
         check_taints(object);
         check_resources(object);
+        check_features(object.get("status").get("declaredFeatures"));
         let cidrs = spec.get("podCIDRs");
         for cidr in cidrs.items() {
             for fault in names::legacy_cidr(cidr.text()) {
@@ -84,6 +85,7 @@ impl Kind for Node {
             self.check(object);
         }
         check_resources(object);
+        check_features(object.get("status").get("declaredFeatures"));
         check_addresses(object);
         let spec = object.get("spec");
         let cidrs = spec.get("podCIDRs");
@@ -176,6 +178,38 @@ fn check_resources(object: Place<'_>) {
             resources::check_amount(told.at(name), name);
         }
     }
+}
+
+/// What a node says it can do is sorted, and named as features are.
+fn check_features(features: Place<'_>) {
+    let mut before: Option<&str> = None;
+    for feature in features.items() {
+        let name = feature.text();
+        match before {
+            Some(before) if before == name => feature.duplicate(),
+            Some(before) if before > name => feature.invalid("list must be sorted alphabetically"),
+            _ => {}
+        }
+        if name.len() > names::SUBDOMAIN_MAX {
+            let told = format!("must be no more than {} characters", names::SUBDOMAIN_MAX);
+            feature.invalid(format!("invalid feature name {}: {told}", go_quote(name)));
+        } else if !is_feature(name) {
+            feature.invalid(format!("invalid feature name {}: {FEATURE_FORM}", go_quote(name)));
+        }
+        before = Some(name);
+    }
+}
+
+const FEATURE_FORM: &str = "must start with an UpperCamelCase segment, with subsequent segments separated by '/' \
+                            (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and \
+                            slashes";
+
+fn is_feature(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.split('/').all(|part| {
+            part.starts_with(|first: char| first.is_ascii_alphabetic())
+                && part.chars().all(|letter| letter.is_ascii_alphanumeric())
+        })
 }
 
 fn check_addresses(object: Place<'_>) {

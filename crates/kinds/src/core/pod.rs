@@ -222,8 +222,8 @@ fn check_tokens_have_account(spec: Place<'_>) {
 /// How a pod is treated when its node runs short: by what its containers ask for and are limited to.
 pub fn quality_of_service(spec: &Value) -> &'static str {
     let whole = spec.get("resources");
-    let whole_counts = !whole.get("requests").is_empty() || !whole.get("limits").is_empty();
-    let parts: Vec<&Value> = if whole_counts {
+    let parts: Vec<&Value> = if !whole.is_null() {
+        // Even where it asks for nothing.
         vec![whole]
     } else {
         ["containers", "initContainers"]

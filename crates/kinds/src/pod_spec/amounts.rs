@@ -10,7 +10,7 @@ use machinery::quantity::Quantity;
 pub type Amounts = BTreeMap<String, Quantity>;
 
 /// Resources that a pod as a whole may name.
-fn is_of_pods(name: &str) -> bool {
+pub(super) fn is_of_pods(name: &str) -> bool {
     matches!(name, "cpu" | "memory") || super::resources::is_huge_page(name)
 }
 
@@ -30,6 +30,15 @@ pub fn limits(spec: &Value) -> Amounts {
 }
 
 fn whole(spec: &Value, which: &str) -> Amounts {
+    let mut amounts = of_containers(spec, which);
+    // What the pod as a whole says counts instead of its containers' sum.
+    let own = list(spec.at(&["resources", which]));
+    amounts.extend(own.into_iter().filter(|(name, _)| is_of_pods(name)));
+    amounts
+}
+
+/// What a pod's containers need together at their greediest moment.
+pub(super) fn of_containers(spec: &Value, which: &str) -> Amounts {
     let of = |container: &Value| list(container.at(&["resources", which]));
     let mut running = Amounts::new();
     for container in spec.get("containers").items() {
@@ -48,9 +57,6 @@ fn whole(spec: &Value, which: &str) -> Amounts {
         raise(&mut preparing, &needed);
     }
     raise(&mut running, &preparing);
-    // What the pod as a whole says counts instead of its containers' sum.
-    let own = list(spec.at(&["resources", which]));
-    running.extend(own.into_iter().filter(|(name, _)| is_of_pods(name)));
     running
 }
 

@@ -1,7 +1,6 @@
 //! What a pod's specification says where its writer said nothing.
 
 use machinery::Value;
-use machinery::quantity::Quantity;
 
 use super::image::is_latest;
 
@@ -93,10 +92,7 @@ pub fn pod(pod: &mut Value) {
             requests_from_limits(container.entry("resources"));
         }
     }
-    if spec.get("resources").is_null() {
-        return;
-    }
-    pod_requests(spec);
+    super::pod_level::fill(spec);
 }
 
 /// Who sets a limit and no request asks for the limit.
@@ -109,34 +105,6 @@ fn requests_from_limits(resources: &mut Value) {
     let requests = resources.entry("requests");
     for (name, limit) in limits {
         or(requests, &name, limit);
-    }
-    if let Some(map) = requests.as_object_mut() {
-        map.sort_by_key(str::to_owned);
-    }
-}
-
-/// The requests of the pod as a whole follow from its limits where no container says more.
-fn pod_requests(spec: &mut Value) {
-    let limits = spec.at(&["resources", "limits"]).clone();
-    let mut wanted: Vec<(String, Value)> = Vec::new();
-    for (name, limit) in limits.members() {
-        let asked = spec
-            .get("containers")
-            .items()
-            .iter()
-            .map(|container| container.at(&["resources", "requests", name]));
-        let sum =
-            asked.clone().fold(Quantity::ZERO, |sum, amount| sum.plus(super::resources::amount(amount)));
-        let all_ask = asked.clone().all(|amount| !amount.is_null());
-        let value = if all_ask && !sum.is_zero() { Value::from(sum.to_string()) } else { limit.clone() };
-        wanted.push((name.to_string(), value));
-    }
-    if wanted.is_empty() {
-        return;
-    }
-    let requests = spec.entry("resources").entry("requests");
-    for (name, value) in wanted {
-        or(requests, &name, value);
     }
     if let Some(map) = requests.as_object_mut() {
         map.sort_by_key(str::to_owned);

@@ -124,9 +124,16 @@ pub fn check_amount(place: Place<'_>, name: &str) {
 /// What is wrong with a list of amounts that a container may ask for, and whether it holds compute resources and huge
 /// pages.
 pub fn check_amounts(list: Place<'_>) -> (bool, bool) {
+    check_amounts_with(list, check_container_name)
+}
+
+/// What a resource may be called. The name is the last key of the path.
+type NameRule = fn(Place<'_>, &str);
+
+fn check_amounts_with(list: Place<'_>, check_name: NameRule) -> (bool, bool) {
     let (mut compute, mut huge_pages) = (false, false);
     for (name, place) in list.entries() {
-        check_container_name(place, name);
+        check_name(place, name);
         check_amount(place, name);
         if is_huge_page(name) {
             huge_pages = true;
@@ -148,11 +155,16 @@ fn check_huge_page(place: Place<'_>, name: &str) {
 
 /// What is wrong with the requests and limits of a container.
 pub fn check(resources: Place<'_>, claims: &[&str]) {
+    check_with(resources, claims, check_container_name);
+}
+
+/// What is wrong with requests and limits whose names are held to a rule.
+pub(super) fn check_with(resources: Place<'_>, claims: &[&str], check_name: NameRule) {
     let (limits, requests) = (resources.get("limits"), resources.get("requests"));
-    let (limit_compute, limit_huge) = check_amounts(limits);
+    let (limit_compute, limit_huge) = check_amounts_with(limits, check_name);
     let (mut compute, mut huge) = (limit_compute, limit_huge);
     for (name, place) in requests.entries() {
-        check_container_name(place, name);
+        check_name(place, name);
         check_amount(place, name);
         let wanted = amount(place.value());
         match limits.value().get(name) {
@@ -215,83 +227,6 @@ fn check_claims(claims: Place<'_>, known: &[&str]) {
                 error.detail = format!("{}: {}", error.detail, sorted.join(", "));
             }
             claim.report(error);
-        }
-    }
-}
-
-/// What is wrong with requests and limits of the pod as a whole.
-pub(super) fn check_pod_level(spec: Place<'_>) {
-    let resources = spec.get("resources");
-    if !resources.is_set() {
-        return;
-    }
-    if !resources.get("claims").is_empty() {
-        resources.get("claims").forbidden("claims cannot be set for Resources at pod-level");
-    }
-    for (member, list) in [("limits", resources.get("limits")), ("requests", resources.get("requests"))] {
-        for (name, place) in list.entries() {
-            if !matches!(name, "cpu" | "memory") && !is_huge_page(name) {
-                place.unsupported_as(name, &["cpu", "hugepages", "memory"]);
-            }
-            check_amount(place, name);
-            if member == "limits" {
-                continue;
-            }
-            let wanted = amount(place.value());
-            let limit = resources.value().at(&["limits", name]);
-            if !limit.is_null() && wanted > amount(limit) {
-                list.invalid_as(
-                    &wanted.to_string(),
-                    format!("must be less than or equal to {name} limit of {}", amount(limit)),
-                );
-            }
-            let total = sum_of_requests(spec.value(), name);
-            if total > wanted {
-                place.invalid_as(
-                    &wanted.to_string(),
-                    format!("must be greater than or equal to aggregate container requests of {total}"),
-                );
-            }
-        }
-    }
-    check_container_limits(spec, resources);
-}
-
-/// The larger of what the regular containers ask for together and what any init container asks for.
-fn sum_of_requests(spec: &Value, name: &str) -> Quantity {
-    let request = |container: &Value| amount(container.at(&["resources", "requests", name]));
-    let containers = spec.get("containers").items();
-    let mut total = containers.iter().fold(Quantity::ZERO, |sum, container| sum.plus(request(container)));
-    let mut sidecars = Quantity::ZERO;
-    let mut highest = Quantity::ZERO;
-    for container in spec.get("initContainers").items() {
-        let wanted = request(container);
-        if container.get("restartPolicy").str_or_empty() == "Always" {
-            sidecars = sidecars.plus(wanted);
-            highest = highest.max(sidecars);
-        } else {
-            highest = highest.max(sidecars.plus(wanted));
-        }
-    }
-    total = total.plus(sidecars);
-    total.max(highest)
-}
-
-fn check_container_limits(spec: Place<'_>, resources: Place<'_>) {
-    for member in ["containers", "initContainers"] {
-        let containers = spec.get(member);
-        for container in containers.items() {
-            let own = container.get("resources");
-            let limits = own.get("limits");
-            for (name, limit) in limits.entries() {
-                let pod_limit = resources.value().at(&["limits", name]);
-                if !pod_limit.is_null() && amount(limit.value()) > amount(pod_limit) {
-                    limit.invalid_as(
-                        &amount(limit.value()).to_string(),
-                        format!("must be less than or equal to pod limits of {}", amount(pod_limit)),
-                    );
-                }
-            }
         }
     }
 }

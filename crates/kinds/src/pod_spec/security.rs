@@ -187,10 +187,9 @@ pub(super) fn check_host_users(spec: Place<'_>) {
     if spec.get("hostUsers").value().as_bool() != Some(false) {
         return;
     }
-    for (member, shown) in [("hostNetwork", "HostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
+    for (member, shown) in [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
         if spec.get(member).is_true() {
-            let place = spec.get("hostUsers");
-            place.forbidden(format!("when `pod.Spec.HostUsers` is false, `{shown}` cannot be true"));
+            spec.at(shown).forbidden("when `hostUsers` is false");
         }
     }
     for list in ["initContainers", "containers", "ephemeralContainers"] {

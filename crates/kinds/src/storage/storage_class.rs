@@ -1,6 +1,6 @@
 //! StorageClass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use machinery::{Value, names};
 
@@ -99,13 +99,20 @@ pub(super) fn check_parameters(parameters: Place<'_>) {
     }
 }
 
+/// What a topology must be: a value of each key.
+type Term = BTreeMap<String, BTreeSet<String>>;
+
 fn check_topologies(topologies: Place<'_>) {
-    let mut seen: Vec<&Value> = Vec::new();
-    for (position, term) in topologies.items().enumerate() {
+    // Upstream compares each with as many terms of nothing as there are terms, before those that it has seen.
+    let mut seen: Vec<Term> = vec![Term::new(); topologies.len()];
+    for term in topologies.items() {
         let expressions = term.get("matchLabelExpressions");
         let mut keys = BTreeSet::new();
+        let mut own = Term::new();
         for expression in expressions.items() {
             let (key, values) = (expression.get("key"), expression.get("values"));
+            let wanted = values.value().items().iter().map(|value| value.str_or_empty().to_owned());
+            own.insert(key.text().to_owned(), wanted.collect());
             if values.is_empty() {
                 values.required("");
             } else {
@@ -121,8 +128,7 @@ fn check_topologies(topologies: Place<'_>) {
                 key.duplicate();
             }
         }
-        let own = &topologies.value().items()[position];
-        if seen.iter().any(|known| same(known, own)) {
+        for _ in seen.iter().filter(|known| **known == own) {
             expressions.duplicate_as("");
         }
         seen.push(own);

@@ -35,7 +35,7 @@ pub(super) fn parse(source: &str, macros: Macros) -> Result<Parsed, Issues> {
     let length = source.chars().count();
     if length > LENGTH_MAX {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {LENGTH_MAX}");
-        return Err(Issues::new("", vec![Issue { offset: 0, message }]));
+        return Err(Issues::nowhere(message));
     }
     let mut issues = Vec::new();
     let tokens = token::split(source, &mut issues);
@@ -311,18 +311,21 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Makes sure that an operand begins here; one wrong word in front of it is passed over.
-    fn expect_operand(&mut self) -> Read<()> {
+    /// Makes sure that an operand begins here; one wrong word in front of it is passed over. Answers false where an
+    /// operator stands instead.
+    fn expect_operand(&mut self) -> Read<bool> {
         let found = self.token();
         if Self::is_operand(&found) {
-            return Ok(());
+            return Ok(true);
         }
         let next_fits = self.tokens.get(self.at + 1).is_some_and(Self::is_operand);
         if found.kind != token::Kind::End && next_fits {
             self.syntax(found, format!("extraneous input '{}' expecting {OPERAND}", found.text));
             self.at += 1;
-            return Ok(());
+            return Ok(true);
         }
-        Err(self.mismatched(OPERAND))
+        let told = self.mismatched(OPERAND);
+        // An operator is read on as if something stood before it.
+        if binary(&found).is_some() || self.is_sign("?") { Ok(false) } else { Err(told) }
     }
 }

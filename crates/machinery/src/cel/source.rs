@@ -17,7 +17,8 @@ pub struct Issue {
 /// All that is wrong with an expression. Shown with the lines it is about, as CEL's own tools show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issues {
-    source: String,
+    /// Unless they are about no place in it.
+    source: Option<String>,
     issues: Vec<Issue>,
 }
 
@@ -25,7 +26,12 @@ impl Issues {
     /// Of this expression.
     pub(super) fn new(source: &str, mut issues: Vec<Issue>) -> Issues {
         issues.sort_by_key(|issue| issue.offset);
-        Issues { source: source.to_owned(), issues }
+        Issues { source: Some(source.to_owned()), issues }
+    }
+
+    /// A problem of an expression as a whole, of which nothing is shown.
+    pub(super) fn nowhere(message: String) -> Issues {
+        Issues { source: None, issues: vec![Issue { offset: 0, message }] }
     }
 
     /// Each of them.
@@ -42,7 +48,11 @@ impl fmt::Display for Issues {
             if position > 0 {
                 out.write_str("\n")?;
             }
-            show(&self.source, issue, out)?;
+            match self.source.as_deref() {
+                Some("") => write!(out, "ERROR: <input>:1:0: {}", issue.message)?,
+                Some(source) => show(source, issue, out)?,
+                None => write!(out, "ERROR: <input>:-1:0: {}", issue.message)?,
+            }
         }
         match self.issues.len().checked_sub(ISSUES_MAX) {
             Some(more) if more > 0 => write!(out, "\n{more} more errors were truncated"),
@@ -79,10 +89,11 @@ mod tests {
             ("a ==", 4, "ERROR: <input>:1:5: x\n | a ==\n | ....^"),
             ("a\n\tb", 3, "ERROR: <input>:2:2: x\n |  b\n | .^"),
             ("'ü' + b", 6, "ERROR: <input>:1:7: x\n | 'ü' + b\n | .\u{ff0e}....^"),
-            ("", 0, "ERROR: <input>:1:1: x\n | \n | ^"),
+            ("", 0, "ERROR: <input>:1:0: x"),
         ] {
             let issues = Issues::new(source, vec![Issue { offset, message: "x".to_owned() }]);
             assert_eq!(issues.to_string(), expected);
         }
+        assert_eq!(Issues::nowhere("x".to_owned()).to_string(), "ERROR: <input>:-1:0: x");
     }
 }

@@ -1,4 +1,5 @@
-//! The letters of JSON: tokens and what is said about wrong ones, in Go's words.
+//! The letters of JSON: tokens and what is said about wrong ones, in Go's words. Every body goes through here letter by
+//! letter, so what is short is to be inlined.
 
 use std::borrow::Cow;
 
@@ -22,6 +23,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is no white space, not taken.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
@@ -33,11 +35,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes the byte that was peeked.
+    #[inline]
     pub(crate) fn bump(&mut self) {
         self.at += 1;
     }
 
     /// What stands here is wrong.
+    #[cold]
     pub(crate) fn unexpected(&self, context: &str) -> Error {
         let text = match self.bytes.get(self.at) {
             None => "unexpected end of JSON input".to_owned(),
@@ -47,6 +51,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The beginning of a value: its first byte.
+    #[inline]
     pub(crate) fn begin_value(&mut self) -> Result<u8, Error> {
         match self.peek() {
             Some(byte @ (b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) => Ok(byte),
@@ -55,6 +60,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After the `{`: whether there is a first member.
+    #[inline]
     pub(crate) fn first_member(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b'"') => Ok(true),
@@ -79,6 +85,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After a member: whether there is another.
+    #[inline]
     pub(crate) fn next_member(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b',') => {
@@ -97,6 +104,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After the `[`: whether there is a first item.
+    #[inline]
     pub(crate) fn first_item(&mut self) -> bool {
         let is_end = self.peek() == Some(b']');
         if is_end {
@@ -106,6 +114,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After an item: whether there is another.
+    #[inline]
     pub(crate) fn next_item(&mut self) -> Result<bool, Error> {
         match self.peek() {
             Some(b',') => {
@@ -146,6 +155,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a text, at its opening quote.
+    #[inline]
     fn skip_string(&mut self) -> Result<(), Error> {
         self.at += 1;
         loop {
@@ -164,12 +174,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn skip_key(&mut self) -> Result<(), Error> {
+    /// Passes over a key and the colon after it; answers the key as it is written, between its quotes.
+    #[inline]
+    pub(crate) fn raw_key(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.at + 1;
         self.skip_string()?;
+        let key = &self.bytes[start..self.at - 1];
         match self.peek() {
             Some(b':') => {
                 self.bump();
-                Ok(())
+                Ok(key)
             }
             _ => Err(self.unexpected("after object key")),
         }
@@ -307,8 +321,12 @@ impl<'a> Scanner<'a> {
                 self.bump();
                 let mut more = self.first_member()?;
                 while more {
-                    self.skip_key()?;
-                    self.skip_value(depth + 1)?;
+                    self.raw_key()?;
+                    // Most values are texts, which need no turn of their own.
+                    match self.peek() {
+                        Some(b'"') => self.skip_string()?,
+                        _ => self.skip_value(depth + 1)?,
+                    }
                     more = self.next_member()?;
                 }
                 Ok(())
@@ -339,6 +357,7 @@ pub(crate) fn check_depth(depth: usize) -> Result<(), Error> {
 
 /// How many bytes at the beginning stand for themselves in a text: what is no quote, no backslash and no control. Eight
 /// are looked at at once.
+#[inline]
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHEST: u64 = ONES << 7;

@@ -6,7 +6,7 @@ use super::super::macros::{self, Expansion};
 use super::super::syntax::{Call, Entry, Expr, Init, Item, Kind, Literal, Select};
 use super::super::token::{self, Token};
 use super::expected::{AFTER_ENTRY, AFTER_ITEM, ARGUMENTS, FIELDS, LIST, MAP, RESERVED};
-use super::{Parser, Read, literals};
+use super::{GivenUp, Parser, Read, literals};
 
 impl Parser<'_> {
     /// An operand with everything that is selected from it.
@@ -35,10 +35,7 @@ impl Parser<'_> {
         let is_optional = self.take_if("?").is_some();
         let name = self.token();
         if name.kind != token::Kind::Name {
-            let read: String =
-                if name.kind == token::Kind::End { String::new() } else { name.text.to_owned() };
-            let optional = if is_optional { "?" } else { "" };
-            return Err(self.syntax(name, format!("no viable alternative at input '.{optional}{read}'")));
+            return Err(self.no_name(if is_optional { ".?" } else { "." }, name));
         }
         self.next();
         if is_optional {
@@ -55,6 +52,12 @@ impl Parser<'_> {
         let id = self.id(dot.offset);
         let field = SmolStr::new(name.text);
         self.expr(id, Kind::Select(Select { operand: Box::new(operand), field, is_test: false }))
+    }
+
+    /// No name stands behind a point.
+    fn no_name(&mut self, before: &str, found: Token<'_>) -> GivenUp {
+        let read = if found.kind == token::Kind::End { "" } else { found.text };
+        self.syntax(found, format!("no viable alternative at input '{before}{read}'"))
     }
 
     fn index(&mut self, operand: Expr) -> Read<Expr> {
@@ -96,7 +99,9 @@ impl Parser<'_> {
     }
 
     fn primary(&mut self) -> Read<Expr> {
-        self.expect_operand()?;
+        if !self.expect_operand()? {
+            return self.literal_at(self.token().offset, Literal::Null);
+        }
         let token = self.next();
         match token.kind {
             token::Kind::Sign("(") => {
@@ -109,7 +114,7 @@ impl Parser<'_> {
             token::Kind::Sign(".") => {
                 let name = self.token();
                 if name.kind != token::Kind::Name {
-                    return Err(self.mismatched("IDENTIFIER"));
+                    return Err(self.no_name(".", name));
                 }
                 self.next();
                 self.name(name, ".")

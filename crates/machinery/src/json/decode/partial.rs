@@ -46,11 +46,11 @@ impl Decoder<'_, '_, '_> {
         let base = self.members.len();
         let mut more = self.scanner.first_member()?;
         while more {
-            let name = self.scanner.key()?;
-            match parts.of(&name) {
-                Some(wanted) => {
+            let name = self.scanner.raw_key()?;
+            match parts.of(name) {
+                Some((name, wanted)) => {
                     let value = self.parts(wanted, depth + 1)?;
-                    let name = self.names.get(name);
+                    let name = self.names.get((*name).into());
                     self.members.push((name, value));
                 }
                 None => self.scanner.skip_value(depth + 1)?,
