@@ -1,6 +1,7 @@
 //! The start and the end of an engine: what runs is taken over, what a crash left is swept away, and at the end of
 //! the instance all of it is given back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +122,9 @@ impl Shared {
         {
             let mut live = sandbox.live();
             live.ips = ready.ips;
-            live.state = if stopped { SandboxState::NotReady } else { SandboxState::Ready };
+            // Its shim may have ended meanwhile.
+            let is_ready = !stopped && live.link.is_some();
+            live.state = if is_ready { SandboxState::Ready } else { SandboxState::NotReady };
         }
         if stopped {
             // Its stop was interrupted.
@@ -216,15 +219,7 @@ impl Shared {
                 let _ = process::signal(pid, libc::SIGKILL);
             }
         }
-        for path in self.cgroups.existing().iter().rev() {
-            // A container's group carries its id; others may be the kubelet's.
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_container && !self.is_running(name) {
-                self.cgroups.kill_tree(path);
-                self.cgroups.remove_tree(path);
-            }
-        }
+        self.sweep_cgroups();
         for mounted in mount::mounts_below(&self.layout.sandboxes()).unwrap_or_default().iter().rev() {
             if !self.belongs_to_live_sandbox(mounted) {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
@@ -232,6 +227,26 @@ impl Shared {
         }
         self.empty_trash();
         Ok(())
+    }
+
+    /// A container's group carries its id, and a pod's begins with `pod`; others are the kubelet's.
+    fn sweep_cgroups(&self) {
+        let of_pods: BTreeSet<String> = {
+            let state = self.state();
+            let live = state.sandboxes.values().filter(|sandbox| sandbox.live().link.is_some());
+            live.map(|sandbox| sandbox.record.cgroup.trim_start_matches('/').to_owned()).collect()
+        };
+        for path in self.cgroups.existing().iter().rev() {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_container && !self.is_running(name) {
+                self.cgroups.kill_tree(path);
+                self.cgroups.remove_tree(path);
+            } else if name.starts_with("pod") && !of_pods.contains(path) {
+                // Empty, or it stays.
+                self.cgroups.remove_tree(path);
+            }
+        }
     }
 
     fn is_running(&self, container: &str) -> bool {
@@ -256,15 +271,7 @@ impl Shared {
         let shared = self.clone();
         self.blocking(move || {
             shared.cgroups.kill_tree("");
-            let mut clean = false;
-            // Processes leave their cgroup a moment after their end was seen.
-            for _ in 0..200 {
-                clean = shared.cgroups.remove_tree("");
-                if clean {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
+            let clean = shared.cgroups.remove_tree_when_empty("");
             for mounted in mount::mounts_below(&shared.layout.root).unwrap_or_default().iter().rev() {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
             }

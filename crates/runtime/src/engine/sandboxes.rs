@@ -209,7 +209,11 @@ impl Shared {
             if self.connect(&sandbox, None).is_ok() {
                 {
                     let mut live = sandbox.live();
-                    (live.state, live.ips) = (state, ips);
+                    live.ips = ips;
+                    // It may have ended again already.
+                    if live.link.is_some() {
+                        live.state = state;
+                    }
                 }
                 self.learn(&sandbox).await;
                 return;
@@ -299,7 +303,7 @@ impl Shared {
             && !self.is_cgroup_shared(id, cgroup)
             && !self.cgroups.remove_tree(cgroup)
         {
-            tracing::debug!(cgroup, "the pod's cgroup is still in use; it goes with the pod");
+            tracing::debug!(cgroup, "the pod's cgroup is still in use; it goes with the sandbox");
         }
         Ok(())
     }
@@ -323,9 +327,14 @@ impl Shared {
         }
         storage::discard(&self.layout, &self.layout.sandbox(id), id)?;
         self.state().sandboxes.remove(id);
-        let shared = self.clone();
+        let (shared, removed) = (self.clone(), sandbox.clone());
         self.blocking(move || {
             shared.empty_trash();
+            let cgroup = &removed.record.cgroup;
+            if !shared.is_cgroup_shared(&removed.id, cgroup) && !shared.cgroups.remove_tree_when_empty(cgroup)
+            {
+                tracing::warn!(cgroup, "the pod's cgroup is still in use; the next start removes it");
+            }
             Ok(())
         })
         .await
