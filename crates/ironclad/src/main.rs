@@ -1,5 +1,6 @@
 //! The binary: what was typed, what the machine is like, and every room put together.
 
+mod allocator;
 mod args;
 mod background;
 mod commands;
@@ -26,9 +27,6 @@ use clap::Parser;
 use args::{Cli, Command};
 use commands::up::Tell;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     // Helpers of the runtime fork: they go first, before anything starts a thread.
@@ -39,6 +37,9 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     let command = Cli::parse().command;
+    if let Command::Agent(_) = command {
+        allocator::give_back_at_once();
+    }
     // Before there is a second thread, which would stay behind.
     match enter_space(&command).and_then(|()| run(command)) {
         Ok(code) => code,
