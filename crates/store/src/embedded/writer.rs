@@ -189,27 +189,39 @@ impl Writer {
         group
     }
 
-    fn commit(&mut self, rows: Vec<Row>, answers: Vec<(Result<Planned, StoreError>, Answer<Outcome>)>) {
+    fn commit(&mut self, rows: Vec<Row>, answers: Vec<Planning>) {
         let written = self.core.check().and_then(|()| self.durable.write(&rows));
-        if written.is_ok() {
-            let mut state = self.core.state_mut();
-            state.publish(rows);
-            let newest = state.newest;
-            drop(state);
-            self.core.announce(newest);
-        }
-        for (planned, answer) in answers {
+        let left = if written.is_ok() { self.publish(rows, answers) } else { answers };
+        for (planned, answer) in left {
             let outcome = written.clone().and_then(|()| match planned? {
-                // Rows that were planned are written by now; their revision is left.
-                Planned::Unchanged(revision) => Ok(Outcome::Committed(revision)),
                 Planned::Conflict { guard, current: found } => {
                     Ok(Outcome::Conflict { guard, current: self.current(found)? })
                 }
+                Planned::Unchanged(revision) => Ok(Outcome::Committed(revision)),
                 Planned::Rows(_) => unreachable!("rows were taken out when they were planned"),
             });
             // An error means that the caller has gone; the transaction has happened all the same.
             let _ = answer.send(outcome);
         }
+    }
+
+    /// Shows what is written to readers, and answers those who wrote. They are told first, because to be woken takes
+    /// longer than this: who reads meanwhile waits for the lock. Gives back those who have something else to be told.
+    fn publish(&self, rows: Vec<Row>, answers: Vec<Planning>) -> Vec<Planning> {
+        let mut left = Vec::new();
+        let mut state = self.core.state_mut();
+        for (planned, answer) in answers {
+            match planned {
+                // Rows that were planned are written by now; their revision is left.
+                Ok(Planned::Unchanged(revision)) => drop(answer.send(Ok(Outcome::Committed(revision)))),
+                other => left.push((other, answer)),
+            }
+        }
+        state.publish(rows);
+        let newest = state.newest;
+        drop(state);
+        self.core.announce(newest);
+        left
     }
 
     /// How the key of a guard stands. Nobody else removes rows, so its row is there.
@@ -228,12 +240,15 @@ fn stop(core: &Core, error: StoreError) -> StoreError {
     unknown
 }
 
+/// What a transaction comes to, and who is to be told.
+type Planning = (Result<Planned, StoreError>, Answer<Outcome>);
+
 /// What is done at once. Each transaction is planned as it comes, while others are on their way.
 #[derive(Debug)]
 struct Group {
     planner: Planner,
     rows: Vec<Row>,
-    answers: Vec<(Result<Planned, StoreError>, Answer<Outcome>)>,
+    answers: Vec<Planning>,
     orders: Vec<Order>,
     bytes: usize,
 }

@@ -26,6 +26,12 @@ use crate::embedded::{database, disk};
 /// So many bytes make the log long.
 const LONG: u64 = 32 << 20;
 
+/// So few bytes are left to the settler.
+const FEW: u64 = 4 << 20;
+
+/// So often it is tried to come so far: a disk that is slower than those who write never would.
+const PASSES: usize = 8;
+
 /// If a file of the journal lasts longer than this, or nothing is written for so long, there is no burst.
 pub(crate) const CALM: Duration = Duration::from_millis(500);
 
@@ -209,7 +215,7 @@ impl Work {
         while woken.recv().is_ok() {
             let turn = self.turn.clone();
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.bring_over() {
+            match self.catch_up() {
                 // The database is only said to have it when all of the log was brought over, which may be never while
                 // there are writes.
                 Ok(Ok(bytes)) => self.unfinished.store(bytes > LONG, Ordering::Relaxed),
@@ -217,6 +223,22 @@ impl Work {
                 Err(error) => tracing::warn!(%error, "the write-ahead log could not be shortened"),
             }
         }
+    }
+
+    /// Brings over what can be, and then what has come meanwhile, until that is little: the settler waits for nothing long.
+    fn catch_up(&mut self) -> Result<rusqlite::Result<u64>, StoreError> {
+        let mut brought = 0;
+        for _ in 0..PASSES {
+            let before = brought;
+            brought = match self.bring_over()? {
+                Ok(bytes) => bytes,
+                Err(error) => return Ok(Err(error)),
+            };
+            if brought.saturating_sub(before) <= FEW {
+                break;
+            }
+        }
+        Ok(Ok(brought))
     }
 
     /// Brings over what can be, and makes it durable on the way, so that little is left for the settler. Answers how long
