@@ -30,6 +30,25 @@ enum Look {
     Launching,
 }
 
+/// What a group below ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group<'a> {
+    Shims,
+    /// It, or what the container itself made below it.
+    Container(&'a str),
+    /// A pod, or a class of them.
+    Pods,
+}
+
+fn group_of(path: &str) -> Group<'_> {
+    let is_id = |name: &&str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut names = path.split('/');
+    if names.clone().next() == Some(SHIMS) {
+        return Group::Shims;
+    }
+    names.find(is_id).map_or(Group::Pods, Group::Container)
+}
+
 impl Shared {
     /// Takes over what is on disk and what runs.
     pub(super) async fn adopt_all(self: &Arc<Self>) -> cri::Result<()> {
@@ -217,12 +236,18 @@ impl Shared {
             }
         }
         for path in self.cgroups.existing().iter().rev() {
-            // A container's group carries its id; others may be the kubelet's.
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_container && !self.is_running(name) {
-                self.cgroups.kill_tree(path);
-                self.cgroups.remove_tree(path);
+            match group_of(path) {
+                Group::Shims => {}
+                Group::Container(id) if self.is_running(id) => {}
+                Group::Container(_) => {
+                    self.cgroups.kill_tree(path);
+                    self.cgroups.remove_tree(path);
+                }
+                // One that is in use after all stays: no container of it is known, so none of it is ours to kill.
+                Group::Pods if self.is_above_a_sandbox(path) => {}
+                Group::Pods => {
+                    self.cgroups.remove_tree(path);
+                }
             }
         }
         for mounted in mount::mounts_below(&self.layout.sandboxes()).unwrap_or_default().iter().rev() {
@@ -232,6 +257,14 @@ impl Shared {
         }
         self.empty_trash();
         Ok(())
+    }
+
+    /// Whether a group is that of a sandbox, or above it.
+    fn is_above_a_sandbox(&self, path: &str) -> bool {
+        let is_above = |cgroup: &str| {
+            cgroup.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.state().sandboxes.values().any(|sandbox| is_above(&sandbox.record.cgroup))
     }
 
     fn is_running(&self, container: &str) -> bool {

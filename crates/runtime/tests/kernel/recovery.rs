@@ -99,8 +99,14 @@ fn half_made_things_are_swept_away() {
         std::fs::create_dir(node.root.join("c/empty")).unwrap();
         std::fs::create_dir_all(node.root.join("trash/x/y")).unwrap();
         std::fs::write(node.root.join("c").join(&lost).join(".new-exit.json"), "{").unwrap();
-        let foreign = format!("ironclad-{}/kubepods/{}", node.instance, "a".repeat(64));
-        std::fs::create_dir_all(std::path::Path::new("/sys/fs/cgroup/pids").join(&foreign)).unwrap();
+        // A container's group and a pod's that nobody knows, and one that a container made in its own.
+        let groups = std::path::Path::new("/sys/fs/cgroup/pids").join(format!("ironclad-{}", node.instance));
+        let group = |path: &str| groups.join("kubepods").join(path);
+        let forgotten = [group(&"a".repeat(64)), group("besteffort/poduid-gone")];
+        let inner = group(&format!("poduid-kept/{running}/inner"));
+        for made in forgotten.iter().chain([&inner]) {
+            std::fs::create_dir_all(made).unwrap();
+        }
         node.start().await;
         let listed: BTreeMap<String, SandboxState> = node
             .engine()
@@ -114,7 +120,10 @@ fn half_made_things_are_swept_away() {
         assert_eq!(node.container(&lost).await.exit_code, 137);
         assert_eq!(node.container(&running).await.state, ContainerState::Running);
         assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
-        assert!(!std::path::Path::new("/sys/fs/cgroup/pids").join(foreign).exists());
+        for swept in forgotten.iter().chain([&group("besteffort"), &group("poduid-half")]) {
+            assert!(!swept.exists(), "{} was left", swept.display());
+        }
+        assert!(inner.exists(), "what is below a running container is the container's");
         assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
         node
     });
