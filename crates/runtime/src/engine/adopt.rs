@@ -137,11 +137,8 @@ impl Shared {
         }
         self.learn(sandbox).await;
         let ready: ReadyState = state::read(&directory, READY).ok().flatten().unwrap_or_default();
-        {
-            let mut live = sandbox.live();
-            live.ips = ready.ips;
-            live.state = if stopped { SandboxState::NotReady } else { SandboxState::Ready };
-        }
+        let state = if stopped { SandboxState::NotReady } else { SandboxState::Ready };
+        sandbox.live().settle(state, ready.ips);
         if stopped {
             // Its stop was interrupted.
             return self.stop_sandbox(&sandbox.id).await;
