@@ -203,6 +203,16 @@ impl Cgroups {
         clean
     }
 
+    /// The same, with patience: processes leave their group a moment after their end was seen.
+    pub fn remove_tree_when_empty(&self, path: &str) -> bool {
+        (0..200).any(|attempt| {
+            if attempt > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            self.remove_tree(path)
+        })
+    }
+
     /// The paths of all groups below the root, in any hierarchy.
     pub fn existing(&self) -> Vec<String> {
         let mut found = std::collections::BTreeSet::new();

@@ -1,6 +1,7 @@
 //! The start and the end of an engine: what runs is taken over, what a crash left is swept away, and at the end of
 //! the instance all of it is given back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,25 +29,6 @@ enum Look {
     Settled,
     /// Some are being started.
     Launching,
-}
-
-/// What a group below ours is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group<'a> {
-    Shims,
-    /// It, or what the container itself made below it.
-    Container(&'a str),
-    /// A pod, or a class of them.
-    Pods,
-}
-
-fn group_of(path: &str) -> Group<'_> {
-    let is_id = |name: &&str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut names = path.split('/');
-    if names.clone().next() == Some(SHIMS) {
-        return Group::Shims;
-    }
-    names.find(is_id).map_or(Group::Pods, Group::Container)
 }
 
 impl Shared {
@@ -232,21 +214,7 @@ impl Shared {
                 let _ = process::signal(pid, libc::SIGKILL);
             }
         }
-        for path in self.cgroups.existing().iter().rev() {
-            match group_of(path) {
-                Group::Shims => {}
-                Group::Container(id) if self.is_running(id) => {}
-                Group::Container(_) => {
-                    self.cgroups.kill_tree(path);
-                    self.cgroups.remove_tree(path);
-                }
-                // One that is in use after all stays: no container of it is known, so none of it is ours to kill.
-                Group::Pods if self.is_above_a_sandbox(path) => {}
-                Group::Pods => {
-                    self.cgroups.remove_tree(path);
-                }
-            }
-        }
+        self.sweep_cgroups();
         for mounted in mount::mounts_below(&self.layout.sandboxes()).unwrap_or_default().iter().rev() {
             if !self.belongs_to_live_sandbox(mounted) {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
@@ -256,12 +224,24 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a group is that of a sandbox, or above it.
-    fn is_above_a_sandbox(&self, path: &str) -> bool {
-        let is_above = |cgroup: &str| {
-            cgroup.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// A container's group carries its id, and a pod's begins with `pod`; others are the kubelet's.
+    fn sweep_cgroups(&self) {
+        let of_pods: BTreeSet<String> = {
+            let state = self.state();
+            let live = state.sandboxes.values().filter(|sandbox| sandbox.live().link.is_some());
+            live.map(|sandbox| sandbox.record.cgroup.trim_start_matches('/').to_owned()).collect()
         };
-        self.state().sandboxes.values().any(|sandbox| is_above(&sandbox.record.cgroup))
+        for path in self.cgroups.existing().iter().rev() {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_container && !self.is_running(name) {
+                self.cgroups.kill_tree(path);
+                self.cgroups.remove_tree(path);
+            } else if name.starts_with("pod") && !of_pods.contains(path) {
+                // Empty, or it stays.
+                self.cgroups.remove_tree(path);
+            }
+        }
     }
 
     fn is_running(&self, container: &str) -> bool {
@@ -286,15 +266,7 @@ impl Shared {
         let shared = self.clone();
         self.blocking(move || {
             shared.cgroups.kill_tree("");
-            let mut clean = false;
-            // Processes leave their cgroup a moment after their end was seen.
-            for _ in 0..200 {
-                clean = shared.cgroups.remove_tree("");
-                if clean {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
+            let clean = shared.cgroups.remove_tree_when_empty("");
             for mounted in mount::mounts_below(&shared.layout.root).unwrap_or_default().iter().rev() {
                 mount::unmount_all(mounted).map_err(|error| storage::failed("unmount", mounted, &error))?;
             }

@@ -293,7 +293,7 @@ impl Shared {
             && !self.is_cgroup_shared(id, cgroup)
             && !self.cgroups.remove_tree(cgroup)
         {
-            tracing::debug!(cgroup, "the pod's cgroup is still in use; it goes with the pod");
+            tracing::debug!(cgroup, "the pod's cgroup is still in use; it goes with the sandbox");
         }
         Ok(())
     }
@@ -317,9 +317,14 @@ impl Shared {
         }
         storage::discard(&self.layout, &self.layout.sandbox(id), id)?;
         self.state().sandboxes.remove(id);
-        let shared = self.clone();
+        let (shared, removed) = (self.clone(), sandbox.clone());
         self.blocking(move || {
             shared.empty_trash();
+            let cgroup = &removed.record.cgroup;
+            if !shared.is_cgroup_shared(&removed.id, cgroup) && !shared.cgroups.remove_tree_when_empty(cgroup)
+            {
+                tracing::warn!(cgroup, "the pod's cgroup is still in use; the next start removes it");
+            }
             Ok(())
         })
         .await

@@ -99,13 +99,12 @@ fn half_made_things_are_swept_away() {
         std::fs::create_dir(node.root.join("c/empty")).unwrap();
         std::fs::create_dir_all(node.root.join("trash/x/y")).unwrap();
         std::fs::write(node.root.join("c").join(&lost).join(".new-exit.json"), "{").unwrap();
-        // A container's group and a pod's that nobody knows, and one that a container made in its own.
-        let groups = std::path::Path::new("/sys/fs/cgroup/pids").join(format!("ironclad-{}", node.instance));
-        let group = |path: &str| groups.join("kubepods").join(path);
-        let forgotten = [group(&"a".repeat(64)), group("besteffort/poduid-gone")];
-        let inner = group(&format!("poduid-kept/{running}/inner"));
-        for made in forgotten.iter().chain([&inner]) {
-            std::fs::create_dir_all(made).unwrap();
+        let foreign = format!("ironclad-{}/kubepods/{}", node.instance, "a".repeat(64));
+        let no_pods = format!("ironclad-{}/kubepods/burstable/podgone", node.instance);
+        let class = format!("ironclad-{}/kubepods/burstable", node.instance);
+        let groups = std::path::Path::new("/sys/fs/cgroup/pids");
+        for group in [&foreign, &no_pods] {
+            std::fs::create_dir_all(groups.join(group)).unwrap();
         }
         node.start().await;
         let listed: BTreeMap<String, SandboxState> = node
@@ -120,11 +119,26 @@ fn half_made_things_are_swept_away() {
         assert_eq!(node.container(&lost).await.exit_code, 137);
         assert_eq!(node.container(&running).await.state, ContainerState::Running);
         assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
-        for swept in forgotten.iter().chain([&group("besteffort"), &group("poduid-half")]) {
-            assert!(!swept.exists(), "{} was left", swept.display());
-        }
-        assert!(inner.exists(), "what is below a running container is the container's");
+        assert!(!groups.join(foreign).exists() && !groups.join(no_pods).exists());
+        assert!(groups.join(class).exists(), "a class of pods has its group although there are none");
         assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
+        node
+    });
+}
+
+#[test]
+fn a_pod_s_group_goes_although_a_process_is_late_to_leave_it() {
+    on_a_node(async |node| {
+        let sandbox = node.sandbox("web").await;
+        node.run(&sandbox, shell("sleep 1000")).await;
+        let group = format!("ironclad-{}/kubepods/poduid-web", node.instance);
+        let group = std::path::Path::new("/sys/fs/cgroup/pids").join(group);
+        let mut late = std::process::Command::new("sleep").arg("0.5").spawn().unwrap();
+        std::fs::write(group.join("cgroup.procs"), late.id().to_string()).unwrap();
+        let waited = std::thread::spawn(move || late.wait());
+        node.engine().remove_sandbox(sandbox).await.unwrap();
+        assert!(!group.exists());
+        waited.join().unwrap().unwrap();
         node
     });
 }
