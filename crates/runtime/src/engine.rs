@@ -228,6 +228,17 @@ impl Shared {
     }
 }
 
+impl Live {
+    /// What was found out about it with its shim's help, which may be gone meanwhile: then it is not ready any more,
+    /// whatever was found.
+    fn settle(&mut self, state: SandboxState, ips: Vec<std::net::IpAddr>) {
+        self.ips = ips;
+        if self.link.is_some() {
+            self.state = state;
+        }
+    }
+}
+
 impl Sandbox {
     fn new(id: String, record: SandboxRecord) -> Sandbox {
         let live = Live { resources: record.config.resources.clone(), ..Live::default() };
@@ -257,5 +268,18 @@ impl Sandbox {
 impl Container {
     fn life(&self) -> Life {
         self.life.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_whose_shim_is_gone_does_not_become_ready_by_what_was_found_out_before() {
+        let ips = vec![std::net::IpAddr::from([10, 0, 0, 7])];
+        let mut live = Live::default();
+        live.settle(SandboxState::Ready, ips.clone());
+        assert_eq!((live.state, live.ips), (SandboxState::NotReady, ips));
     }
 }

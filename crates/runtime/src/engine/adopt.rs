@@ -119,13 +119,8 @@ impl Shared {
         }
         self.learn(sandbox).await;
         let ready: ReadyState = state::read(&directory, READY).ok().flatten().unwrap_or_default();
-        {
-            let mut live = sandbox.live();
-            live.ips = ready.ips;
-            // Its shim may have ended meanwhile.
-            let is_ready = !stopped && live.link.is_some();
-            live.state = if is_ready { SandboxState::Ready } else { SandboxState::NotReady };
-        }
+        let state = if stopped { SandboxState::NotReady } else { SandboxState::Ready };
+        sandbox.live().settle(state, ready.ips);
         if stopped {
             // Its stop was interrupted.
             return self.stop_sandbox(&sandbox.id).await;

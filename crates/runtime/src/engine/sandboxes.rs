@@ -71,10 +71,7 @@ impl Shared {
         let ready = ReadyState { ips: ips.clone() };
         state::write(&directory, READY, &ready, Durability::Power)
             .map_err(|error| storage::failed("write", &directory, &error))?;
-        let mut live = sandbox.live();
-        live.ips = ips;
-        live.state = SandboxState::Ready;
-        drop(live);
+        sandbox.live().settle(SandboxState::Ready, ips);
         self.changed(sandbox.pod());
         Ok(())
     }
@@ -207,14 +204,7 @@ impl Shared {
                 (live.state, live.ips.clone(), live.shim.clone())
             };
             if self.connect(&sandbox, None).is_ok() {
-                {
-                    let mut live = sandbox.live();
-                    live.ips = ips;
-                    // It may have ended again already.
-                    if live.link.is_some() {
-                        live.state = state;
-                    }
-                }
+                sandbox.live().settle(state, ips);
                 self.learn(&sandbox).await;
                 return;
             }
