@@ -232,11 +232,14 @@ impl Shared {
             live.map(|sandbox| sandbox.record.cgroup.trim_start_matches('/').to_owned()).collect()
         };
         for path in self.cgroups.existing().iter().rev() {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let is_container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_container && !self.is_running(name) {
+            let is_container =
+                |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if is_container(name) && !self.is_running(name) {
                 self.cgroups.kill_tree(path);
                 self.cgroups.remove_tree(path);
+            } else if above.split('/').any(is_container) {
+                // What a container makes below its own group is its affair.
             } else if name.starts_with("pod") && !of_pods.contains(path) {
                 // Empty, or it stays.
                 self.cgroups.remove_tree(path);

@@ -103,7 +103,8 @@ fn half_made_things_are_swept_away() {
         let no_pods = format!("ironclad-{}/kubepods/burstable/podgone", node.instance);
         let class = format!("ironclad-{}/kubepods/burstable", node.instance);
         let groups = std::path::Path::new("/sys/fs/cgroup/pids");
-        for group in [&foreign, &no_pods] {
+        let inner = format!("ironclad-{}/kubepods/poduid-kept/{running}/podinner", node.instance);
+        for group in [&foreign, &no_pods, &inner] {
             std::fs::create_dir_all(groups.join(group)).unwrap();
         }
         node.start().await;
@@ -121,6 +122,7 @@ fn half_made_things_are_swept_away() {
         assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
         assert!(!groups.join(foreign).exists() && !groups.join(no_pods).exists());
         assert!(groups.join(class).exists(), "a class of pods has its group although there are none");
+        assert!(groups.join(inner).exists(), "a container's own groups are its affair");
         assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
         node
     });
