@@ -235,11 +235,13 @@ impl Shared {
             let is_container =
                 |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
             let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if above.split('/').any(is_container) {
+                // What a container makes below its own group is its affair, and goes with it.
+                continue;
+            }
             if is_container(name) && !self.is_running(name) {
                 self.cgroups.kill_tree(path);
                 self.cgroups.remove_tree(path);
-            } else if above.split('/').any(is_container) {
-                // What a container makes below its own group is its affair.
             } else if name.starts_with("pod") && !of_pods.contains(path) {
                 // Empty, or it stays.
                 self.cgroups.remove_tree(path);

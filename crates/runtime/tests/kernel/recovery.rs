@@ -103,8 +103,10 @@ fn half_made_things_are_swept_away() {
         let no_pods = format!("ironclad-{}/kubepods/burstable/podgone", node.instance);
         let class = format!("ironclad-{}/kubepods/burstable", node.instance);
         let groups = std::path::Path::new("/sys/fs/cgroup/pids");
-        let inner = format!("ironclad-{}/kubepods/poduid-kept/{running}/podinner", node.instance);
-        for group in [&foreign, &no_pods, &inner] {
+        // A runtime inside of a container names its groups as ours does.
+        let inner = ["podinner".to_owned(), "b".repeat(64)]
+            .map(|name| format!("ironclad-{}/kubepods/poduid-kept/{running}/{name}", node.instance));
+        for group in [&foreign, &no_pods, &inner[0], &inner[1]] {
             std::fs::create_dir_all(groups.join(group)).unwrap();
         }
         node.start().await;
@@ -122,7 +124,9 @@ fn half_made_things_are_swept_away() {
         assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
         assert!(!groups.join(foreign).exists() && !groups.join(no_pods).exists());
         assert!(groups.join(class).exists(), "a class of pods has its group although there are none");
-        assert!(groups.join(inner).exists(), "a container's own groups are its affair");
+        for group in &inner {
+            assert!(groups.join(group).exists(), "a container's own groups are its affair");
+        }
         assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
         node
     });
