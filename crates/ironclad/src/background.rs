@@ -41,8 +41,12 @@ pub enum Taken {
     By(Pid),
 }
 
-/// Takes the instance's lock, or says who has it.
+/// Takes the instance's lock, or says who has it and goes on: one that was killed and is just ending is waited for.
 pub fn take_lock(instance: &Instance) -> anyhow::Result<Taken> {
+    patiently(|| take_lock_now(instance), |taken| if let Taken::By(pid) = taken { Some(*pid) } else { None })
+}
+
+fn take_lock_now(instance: &Instance) -> anyhow::Result<Taken> {
     let path = instance.lock_file();
     let mut file = OpenOptions::new()
         .read(true)
@@ -63,8 +67,12 @@ pub fn take_lock(instance: &Instance) -> anyhow::Result<Taken> {
     }
 }
 
-/// The process that runs the instance, if one does.
+/// The process that runs the instance and goes on running it, if one does.
 pub fn running(instance: &Instance) -> anyhow::Result<Option<Pid>> {
+    patiently(|| running_now(instance), |found| *found)
+}
+
+fn running_now(instance: &Instance) -> anyhow::Result<Option<Pid>> {
     if !instance.lock_file().exists() {
         return Ok(None);
     }
@@ -76,26 +84,28 @@ pub fn running(instance: &Instance) -> anyhow::Result<Option<Pid>> {
     }
 }
 
+/// Looks again while whoever `holder` names in what was found is ending.
+fn patiently<T>(
+    mut look: impl FnMut() -> anyhow::Result<T>,
+    holder: impl Fn(&T) -> Option<Pid>,
+) -> anyhow::Result<T> {
+    let mut left = LEAVING_LIMIT;
+    loop {
+        let found = look()?;
+        if left.is_zero() || !holder(&found).is_some_and(is_ending) {
+            return Ok(found);
+        }
+        std::thread::sleep(LEAVING_STEP);
+        left = left.saturating_sub(LEAVING_STEP);
+    }
+}
+
 fn read_pid(file: &mut File) -> anyhow::Result<Pid> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_string(&mut text)?;
     let number: i32 = text.trim().parse().context("the lock file holds no process id")?;
     Pid::from_raw(number).context("the lock file holds no process id")
-}
-
-/// The process that runs the instance and goes on running it: one that was killed and is just ending is waited for.
-pub fn running_for_good(instance: &Instance) -> anyhow::Result<Option<Pid>> {
-    let mut left = LEAVING_LIMIT;
-    loop {
-        match running(instance)? {
-            Some(pid) if is_ending(pid) && !left.is_zero() => {
-                std::thread::sleep(LEAVING_STEP);
-                left = left.saturating_sub(LEAVING_STEP);
-            }
-            found => return Ok(found),
-        }
-    }
 }
 
 /// Whether a process has been killed, or is gone already: it may hold its lock a moment longer.
@@ -316,6 +326,26 @@ mod tests {
         assert!(is_ending(pid));
         child.wait().expect("ours");
         assert!(is_ending(pid));
+    }
+
+    #[test]
+    fn the_lock_of_a_killed_process_is_waited_for() {
+        let dir = std::env::temp_dir().join(format!("ironclad-lock-killed-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let instance = Instance::in_dir(&dir).expect("a path");
+        // A killed process that nobody has waited for yet; the lock is kept longer than it by us, in its name.
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let Taken::Ours(lock) = take_lock(&instance).expect("free") else { panic!("nobody had it") };
+        std::fs::write(instance.lock_file(), format!("{}\n", child.id())).expect("ours");
+        child.kill().expect("ours");
+        let later = std::thread::spawn(move || {
+            std::thread::sleep(LEAVING_STEP * 5);
+            drop(lock);
+        });
+        assert!(matches!(take_lock(&instance).expect("readable"), Taken::Ours(_)));
+        later.join().expect("it ends");
+        child.wait().expect("ours");
+        std::fs::remove_dir_all(&dir).expect("ours");
     }
 
     #[test]

@@ -12,7 +12,7 @@ runtime() {
   "$IRONCLAD" runtime --data-dir "$alone" --node-ip "$NODE_IP" --pod-cidr 10.250.7.0/24 >>"$E2E_WORK/alone.out" 2>&1 &
   process=$!
 }
-trap 'kill "$process" 2>/dev/null; "$IRONCLAD" down --purge --data-dir "$alone" >/dev/null 2>&1 || true' EXIT
+trap 'kill "$process" 2>/dev/null || true; "$IRONCLAD" down --purge --data-dir "$alone" >/dev/null 2>&1 || true' EXIT
 listens() { "$IRONCLAD" image import --data-dir "$alone" "$(busybox_archive)"; }
 runtime
 eventually 60 listens

@@ -79,7 +79,7 @@ pub fn run(flags: &Agent) -> anyhow::Result<()> {
     if flags.report_start {
         return background::run(|ready| serve(flags, &instance, ready));
     }
-    if let Some(pid) = background::running_for_good(&instance)? {
+    if let Some(pid) = background::running(&instance)? {
         println!(
             "The node in {} runs already (process {}).",
             instance.data_dir.display(),

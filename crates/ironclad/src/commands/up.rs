@@ -42,7 +42,7 @@ pub fn run(flags: &Up, what: Tell) -> anyhow::Result<()> {
     if flags.report_start {
         return background::run(|ready| serve(flags, &cluster, ready));
     }
-    if let Some(pid) = background::running_for_good(&cluster.instance)? {
+    if let Some(pid) = background::running(&cluster.instance)? {
         println!(
             "The cluster in {} runs already (process {}).",
             cluster.instance.data_dir.display(),

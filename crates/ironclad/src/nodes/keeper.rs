@@ -111,7 +111,7 @@ impl Keeper {
         let (node, cluster) = (self.node.clone(), self.cluster.clone());
         let found = self.env.tasks.blocking(move || {
             node.prepare(&cluster)?;
-            background::running_for_good(&node.instance)
+            background::running(&node.instance)
         });
         if let Some(pid) = found.await.context("the preparation panicked")?? {
             tracing::info!(node = self.node.name, pid = pid.as_raw_nonzero(), "the node runs already");
