@@ -55,6 +55,11 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// The ways in which it can run a pod; the one without a name is the default.
     fn handlers(&self) -> Vec<Handler>;
 
+    /// What keeps it from running pods, as the node's `Ready` condition tells it; nothing if it can.
+    fn obstacles(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Makes and starts a sandbox: namespaces, cgroup, network. Answers its id.
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>>;
     /// Kills what still runs in it and takes its network away.
