@@ -141,6 +141,19 @@ pub trait PodNetwork: Send + Sync + fmt::Debug + 'static {
     fn keep_only(&self, sandboxes: Vec<String>) -> BoxFuture<'_, Result<()>>;
 }
 
+/// The cgroups of pods, for a runtime that makes those of containers only: their limits as a whole, and their end. What is
+/// done here is done by files of the kernel, and blocks.
+pub trait PodGroups: Send + Sync + fmt::Debug + 'static {
+    /// Makes a pod's group, if it is not there, with limits for all of its containers together.
+    fn make(&self, group: &str, resources: &Resources) -> Result<()>;
+    /// Changes those limits.
+    fn limit(&self, group: &str, resources: &Resources) -> Result<()>;
+    /// Removes a pod's group and all below it, as far as nothing is in them.
+    fn remove(&self, group: &str);
+    /// Removes the groups of pods that are not listed, as far as nothing is in them.
+    fn keep_only(&self, groups: &[String]);
+}
+
 /// A sandbox that needs a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkRequest {
