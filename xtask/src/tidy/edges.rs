@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "kubelet",
             "machinery",
             "network",
+            "remote",
             "runtime",
             "scheduler",
             "store",
