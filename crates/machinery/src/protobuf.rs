@@ -2,6 +2,7 @@
 //!
 //! * [`encode`] and [`decode`] turn a document into a message and back; neither holds `apiVersion` and `kind`.
 //! * [`seal`] and [`open`] put a message into the envelope that bodies come in (`k8s\0` and what it is).
+//! * [`wire`] has the letters, for messages of others.
 //! * [`encode_list`] and [`encode_event`] put messages that were encoded already into lists and watch frames;
 //!   [`Spliced`] puts managed fields into an object's.
 //!
@@ -9,7 +10,7 @@
 
 mod decode;
 mod encode;
-mod wire;
+pub mod wire;
 
 pub use decode::decode;
 pub use encode::{Spliced, encode, encode_event, encode_list, encode_member, item_len};

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use env::News;
+use machinery::Status;
 
 use super::entry::{Change, Entry, Event};
 use super::index::{Index, Walk};
@@ -43,6 +44,15 @@ struct State {
     floor: u64,
     /// The revision the index was loaded at: events up to it are no news.
     loaded_at: u64,
+    /// Why what is here is not all there is.
+    shut: Option<Shut>,
+}
+
+/// Why a collection cannot be read, and the newest change that was not taken over since.
+#[derive(Clone, Debug)]
+struct Shut {
+    why: Arc<str>,
+    missed: u64,
 }
 
 #[derive(Debug)]
@@ -146,6 +156,49 @@ impl Collection {
         Ok(Cursor { collection: self.clone(), next })
     }
 
+    /// Fails, and says why, while what is here is not all there is.
+    pub fn opened(&self) -> Result<(), Status> {
+        match &self.read().shut {
+            Some(shut) => Err(Status::internal(&shut.why)),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on nobody may read it: the change of `revision`, or what was loaded as of then, cannot be read.
+    pub fn shut(&self, why: &str, revision: u64) {
+        self.write().shut = Some(Shut { why: Arc::from(why), missed: revision });
+    }
+
+    /// It is still shut, for this reason.
+    pub fn still_shut(&self, why: &str) {
+        if let Some(shut) = &mut self.write().shut {
+            shut.why = Arc::from(why);
+        }
+    }
+
+    /// Whether a change is not to be taken over, because the collection is shut; it is read anew with it.
+    pub fn skips(&self, revision: u64) -> bool {
+        let mut state = self.write();
+        match &mut state.shut {
+            Some(shut) => {
+                shut.missed = shut.missed.max(revision);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Opens it with what another collection holds, unless there was a change since then.
+    pub fn reopen(&self, fresh: &Collection) -> bool {
+        let (index, floor, shut) = fresh.held();
+        let mut state = self.write();
+        let is_behind = state.shut.as_ref().is_some_and(|shut| shut.missed > floor);
+        if !is_behind {
+            state.begin_anew(index, floor, shut);
+        }
+        !is_behind
+    }
+
     /// Fills the collection at start, before anybody looks.
     pub fn load(&self, entry: Arc<Entry>) {
         self.write().index.insert(entry);
@@ -158,14 +211,13 @@ impl Collection {
 
     /// Starts anew with what another collection holds. Everybody who follows falls off.
     pub fn replace(&self, fresh: &Collection) {
-        let (index, floor) = {
-            let fresh = fresh.read();
-            (fresh.index.clone(), fresh.floor)
-        };
-        let mut state = self.write();
-        // One number is left out, so that even a watcher that had seen everything notices.
-        let first = state.first + state.ring.len() as u64 + 1;
-        *state = State { index, floor, loaded_at: floor, first, framed: first, ..State::default() };
+        let (index, floor, shut) = fresh.held();
+        self.write().begin_anew(index, floor, shut);
+    }
+
+    fn held(&self) -> (Index, u64, Option<Shut>) {
+        let state = self.read();
+        (state.index.clone(), state.floor, state.shut.clone())
     }
 
     /// Takes over a changed object. Only the feed does this.
@@ -205,6 +257,12 @@ impl Collection {
 }
 
 impl State {
+    fn begin_anew(&mut self, index: Index, floor: u64, shut: Option<Shut>) {
+        // One number is left out, so that even a watcher that had seen everything notices.
+        let first = self.first + self.ring.len() as u64 + 1;
+        *self = State { index, floor, loaded_at: floor, first, framed: first, shut, ..State::default() };
+    }
+
     fn push(&mut self, event: Arc<Event>, now: Duration) {
         // The newest state is held by the index as well; what an event costs is the state it replaced.
         let bytes = event.previous.as_ref().map_or(0, |entry| entry.object().body().len()) + 256;
