@@ -8,7 +8,9 @@ pub mod collection;
 pub mod entry;
 mod feed;
 pub mod index;
+pub mod lanes;
 mod reopen;
+pub mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +23,9 @@ use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use self::feed::Portion;
-pub use collection::{Collection, Cursor, Snapshot};
+pub use collection::{Collection, Cursor};
 pub use entry::{Entry, Event, SeenKind};
+pub use snapshot::Snapshot;
 
 /// What all keys of objects begin with.
 pub const ROOT: &str = "/registry/";
