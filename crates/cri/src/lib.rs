@@ -55,6 +55,11 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     /// The ways in which it can run a pod; the one without a name is the default.
     fn handlers(&self) -> Vec<Handler>;
 
+    /// What keeps it from running pods, as the node's `Ready` condition tells it; nothing if it can.
+    fn obstacles(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Makes and starts a sandbox: namespaces, cgroup, network. Answers its id.
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>>;
     /// Kills what still runs in it and takes its network away.
@@ -134,6 +139,19 @@ pub trait PodNetwork: Send + Sync + fmt::Debug + 'static {
     fn detach(&self, sandbox: String) -> BoxFuture<'_, Result<()>>;
     /// Forgets the sandboxes that are not listed, with all they held: what a crash left behind.
     fn keep_only(&self, sandboxes: Vec<String>) -> BoxFuture<'_, Result<()>>;
+}
+
+/// The cgroups of pods, for a runtime that makes those of containers only: their limits as a whole, and their end. What is
+/// done here is done by files of the kernel, and blocks.
+pub trait PodGroups: Send + Sync + fmt::Debug + 'static {
+    /// Makes a pod's group, if it is not there, with limits for all of its containers together.
+    fn make(&self, group: &str, resources: &Resources) -> Result<()>;
+    /// Changes those limits.
+    fn limit(&self, group: &str, resources: &Resources) -> Result<()>;
+    /// Removes a pod's group and all below it, as far as nothing is in them.
+    fn remove(&self, group: &str);
+    /// Removes the groups of pods that are not listed, as far as nothing is in them.
+    fn keep_only(&self, groups: &[String]);
 }
 
 /// A sandbox that needs a network.

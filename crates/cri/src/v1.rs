@@ -2,20 +2,27 @@
 //! for Windows only is left out.
 #![expect(missing_docs, reason = "the definition of CRI documents every field, at length")]
 
+mod answers;
 mod containers;
 mod images;
 mod incoming;
 mod outgoing;
+mod requests;
 mod sandboxes;
 mod signals;
 mod stats;
 
+pub use answers::{
+    container_answer, container_state, handlers, image_answer, obstacles, pod_of, sandbox_answer,
+    sandbox_state, stats_answer,
+};
 pub use containers::*;
 pub use images::*;
 pub use incoming::{container, credentials, resources, sandbox};
 pub use outgoing::{
     container_status, container_summary, image, resources_in_force, sandbox_status, sandbox_summary, stats_of,
 };
+pub use requests::{attach_request, auth, container_request, exec_request, image_spec, sandbox_request};
 pub use sandboxes::*;
 pub use stats::*;
 

@@ -103,6 +103,8 @@ pub struct Up {
     #[command(flatten)]
     pub cni: CniFlags,
     #[command(flatten)]
+    pub runtime: RuntimeFlags,
+    #[command(flatten)]
     pub datastore: DatastoreFlags,
     #[command(flatten)]
     pub security: crate::security::Flags,
@@ -148,6 +150,8 @@ pub struct Agent {
     pub kubelet_port: u16,
     #[command(flatten)]
     pub cni: CniFlags,
+    #[command(flatten)]
+    pub runtime: RuntimeFlags,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -192,6 +196,29 @@ impl CniFlags {
             configurations: absolute(configurations)?,
             programs: self.cni_bin_dir.iter().map(absolute).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+/// What runs containers, if not we.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RuntimeFlags {
+    /// The socket of a container runtime (containerd, CRI-O) that is asked over CRI instead of our own, and puts pods on the
+    /// networks of its own CNI configuration: unix:///run/containerd/containerd.sock [default: as at the last start, and at
+    /// the first our own runtime]
+    #[arg(long, value_name = "ADDRESS")]
+    pub container_runtime_endpoint: Option<String>,
+}
+
+impl RuntimeFlags {
+    /// The socket that is meant: as at the last start if nothing is said.
+    pub fn socket(&self, before: Option<&PathBuf>) -> anyhow::Result<Option<PathBuf>> {
+        let Some(address) = &self.container_runtime_endpoint else { return Ok(before.cloned()) };
+        let path = PathBuf::from(address.strip_prefix("unix://").unwrap_or(address));
+        anyhow::ensure!(
+            path.is_absolute(),
+            "--container-runtime-endpoint {address}: give a socket of this machine as unix:///PATH"
+        );
+        Ok(Some(path))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Read top to bottom: the store, the API server on it, then everything that meets through the API: controllers,
 //! scheduler, and the nodes of this machine. What fails to start says why, and everything before it stops.
 
+pub mod containers;
 pub mod node;
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ impl Running {
         let opened = cluster.datastore.open(&cluster.instance, &env).await?;
         let server = start_server(cluster, pki, &env, opened.store()).await?;
         if cluster.control_plane_only {
-            let doors = Doors { engine: None, objects: Some(opened), pods: None };
+            let doors = Doors { containers: None, objects: Some(opened), pods: None };
             control::serve(&cluster.instance.control_socket(), doors, &env)?;
             let (leadership, node, others) = (None, None, Nodes::default());
             return Ok(Running { env, server, leadership, node, others });

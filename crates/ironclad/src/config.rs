@@ -64,6 +64,8 @@ pub struct Cluster {
     pub control_plane_only: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
+    /// The socket of the container runtime that is asked instead of ours.
+    pub foreign_runtime: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -95,6 +97,8 @@ pub struct Parts {
     pub control_plane_only: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
+    /// The socket of the container runtime that is asked instead of ours.
+    pub foreign_runtime: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -151,6 +155,9 @@ impl Cluster {
             kubeconfig,
             control_plane_only: flags.control_plane_only,
             foreign_network: flags.cni.folders(before.and_then(|before| before.foreign_network.as_ref()))?,
+            foreign_runtime: flags
+                .runtime
+                .socket(before.and_then(|before| before.foreign_runtime.as_ref()))?,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             security: flags.security.absolute()?,
         };
@@ -184,6 +191,7 @@ impl Cluster {
             },
             control_plane_only: parts.control_plane_only,
             foreign_network: parts.foreign_network,
+            foreign_runtime: parts.foreign_runtime,
             datastore: parts.datastore,
             security: parts.security,
             kubeconfig: parts.kubeconfig,
@@ -225,6 +233,16 @@ fn check(parts: &Parts) -> anyhow::Result<()> {
         parts.nodes == 1 || parts.foreign_network.is_none(),
         "--cni-conf-dir: plugins know of one node on a machine, so --nodes {} needs our own network",
         parts.nodes
+    );
+    ensure!(
+        parts.nodes == 1 || parts.foreign_runtime.is_none(),
+        "--container-runtime-endpoint: a container runtime runs the pods of one node, so --nodes {} needs our own runtime",
+        parts.nodes
+    );
+    ensure!(
+        parts.foreign_network.is_none() || parts.foreign_runtime.is_none(),
+        "--cni-conf-dir is about the pods of our own runtime; that of --container-runtime-endpoint has a CNI configuration \
+         of its own"
     );
     ensure!(
         parts.nodes == 1 || !parts.listen.ip().is_loopback(),

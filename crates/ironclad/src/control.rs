@@ -4,10 +4,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use cri::Runtime;
 use env::Env;
 use network::cni::entry::Wish;
 use network::cni::{Failure, Provider};
@@ -15,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::compose::containers::Containers;
 use crate::datastore::Opened;
 
 /// Bytes of a question: paths, names, the configuration of a network.
@@ -38,8 +37,8 @@ pub enum Question {
 /// What questions are answered from.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    /// The container runtime, if there is a node.
-    pub engine: Option<Arc<runtime::Engine>>,
+    /// What runs containers, if there is a node.
+    pub containers: Option<Containers>,
     /// The objects, unless the node's server keeps them elsewhere.
     pub objects: Option<Opened>,
     /// The pod network, if there is a node and its pods are on ours.
@@ -111,11 +110,12 @@ async fn converse(stream: UnixStream, doors: &Doors) -> anyhow::Result<()> {
 }
 
 async fn answer(question: Question, doors: &Doors) -> anyhow::Result<Answer> {
-    let engine = || doors.engine.as_ref().context("there is no node here, and so there are no images");
+    let containers =
+        || doors.containers.as_ref().context("there is no node here, and so there are no images");
     Ok(match question {
-        Question::Import(path) => Answer::Names(engine()?.import_archive(path).await?),
-        Question::Pull(name) => Answer::Names(vec![engine()?.pull_image(name, Vec::new()).await?]),
-        Question::List => Answer::Images(engine()?.list_images().await?),
+        Question::Import(path) => Answer::Names(containers()?.import(path).await?),
+        Question::Pull(name) => Answer::Names(vec![containers()?.port().pull_image(name, Vec::new()).await?]),
+        Question::List => Answer::Images(containers()?.port().list_images().await?),
         Question::Backup(file) => {
             let objects = doors.objects.as_ref().context("this node keeps no objects: ask its server")?;
             Answer::BackedUp(objects.backup(&file).await?)

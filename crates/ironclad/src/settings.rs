@@ -38,6 +38,9 @@ pub struct Settings {
     /// Whose network pods are on instead of ours.
     #[serde(default)]
     pub foreign_network: Option<Folders>,
+    /// The socket of the container runtime that is asked instead of ours.
+    #[serde(default)]
+    pub foreign_runtime: Option<PathBuf>,
     /// Where the objects are kept.
     #[serde(default)]
     pub datastore: Datastore,
@@ -57,6 +60,7 @@ impl Settings {
             kubeconfig: cluster.kubeconfig.clone(),
             control_plane_only: cluster.control_plane_only,
             foreign_network: cluster.foreign_network.clone(),
+            foreign_runtime: cluster.foreign_runtime.clone(),
             datastore: cluster.datastore.clone(),
         }
     }
@@ -76,6 +80,7 @@ impl Settings {
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
                 foreign_network: self.foreign_network,
+                foreign_runtime: self.foreign_runtime,
                 datastore: self.datastore,
                 // Said anew at each start: nobody should be known, or unknown, without having been named.
                 security: crate::security::Flags::default(),
@@ -99,6 +104,7 @@ impl Settings {
     pub fn keep(&self, instance: &Instance) -> anyhow::Result<()> {
         if let Some(before) = Settings::read(instance)? {
             check_network(before.foreign_network.as_ref(), self.foreign_network.as_ref())?;
+            check_runtime(before.foreign_runtime.as_ref(), self.foreign_runtime.as_ref())?;
             for (flag, was, is) in [
                 ("--service-cidr", &before.service_cidr, &self.service_cidr),
                 ("--pod-cidr", &before.pod_cidr, &self.pod_cidr),
@@ -126,6 +132,22 @@ pub fn check_network(was: Option<&Folders>, is: Option<&Folders>) -> anyhow::Res
         was.map(|was| &was.configurations) == is.map(|is| &is.configurations),
         "pods were put on another network ({}) than --cni-conf-dir says now ({}); make the node anew after \
          `ironclad down --purge`",
+        name(was),
+        name(is)
+    );
+    Ok(())
+}
+
+/// Pods that run stay with the runtime that made them: which that is cannot change beneath them.
+pub fn check_runtime(was: Option<&PathBuf>, is: Option<&PathBuf>) -> anyhow::Result<()> {
+    let name = |socket: Option<&PathBuf>| match socket {
+        Some(socket) => format!("that at {}", socket.display()),
+        None => "our own".to_owned(),
+    };
+    ensure!(
+        was == is,
+        "pods were made by another container runtime ({}) than --container-runtime-endpoint says now ({}); make the node \
+         anew after `ironclad down --purge`",
         name(was),
         name(is)
     );
@@ -165,6 +187,7 @@ mod tests {
             kubeconfig: "/k".into(),
             control_plane_only: false,
             foreign_network: None,
+            foreign_runtime: None,
             datastore: Datastore::default(),
         };
         settings.keep(&instance).expect("first");
@@ -176,6 +199,10 @@ mod tests {
         let refused = settings.keep(&instance).expect_err("pods are on our network already");
         assert!(refused.to_string().contains("our own"), "{refused}");
         settings.foreign_network = None;
+        settings.foreign_runtime = Some("/run/containerd/containerd.sock".into());
+        let refused = settings.keep(&instance).expect_err("pods are our runtime's already");
+        assert!(refused.to_string().contains("(our own)"), "{refused}");
+        settings.foreign_runtime = None;
         settings.service_cidr = "10.97.0.0/16".into();
         let refused = settings.keep(&instance).expect_err("Services have addresses already");
         assert!(refused.to_string().contains("--service-cidr 10.96.0.0/16"), "{refused}");

@@ -10,6 +10,7 @@ mod accounts;
 mod capabilities;
 mod cgroup;
 mod engine;
+mod groups;
 mod image;
 pub mod parsers;
 mod plan;
@@ -24,6 +25,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use engine::{Config, Engine};
+pub use groups::PodGroups;
 pub use space::Space;
 
 /// Becomes one of the runtime's helper processes if that is what `args` (with the program's name first) ask for.

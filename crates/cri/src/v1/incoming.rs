@@ -62,7 +62,7 @@ fn port_mapping(mapping: wire::PortMapping) -> Result<PortMapping> {
     })
 }
 
-fn namespaces(options: wire::NamespaceOption) -> Result<Namespaces> {
+pub(super) fn namespaces(options: wire::NamespaceOption) -> Result<Namespaces> {
     let mode = |mode: i32| match mode {
         0 => Ok(NamespaceMode::Pod),
         1 => Ok(NamespaceMode::Container),

@@ -65,7 +65,7 @@ pub fn sandbox_status(sandbox: &Sandbox) -> wire::PodSandboxStatus {
     }
 }
 
-fn namespaces(namespaces: &Namespaces) -> wire::NamespaceOption {
+pub(super) fn namespaces(namespaces: &Namespaces) -> wire::NamespaceOption {
     let mut target_id = String::new();
     let mut mode = |mode: &NamespaceMode| match mode {
         NamespaceMode::Pod => 0,

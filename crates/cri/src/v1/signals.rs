@@ -56,6 +56,12 @@ pub(super) fn name(number: i32) -> Option<String> {
     }
 }
 
+/// The number of a signal by its name. `None` if there is no such signal.
+pub(super) fn number(wanted: &str) -> Option<i32> {
+    let last = i32::try_from(LAST).ok()?;
+    (0..=last).find(|number| name(*number).is_some_and(|name| name == wanted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +85,7 @@ mod tests {
             (-1, "none"),
         ] {
             assert_eq!(named(number), wanted, "{number}");
+            assert_eq!(super::number(wanted), (wanted != "none").then_some(number), "{wanted}");
         }
     }
 }

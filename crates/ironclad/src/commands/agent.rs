@@ -16,7 +16,7 @@ use crate::join::known;
 use crate::join::token::JoinToken;
 use crate::logging;
 use crate::pki::{make_private_dir, write_private};
-use crate::settings::check_network;
+use crate::settings::{check_network, check_runtime};
 
 /// How long open work may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -37,6 +37,9 @@ pub struct Joined {
     /// Whose network its pods are on instead of ours.
     #[serde(default)]
     pub foreign_network: Option<Folders>,
+    /// The socket of the container runtime that is asked instead of ours.
+    #[serde(default)]
+    pub foreign_runtime: Option<std::path::PathBuf>,
 }
 
 impl Joined {
@@ -64,6 +67,7 @@ impl Joined {
             pod_blocks: Vec::new(),
             is_servers: false,
             foreign_network: self.foreign_network,
+            foreign_runtime: self.foreign_runtime,
         }
     }
 }
@@ -144,8 +148,15 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
     };
     let foreign_before = before_ref.and_then(|before| before.foreign_network.as_ref());
     let foreign_network = flags.cni.folders(foreign_before)?;
+    let runtime_before = before_ref.and_then(|before| before.foreign_runtime.as_ref());
+    let foreign_runtime = flags.runtime.socket(runtime_before)?;
+    ensure!(
+        foreign_network.is_none() || foreign_runtime.is_none(),
+        "--cni-conf-dir is about the pods of our own runtime; that of --container-runtime-endpoint has its own"
+    );
     if before_ref.is_some() {
         check_network(foreign_before, foreign_network.as_ref())?;
+        check_runtime(runtime_before, foreign_runtime.as_ref())?;
     }
     ensure!(!ips.is_empty(), "this machine has no address that leads anywhere; give one with --node-ip");
     let directory = instance.pki_dir();
@@ -171,7 +182,8 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
             None => wait_for_addresses(&node, env).await,
         },
     };
-    let joined = Joined { server, node_name: name, node_ips: ips, addresses, foreign_network };
+    let joined =
+        Joined { server, node_name: name, node_ips: ips, addresses, foreign_network, foreign_runtime };
     write_private(&instance.joined_file(), serde_json::to_string_pretty(&joined)?.as_bytes())?;
     let ways = Ways {
         node: node.transport().clone(),

@@ -53,6 +53,7 @@ impl Alone {
             pod_blocks: self.pods,
             is_servers: false,
             foreign_network: None,
+            foreign_runtime: None,
         }
     }
 }

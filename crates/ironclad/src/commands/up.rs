@@ -97,7 +97,9 @@ fn tell(cluster: &Cluster, took: Duration) -> anyhow::Result<()> {
         writeln!(out, "Tell kubectl where it is, then try:")?;
         writeln!(out, "  export KUBECONFIG={}", cluster.kubeconfig.display())?;
     }
-    writeln!(out, "  ironclad kubectl create deployment hello --image=ironclad.local/hello")?;
+    // Another's runtime does not have the image that is built in.
+    let image = if cluster.foreign_runtime.is_some() { "nginx" } else { "ironclad.local/hello" };
+    writeln!(out, "  ironclad kubectl create deployment hello --image={image}")?;
     writeln!(out, "  ironclad kubectl get pods -o wide")?;
     writeln!(out, "  ironclad status")?;
     Ok(())

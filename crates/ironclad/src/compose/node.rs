@@ -2,16 +2,19 @@
 //! every machine or namespace that joined; they differ in how they reach the API.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use client::{Call, SharedTransport, WatchEvent, resources};
+use cri::Runtime;
 use env::Env;
 use ipnet::IpNet;
 use network::Pods;
 use network::cni::{Folders, Provider};
 
+use super::containers::Containers;
 use crate::config::{Addresses, CLUSTER_DOMAIN, Cluster, Instance, resolvers};
 use crate::control::{self, Doors};
 use crate::datastore::Opened;
@@ -44,6 +47,8 @@ pub struct NodeParts {
     pub is_servers: bool,
     /// Whose network its pods are on instead of ours.
     pub foreign_network: Option<Folders>,
+    /// The socket of the container runtime that is asked instead of ours.
+    pub foreign_runtime: Option<PathBuf>,
 }
 
 /// How a node reaches the API, and shows who it is.
@@ -84,6 +89,7 @@ impl NodeParts {
             pod_blocks: Vec::new(),
             is_servers: true,
             foreign_network: cluster.foreign_network.clone(),
+            foreign_runtime: cluster.foreign_runtime.clone(),
         }
     }
 
@@ -91,16 +97,16 @@ impl NodeParts {
     pub async fn start(self, ways: Ways, env: &Env) -> anyhow::Result<Node> {
         let network_config = self.network_config()?;
         let pods = network_config.pods(env.child("pod network"))?;
-        let engine = self.open_runtime(&pods, ways.objects.clone(), env).await?;
+        let runtime = self.open_runtime(&pods, ways.objects.clone(), env).await?;
         let network = network::start(network_config, pods, ways.network.clone(), &env.child("network"))
             .context("the Service network did not start")?;
-        let services = kubelet::Services { transport: ways.node.clone(), runtime: engine };
+        let services = kubelet::Services { transport: ways.node.clone(), runtime };
         let kubelet = kubelet::start(self.kubelet_config(&ways), services, env.child("kubelet")).await?;
         Ok(Node { name: self.name, transport: ways.node, _network: network, _kubelet: kubelet })
     }
 
     /// Starts its runtime alone, with a network for pods but no Services. It runs as long as the tasks of `env`.
-    pub async fn start_runtime(self, env: &Env) -> anyhow::Result<Arc<runtime::Engine>> {
+    pub async fn start_runtime(self, env: &Env) -> anyhow::Result<Arc<dyn Runtime>> {
         let pods = self.network_config()?.pods(env.child("pod network"))?;
         self.open_runtime(&pods, None, env).await
     }
@@ -111,20 +117,26 @@ impl NodeParts {
         pods: &Pods,
         objects: Option<Opened>,
         env: &Env,
-    ) -> anyhow::Result<Arc<runtime::Engine>> {
-        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env.child("runtime"))
-            .await
-            .context("the container runtime did not start")?;
-        let provider = match pods {
-            Pods::Ours(pods) => Some(Provider::new(pods.clone())),
-            Pods::Theirs(_) => None,
-        };
-        let doors = Doors { engine: Some(engine.clone()), objects, pods: provider };
+    ) -> anyhow::Result<Arc<dyn Runtime>> {
+        let containers = self.containers(pods, env).await?;
+        let runtime = containers.port();
+        let is_ours = matches!(containers, Containers::Ours(_));
+        let doors = Doors { containers: Some(containers), objects, pods: provider(pods) };
         control::serve(&self.instance.control_socket(), doors, env)?;
-        kubelet::serve_cri(self.endpoint_config(), engine.clone(), env.child("cri"))
-            .await
-            .context("the container runtime cannot be asked over CRI")?;
-        Ok(engine)
+        if is_ours {
+            kubelet::serve_cri(self.endpoint_config(), runtime.clone(), env.child("cri"))
+                .await
+                .context("the container runtime cannot be asked over CRI")?;
+        }
+        Ok(runtime)
+    }
+
+    /// What runs its containers.
+    async fn containers(&self, pods: &Pods, env: &Env) -> anyhow::Result<Containers> {
+        match &self.foreign_runtime {
+            Some(socket) => Containers::connect(socket.clone(), &self.instance, env).await,
+            None => Containers::start(self.runtime_config(), pods, env).await,
+        }
     }
 
     /// Ends its containers, then takes volumes and network back.
@@ -133,10 +145,13 @@ impl NodeParts {
         let network_config = self.network_config()?;
         let here = network_config.namespace.clone();
         let pods = network_config.pods(env.clone()).context("the pod network cannot be opened")?;
-        let engine = runtime::Engine::start(self.runtime_config(), pods.port(), env)
-            .await
-            .context("the container runtime cannot be opened")?;
-        engine.teardown().await.context("not all containers could be ended")?;
+        let containers = self.containers(&pods, &env).await?;
+        if self.foreign_runtime.is_some() {
+            // The plugin with which it takes pods off the network may be ours, which asks here.
+            let doors = Doors { containers: None, objects: None, pods: provider(&pods) };
+            control::serve(&self.instance.control_socket(), doors, &env)?;
+        }
+        containers.teardown().await.context("not all containers could be ended")?;
         kubelet::teardown(&self.instance.kubelet_dir()).context("not all volumes could be unmounted")?;
         network::teardown(&self.instance.id, &here, &self.instance.data_dir)
             .context("not all of the network could be taken back")?;
@@ -202,6 +217,14 @@ impl NodeParts {
             allowed_unsafe_sysctls: Vec::new(),
             eviction: kubelet::Threshold::defaults(),
         }
+    }
+}
+
+/// What gives pods of other runtimes a place on our network.
+fn provider(pods: &Pods) -> Option<Provider> {
+    match pods {
+        Pods::Ours(pods) => Some(Provider::new(pods.clone())),
+        Pods::Theirs(_) => None,
     }
 }
 

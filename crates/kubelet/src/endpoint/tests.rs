@@ -13,6 +13,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::*;
 use crate::tests::{FakeRuntime, TempDir};
 
+mod remote;
+
 /// Somebody who asks.
 struct Client {
     sender: SendRequest<Full<Bytes>>,

@@ -42,7 +42,7 @@ pub(crate) async fn report(kit: Arc<Kit>, facts: Facts, labels: Arc<BTreeMap<Str
     let mut written: Option<(Value, WallTime)> = None;
     loop {
         let now = kit.env.clock.now();
-        let conditions = conditions(&kit.pressures.now(), now);
+        let conditions = conditions(&kit.pressures.now(), &kit.runtime.obstacles().await, now);
         let shape = shape(&kit, &facts, port).await;
         let comparable = json!([&shape, without_times(&conditions)]);
         let due =
@@ -76,11 +76,14 @@ async fn is_given_up(kit: &Kit, conditions: &[NodeCondition]) -> bool {
 }
 
 fn without_times(conditions: &[NodeCondition]) -> Value {
-    conditions.iter().map(|condition| json!([condition.type_, condition.status, condition.reason])).collect()
+    conditions
+        .iter()
+        .map(|condition| json!([condition.type_, condition.status, condition.reason, condition.message]))
+        .collect()
 }
 
 /// What is well and what is not. Nothing here measures pressure: [`crate::eviction`] does.
-fn conditions(short_of: &BTreeSet<Pressure>, now: WallTime) -> Vec<NodeCondition> {
+fn conditions(short_of: &BTreeSet<Pressure>, obstacles: &[String], now: WallTime) -> Vec<NodeCondition> {
     let condition = |kind: &str, holds: bool, reason: &str, message: &str| NodeCondition {
         type_: kind.to_owned(),
         status: if holds { "True" } else { "False" }.to_owned(),
@@ -109,7 +112,11 @@ fn conditions(short_of: &BTreeSet<Pressure>, now: WallTime) -> Vec<NodeCondition
         pressure(Pressure::Memory),
         pressure(Pressure::Disk),
         pressure(Pressure::Pid),
-        condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+        match obstacles {
+            [] => condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+            [one] => condition("Ready", false, "KubeletNotReady", one),
+            several => condition("Ready", false, "KubeletNotReady", &format!("[{}]", several.join(", "))),
+        },
     ]
 }
 
@@ -206,8 +213,9 @@ async fn create(
         .map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}))
         .collect();
     let mut status = shape(kit, facts, port).await;
-    status["conditions"] = serde_json::to_value(conditions(&kit.pressures.now(), kit.env.clock.now()))
-        .map_err(Status::internal)?;
+    let obstacles = kit.runtime.obstacles().await;
+    let conditions = conditions(&kit.pressures.now(), &obstacles, kit.env.clock.now());
+    status["conditions"] = serde_json::to_value(conditions).map_err(Status::internal)?;
     let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",

@@ -45,6 +45,26 @@ async fn a_lease_is_renewed_every_ten_seconds_and_a_quiet_node_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_runtime_cannot_run_pods_is_not_ready() {
+    let world = World::start("obstacles").await;
+    world.pass(2).await;
+    let ready = || {
+        let condition = node(&world)["status"]["conditions"][3].clone();
+        ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap().to_owned())
+    };
+    for (obstacles, status, reason, message) in [
+        (&[][..], "True", "KubeletReady", "kubelet is posting ready status"),
+        (&["container runtime is down"], "False", "KubeletNotReady", "container runtime is down"),
+        (&["one", "another"], "False", "KubeletNotReady", "[one, another]"),
+        (&[], "True", "KubeletReady", "kubelet is posting ready status"),
+    ] {
+        world.runtime.set_obstacles(obstacles);
+        world.pass(15).await;
+        assert_eq!(ready(), ["Ready", status, reason, message]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_others_say_of_the_node_is_kept() {
     let world = World::start("others").await;
     world.pass(2).await;

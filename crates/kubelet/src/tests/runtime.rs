@@ -27,6 +27,8 @@ struct State {
     failing: BTreeSet<String>,
     /// Images that cannot be pulled.
     missing: BTreeSet<String>,
+    /// What keeps it from running pods.
+    obstacles: Vec<String>,
 }
 
 /// The runtime.
@@ -79,6 +81,11 @@ impl FakeRuntime {
         } else {
             state.missing.remove(image);
         }
+    }
+
+    /// What keeps it from running pods.
+    pub fn set_obstacles(&self, obstacles: &[&str]) {
+        self.state.lock().unwrap().obstacles = obstacles.iter().map(|text| (*text).to_owned()).collect();
     }
 
     /// The containers there are.
@@ -163,6 +170,11 @@ impl Runtime for FakeRuntime {
         let able = Handler { recursive_readonly_mounts: true, ..Handler::default() };
         let users = Handler { name: "users".to_owned(), user_namespaces: true, ..able.clone() };
         vec![able.clone(), Handler { name: "fast".to_owned(), ..able }, users]
+    }
+
+    fn obstacles(&self) -> BoxFuture<'_, Vec<String>> {
+        let obstacles = self.state.lock().unwrap().obstacles.clone();
+        Box::pin(async { obstacles })
     }
 
     fn run_sandbox(&self, config: SandboxConfig) -> BoxFuture<'_, Result<String>> {
