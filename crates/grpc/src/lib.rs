@@ -24,6 +24,8 @@ pub use failure::{Code, Failure};
 
 /// The largest answer: what gRPC takes where nothing else is said.
 const MOST_ANSWER: usize = 4 << 20;
+/// How much of an answer may be on its way: lists come in one piece then.
+const WINDOW: u32 = 1 << 20;
 /// How often somebody who is not there is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// The most that `grpc-timeout` has digits for.
@@ -44,6 +46,7 @@ type Sender = SendRequest<Full<Bytes>>;
 pub struct Connection {
     socket: PathBuf,
     absent: Absent,
+    most_answer: usize,
     env: Env,
     sender: Mutex<Option<Sender>>,
 }
@@ -61,7 +64,12 @@ impl Connection {
             Some(name) => PathBuf::from(OsString::from(format!("\0{name}"))),
             None => socket.to_owned(),
         };
-        Connection { socket, absent, env: env.clone(), sender: Mutex::default() }
+        Connection { socket, absent, most_answer: MOST_ANSWER, env: env.clone(), sender: Mutex::default() }
+    }
+
+    /// The same, for answers of so many bytes at most.
+    pub fn with_answers_up_to(self, most_answer: usize) -> Connection {
+        Connection { most_answer, ..self }
     }
 
     /// Asks a method (`/package.Service/Method`). What is not answered within the limit has failed.
@@ -99,7 +107,7 @@ impl Connection {
             return Err(Lost::Failed(failure::of_status(answer.status())));
         }
         let early = failure::told(answer.headers());
-        let body = Limited::new(answer.into_body(), MOST_ANSWER + frame::HEAD).collect().await;
+        let body = Limited::new(answer.into_body(), self.most_answer + frame::HEAD).collect().await;
         let body = body.map_err(|error| Lost::Failed(Failure::new(Code::UNAVAILABLE, error.to_string())))?;
         match early.or_else(|| body.trailers().and_then(failure::told)) {
             Some(failure) => Err(Lost::Failed(failure)),
@@ -129,7 +137,9 @@ impl Connection {
 
     async fn connect(&self) -> Result<Sender, String> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| error.to_string())?;
-        let made = http2::Builder::new(Executor(self.env.clone())).handshake(TokioIo::new(stream)).await;
+        let mut builder = http2::Builder::new(Executor(self.env.clone()));
+        builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let made = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| error.to_string())?;
         self.env.tasks.spawn("grpc connection", async move {
             if let Err(error) = connection.await {

@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("controllers", &["api", "client", "env", "kinds", "machinery"]),
     ("scheduler", &["api", "client", "env", "machinery"]),
     ("kubelet", &["api", "client", "cri", "env", "machinery", "spdy"]),
-    ("remote", &["cri", "env", "spdy"]),
+    ("remote", &["cri", "env", "grpc", "spdy"]),
     ("runtime", &["cri", "env"]),
     ("network", &["api", "client", "cri", "env", "machinery"]),
     ("cli", &["api", "client", "env", "machinery"]),
