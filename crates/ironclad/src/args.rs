@@ -113,6 +113,9 @@ pub struct Up {
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
+    /// No scheduler: another one, which knows the API server, binds pods to nodes
+    #[arg(long, conflicts_with = "control_plane_only")]
+    pub disable_scheduler: bool,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,

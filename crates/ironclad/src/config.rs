@@ -62,6 +62,8 @@ pub struct Cluster {
     pub api_service_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Pods are bound by our scheduler, and not by another.
+    pub schedules: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
@@ -97,6 +99,8 @@ pub struct Parts {
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Pods are bound by our scheduler, and not by another.
+    pub schedules: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
@@ -158,6 +162,7 @@ impl Cluster {
             pod_cidrs,
             kubeconfig,
             control_plane_only: flags.control_plane_only,
+            schedules: !flags.disable_scheduler,
             foreign_network: flags.cni.folders(before.and_then(|before| before.foreign_network.as_ref()))?,
             foreign_runtime: flags
                 .runtime
@@ -195,6 +200,7 @@ impl Cluster {
                 pods: parts.pod_cidrs,
             },
             control_plane_only: parts.control_plane_only,
+            schedules: parts.schedules,
             foreign_network: parts.foreign_network,
             foreign_runtime: parts.foreign_runtime,
             shutdown: parts.shutdown,

@@ -79,6 +79,7 @@ impl Settings {
                 node_name: self.node_name,
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
+                schedules: true,
                 foreign_network: self.foreign_network,
                 foreign_runtime: self.foreign_runtime,
                 shutdown: None,
