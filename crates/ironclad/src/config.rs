@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Up;
 use crate::datastore::Datastore;
-use crate::security;
 use crate::settings::Settings;
+use crate::{registries, security};
 pub use instance::Instance;
 
 /// The addresses of Services where none are chosen: kubeadm's habit.
@@ -70,6 +70,8 @@ pub struct Cluster {
     pub foreign_runtime: Option<PathBuf>,
     /// How long a shutdown of the machine is held back for its pods.
     pub shutdown: Option<kubelet::ShutdownGrace>,
+    /// The file that says how registries are spoken to.
+    pub registries: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -107,6 +109,8 @@ pub struct Parts {
     pub foreign_runtime: Option<PathBuf>,
     /// How long a shutdown of the machine is held back for its pods.
     pub shutdown: Option<kubelet::ShutdownGrace>,
+    /// The file that says how registries are spoken to.
+    pub registries: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -168,6 +172,9 @@ impl Cluster {
                 .runtime
                 .socket(before.and_then(|before| before.foreign_runtime.as_ref()))?,
             shutdown: flags.shutdown.grace()?,
+            registries: registries::file(flags.runtime.registries.registries.as_deref(), &instance)
+                .map(std::path::absolute)
+                .transpose()?,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             security: flags.security.absolute()?,
         };
@@ -204,6 +211,7 @@ impl Cluster {
             foreign_network: parts.foreign_network,
             foreign_runtime: parts.foreign_runtime,
             shutdown: parts.shutdown,
+            registries: parts.registries,
             datastore: parts.datastore,
             security: parts.security,
             kubeconfig: parts.kubeconfig,

@@ -83,6 +83,7 @@ impl Settings {
                 foreign_network: self.foreign_network,
                 foreign_runtime: self.foreign_runtime,
                 shutdown: None,
+                registries: None,
                 datastore: self.datastore,
                 // Said anew at each start: nobody should be known, or unknown, without having been named.
                 security: crate::security::Flags::default(),
