@@ -76,6 +76,11 @@ soak: build ## A long, steady life on one node; nothing may grow (T=seconds)
 	@scripts/setup test
 	@T="$(or $(T),600)" tests/soak/run
 
+.PHONY: cgroup2
+cgroup2: build ## A small suite in an emulated machine that has cgroup v2 only (as root; fetches a Debian kernel)
+	@scripts/setup test cgroup2
+	@tests/cgroup2/run
+
 .PHONY: sim
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
 	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)

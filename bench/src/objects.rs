@@ -54,6 +54,10 @@ fn measure() -> Result<()> {
         protobuf::encode(&document, pod, &mut message);
         protobuf::decode(&message, &TypeMeta::default(), pod)
     });
+    let as_message = micros(&clock, REPETITIONS, || {
+        let mut message = Vec::with_capacity(body.len());
+        protobuf::transcode(&stored, pod, &mut message).map(|()| message)
+    });
     let patched = micros(&clock, REPETITIONS, || {
         let mut report = Report::new();
         let (patched, change) = patch::strategic(document.clone(), CHANGE, pod, &mut report)?;
@@ -70,6 +74,7 @@ fn measure() -> Result<()> {
         Figure::at_most("pod in, checked, out", read_and_written, "µs", 60.0),
         Figure::at_most("pod in, filled in, valid, out", created, "µs", 60.0),
         Figure::at_most("pod from the store", from_stored, "µs", 5.0),
+        Figure::at_most("stored pod as protobuf", as_message, "µs", 12.0),
         Figure::at_least(
             "JSON to protobuf and back",
             megabytes(2 * body.len(), there_and_back),

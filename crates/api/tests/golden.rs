@@ -107,6 +107,9 @@ fn protobuf_is_the_same_again() {
         let again = |document: &machinery::Value| {
             let (mut message, mut again) = (Vec::new(), Vec::new());
             protobuf::encode(document, ty, &mut message);
+            let mut of_text = Vec::new();
+            protobuf::transcode(&json::to_vec(document), ty, &mut of_text).expect("what was written is JSON");
+            assert_eq!(of_text, message, "a text and its document have the same message");
             let meta = json::type_meta(&forms["json"]).expect("JSON");
             protobuf::seal(&meta, &message, &mut again);
             again

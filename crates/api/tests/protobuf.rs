@@ -13,8 +13,10 @@ fn meta(api_version: &str, kind: &str) -> TypeMeta {
 
 fn message(document: &str, ty: TypeRef<'_>) -> Vec<u8> {
     let document = json::decode(document.as_bytes(), ty, &mut Report::new()).expect("a document");
-    let mut message = Vec::new();
+    let (mut message, mut of_text) = (Vec::new(), Vec::new());
     protobuf::encode(&document, ty, &mut message);
+    protobuf::transcode(&json::to_vec(&document), ty, &mut of_text).expect("what was written is JSON");
+    assert_eq!(of_text, message, "a text and its document have the same message");
     message
 }
 

@@ -8,20 +8,24 @@ pub mod collection;
 pub mod entry;
 mod feed;
 pub mod index;
+pub mod lanes;
+mod reopen;
+pub mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use env::Env;
+use env::{Env, News};
 use machinery::managed::Pool;
 use store::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use self::feed::Portion;
-pub use collection::{Collection, Cursor, Snapshot};
+pub use collection::{Collection, Cursor};
 pub use entry::{Entry, Event, SeenKind};
+pub use snapshot::Snapshot;
 
 /// What all keys of objects begin with.
 pub const ROOT: &str = "/registry/";
@@ -35,6 +39,8 @@ pub struct Caches {
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
     handoffs: Mutex<HashMap<Bytes, Vec<Handoff>>>,
     next_handoff: AtomicU64,
+    /// How often a collection was shut.
+    shut_news: News,
     /// The managed fields of all objects.
     managed_fields: Arc<Pool>,
     store: Arc<dyn Store>,
@@ -67,14 +73,16 @@ impl Caches {
             waiting: Mutex::default(),
             handoffs: Mutex::default(),
             next_handoff: AtomicU64::new(0),
+            shut_news: News::new(),
             managed_fields: Arc::default(),
             store: store.clone(),
         });
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for name in names {
-            let collection = feed::load(&caches, name, (revision, Portion::Page)).await?;
+            let collection = feed::load_or_shut(&caches, name, revision).await?;
             caches.insert(name, collection);
         }
+        env.tasks.spawn("shut collections", reopen::run(caches.clone(), env.clone()));
         let feed = feed::Feed { caches: caches.clone(), env: env.clone() };
         env.tasks.spawn("watch cache", feed.run(watch));
         Ok(caches)
@@ -91,7 +99,7 @@ impl Caches {
             return Ok(known);
         }
         let revision = self.catch_up().await?;
-        let collection = feed::load(self, name, (revision, Portion::Page)).await?;
+        let collection = feed::load_or_shut(self, name, revision).await?;
         self.insert(name, collection.clone());
         Ok(collection)
     }
@@ -158,6 +166,17 @@ impl Caches {
         let handoff = Handoff { number, value, done };
         lock(&self.handoffs).entry(key.clone()).or_default().push(handoff);
         Claim { caches: self, key, number, done: receiver }
+    }
+
+    /// A collection can no longer be read: what there is of it at `revision` is not known.
+    fn shut(&self, collection: &Collection, why: &str, revision: u64) {
+        tracing::error!(
+            prefix = collection.prefix(),
+            why,
+            "objects cannot be read; until they can, nobody reads any of them"
+        );
+        collection.shut(why, revision);
+        self.shut_news.tell(self.shut_news.newest() + 1);
     }
 
     fn insert(&self, name: &str, collection: Arc<Collection>) {

@@ -2,9 +2,12 @@
 //!
 //! Which kinds are sealed and with what keys is in a file, in upstream's form. The first provider that a kind has seals;
 //! all of them open. A value that another key sealed is sealed anew when its object is written, whether or not it changed.
+//! What nobody can open is an error, not nothing: whoever took it for nothing would throw away what belongs to it.
 
 pub mod config;
+mod kms;
 mod provider;
+mod rules;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,17 +17,21 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use env::Env;
 use store::{
-    BoxFuture, Event, KeyValue, Outcome, Page, Query, Revision, Store, StoreError, Txn, Watch, WatchItem,
-    Write,
+    BoxFuture, KeyValue, Outcome, Page, Query, Revision, Store, StoreError, Txn, Watch, WatchItem, Write,
 };
 
-use self::config::{ConfigError, Rules};
+use self::config::ConfigError;
+use self::kms::plugin::{Plugin, Remote};
+use self::rules::Rules;
 use crate::config::Source;
 
 /// What every sealed value begins with.
 const SEALED: &[u8] = b"k8s:enc:";
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long the plugins of a new configuration may take to be well, at least, and how often they are looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// A store whose values are sealed.
 #[derive(Debug)]
@@ -59,6 +66,11 @@ impl Seals {
         self.rules.store(Arc::new(rules));
     }
 
+    /// Whether the plugins that keep keys are well; `None` if there are none.
+    pub async fn health(&self) -> Option<Result<(), String>> {
+        self.rules.load_full().health().await
+    }
+
     fn stored(&self) -> MutexGuard<'_, HashMap<Bytes, Bytes>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,48 +78,46 @@ impl Seals {
     /// Whether a value is stored otherwise than it would be written now.
     pub fn is_stale(&self, key: &[u8]) -> bool {
         let rules = self.rules.load();
-        let Some(providers) = rules.of(key) else {
+        let Some(provider) = rules.of(key).and_then(|providers| providers.first()) else {
             return false;
         };
-        let wanted = providers.first().map_or(&[][..], |provider| provider.prefix());
+        // As long as nothing can be sealed there is no better way.
+        let Some(wanted) = provider.mark() else { return false };
         self.stored().get(key).map_or(&[][..], |seal| seal.as_ref()) != wanted
     }
 
     fn seal(&self, key: &Bytes, value: Bytes) -> Result<Bytes, StoreError> {
         let rules = self.rules.load();
-        let Some(provider) = rules.of(key).and_then(|providers| providers.first()) else {
-            return Ok(value);
-        };
-        provider
-            .seal(key, &value)
-            .map(Bytes::from)
-            .ok_or_else(|| StoreError::Unavailable { detail: "a value could not be encrypted".to_owned() })
+        match rules.of(key).and_then(|providers| providers.first()) {
+            Some(provider) => provider.seal(key, &value).map_err(|detail| StoreError::Seal { detail }),
+            None => Ok(value),
+        }
     }
 
-    /// Opens what was read. What no key opens is handed on as it is: nobody can read it, and nothing is lost.
-    fn open(&self, mut pair: KeyValue) -> KeyValue {
+    /// Opens what was read, if it was sealed.
+    async fn open(&self, mut pair: KeyValue) -> Result<KeyValue, StoreError> {
         if !pair.value.starts_with(SEALED) {
             if self.rules.load().of(&pair.key).is_some() {
                 self.stored().remove(&pair.key);
             }
-            return pair;
+            return Ok(pair);
         }
-        let rules = self.rules.load();
-        let opened = rules.of(&pair.key).into_iter().flatten().chain(rules.all()).find_map(|provider| {
-            let plain = provider.open(&pair.key, &pair.value)?;
-            Some((plain, Bytes::copy_from_slice(provider.prefix_of(&pair.value)?)))
-        });
-        match opened {
-            Some((plain, seal)) => {
-                self.stored().insert(pair.key.clone(), seal);
-                pair.value = Bytes::from(plain);
-            }
-            None => {
-                let key = String::from_utf8_lossy(&pair.key).into_owned();
-                tracing::error!(key, "no key of the encryption configuration opens a stored value");
+        let rules = self.rules.load_full();
+        let mut wrong = Vec::new();
+        for provider in rules.of(&pair.key).into_iter().flatten().chain(rules.all()) {
+            match provider.open(&pair.key, &pair.value).await {
+                Some(Ok((plain, seal))) => {
+                    self.stored().insert(pair.key.clone(), seal);
+                    pair.value = Bytes::from(plain);
+                    return Ok(pair);
+                }
+                Some(Err(why)) => wrong.push(why),
+                None => {}
             }
         }
-        pair
+        let key = machinery::field::go_quote(&String::from_utf8_lossy(&pair.key));
+        let why = kms::joined(wrong).unwrap_or_else(|| "no matching prefix found".to_owned());
+        Err(StoreError::Seal { detail: format!("unable to transform key {key}: {why}") })
     }
 }
 
@@ -123,22 +133,31 @@ impl Store for Sealing {
                 }
             }
             Ok(match self.inner.commit(txn).await? {
-                Outcome::Conflict { guard, current } => {
-                    Outcome::Conflict { guard, current: current.map(|pair| self.seals.open(pair)) }
+                Outcome::Conflict { guard, current: Some(current) } => {
+                    Outcome::Conflict { guard, current: Some(self.seals.open(current).await?) }
                 }
-                committed => committed,
+                other => other,
             })
         })
     }
 
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<KeyValue>, StoreError>> {
-        Box::pin(async move { Ok(self.inner.get(key).await?.map(|pair| self.seals.open(pair))) })
+        Box::pin(async move {
+            match self.inner.get(key).await? {
+                Some(pair) => self.seals.open(pair).await.map(Some),
+                None => Ok(None),
+            }
+        })
     }
 
     fn range(&self, query: Query) -> BoxFuture<'_, Result<Page, StoreError>> {
         Box::pin(async move {
             let mut page = self.inner.range(query).await?;
-            page.items = page.items.into_iter().map(|pair| self.seals.open(pair)).collect();
+            for pair in &mut page.items {
+                if pair.value.starts_with(SEALED) || self.seals.rules.load().of(&pair.key).is_some() {
+                    *pair = self.seals.open(pair.clone()).await?;
+                }
+            }
             Ok(page)
         })
     }
@@ -159,7 +178,12 @@ impl Store for Sealing {
     }
 }
 
-/// A watch whose values are opened.
+/// Whether a value is one that nobody could open.
+pub fn is_sealed(value: &[u8]) -> bool {
+    value.starts_with(SEALED)
+}
+
+/// A watch whose values are opened. One that cannot be opened is handed on as it is: a watch tells of every change.
 struct Opened {
     inner: Box<dyn Watch>,
     seals: Arc<Seals>,
@@ -168,26 +192,30 @@ struct Opened {
 impl Watch for Opened {
     fn next(&mut self) -> BoxFuture<'_, Result<WatchItem, StoreError>> {
         Box::pin(async move {
-            Ok(match self.inner.next().await? {
-                WatchItem::Events(events) => {
-                    let open = |event: Event| Event {
-                        value: event.value.map(|pair| self.seals.open(pair)),
-                        ..event
-                    };
-                    WatchItem::Events(events.into_iter().map(open).collect())
+            let mut item = self.inner.next().await?;
+            let WatchItem::Events(events) = &mut item else { return Ok(item) };
+            for pair in events.iter_mut().filter_map(|event| event.value.as_mut()) {
+                match self.seals.open(pair.clone()).await {
+                    Ok(opened) => *pair = opened,
+                    Err(error) => tracing::error!(%error, "what was written cannot be read"),
                 }
-                progress => progress,
-            })
+            }
+            Ok(item)
         })
     }
 }
 
-/// Reads the configuration, if there is one.
+/// Reads the configuration, if there is one, and begins to ask the plugins that it names.
 pub async fn read(env: &Env, source: Option<&Source>) -> Result<Rules, ConfigError> {
-    match source {
-        Some(source) => config::parse(&text_of(env, source).await?),
-        None => Ok(Rules::default()),
-    }
+    let Some(source) = source else { return Ok(Rules::default()) };
+    let rules = rules(env, &text_of(env, source).await?)?;
+    rules.begin().await;
+    Ok(rules)
+}
+
+fn rules(env: &Env, text: &str) -> Result<Rules, ConfigError> {
+    let connect = |settings: &kms::Settings| Arc::new(Remote::new(settings, env)) as Arc<dyn Plugin>;
+    Ok(Rules::new(config::parse(text)?, env, &connect))
 }
 
 async fn text_of(env: &Env, source: &Source) -> Result<String, ConfigError> {
@@ -198,7 +226,8 @@ async fn text_of(env: &Env, source: &Source) -> Result<String, ConfigError> {
         .map_err(|error| unreadable(error.to_string()))
 }
 
-/// Takes the configuration over whenever it changes, for ever. One that is wrong changes nothing.
+/// Takes the configuration over whenever it changes, for ever. One that is wrong, or whose plugins are not well, changes
+/// nothing; the latter is tried again.
 pub async fn follow(env: Env, source: Source, seals: Arc<Seals>) {
     let mut seen = text_of(&env, &source).await.ok();
     loop {
@@ -207,8 +236,16 @@ pub async fn follow(env: Env, source: Source, seals: Arc<Seals>) {
         if seen.as_ref() == Some(&text) {
             continue;
         }
-        match config::parse(&text) {
+        match rules(&env, &text) {
             Ok(rules) => {
+                if let Err(error) = well(&env, &rules).await {
+                    tracing::error!(
+                        error,
+                        "health check for new transformers failed; the configuration before it holds"
+                    );
+                    continue;
+                }
+                rules.begin().await;
                 seals.set_rules(rules);
                 tracing::info!("the encryption configuration was taken over");
             }
@@ -217,6 +254,18 @@ pub async fn follow(env: Env, source: Source, seals: Arc<Seals>) {
             }
         }
         seen = Some(text);
+    }
+}
+
+/// Waits until all plugins are well, as long as they may take to become so.
+async fn well(env: &Env, rules: &Rules) -> Result<(), String> {
+    let end = env.clock.monotonic() + PATIENCE.max(2 * rules.patience());
+    loop {
+        match rules.health().await {
+            None | Some(Ok(())) => return Ok(()),
+            Some(Err(error)) if env.clock.monotonic() >= end => return Err(error),
+            Some(Err(_)) => env.clock.sleep(TRY_AGAIN).await,
+        }
     }
 }
 

@@ -222,7 +222,7 @@ impl Requests {
         if request.route.is_resource {
             Box::pin(objects::answer(&self.core, &identity, request, form)).await
         } else {
-            let response = paths::answer(&self.core, &request);
+            let response = paths::answer(&self.core, &request).await;
             let response = response.unwrap_or_else(|status| self.failure(&status, form));
             self.core.metrics.other_requests.count(&request.route.verb, response.status().as_u16());
             response

@@ -15,6 +15,9 @@ pub enum Phase {
     Bootstrapped,
 }
 
+/// What stands before the names of what is done at start.
+const HOOK: &str = "poststarthook/";
+
 /// Upstream's names for what is done at start, and the phase that does it here.
 const HOOKS: &[(&str, Phase)] = &[
     ("start-apiserver-admission-initializer", Phase::Cached),
@@ -109,8 +112,20 @@ impl Health {
     }
 
     /// Answers `/readyz` and its siblings; `check` is what follows the endpoint in the path.
-    pub fn report(&self, endpoint: Endpoint, check: &str, query: &crate::query::Query) -> Report {
-        let checks = self.checks(endpoint);
+    /// `plugins` is how those are that keep keys, if there are any.
+    pub fn report(
+        &self,
+        endpoint: Endpoint,
+        check: &str,
+        query: &crate::query::Query,
+        plugins: Option<Result<(), String>>,
+    ) -> Report {
+        let mut checks = self.checks(endpoint);
+        // A server without them lives: to start it anew would not bring them back.
+        if let Some(state) = plugins.filter(|_| endpoint != Endpoint::Livez) {
+            let at = checks.iter().position(|(name, _)| name.starts_with(HOOK)).unwrap_or(checks.len());
+            checks.insert(at, ("kms-providers".to_owned(), state));
+        }
         if !check.is_empty() {
             return match checks.iter().find(|(name, _)| name == check) {
                 Some((_, Ok(()))) => Report { code: 200, text: "ok".to_owned() },
@@ -152,10 +167,11 @@ impl Health {
         }
     }
 
-    fn checks(&self, endpoint: Endpoint) -> Vec<(String, Result<(), &'static str>)> {
+    fn checks(&self, endpoint: Endpoint) -> Vec<(String, Result<(), String>)> {
         let reached = self.phase();
-        let state = |phase: Phase| if reached >= Some(phase) { Ok(()) } else { Err("not finished") };
-        let mut checks: Vec<(String, Result<(), &'static str>)> =
+        let state =
+            |phase: Phase| if reached >= Some(phase) { Ok(()) } else { Err("not finished".to_owned()) };
+        let mut checks: Vec<(String, Result<(), String>)> =
             vec![("ping".to_owned(), Ok(())), ("log".to_owned(), Ok(()))];
         if endpoint == Endpoint::Readyz {
             checks.push(("informer-sync".to_owned(), state(Phase::Cached)));
@@ -164,13 +180,14 @@ impl Health {
             checks.push(("etcd".to_owned(), state(Phase::Cached)));
         }
         for (hook, phase) in HOOKS {
-            checks.push((format!("poststarthook/{hook}"), state(*phase)));
+            checks.push((format!("{HOOK}{hook}"), state(*phase)));
             if *hook == "kube-apiserver-autoregistration" {
                 checks.push(("autoregister-completion".to_owned(), state(Phase::Bootstrapped)));
             }
         }
         if endpoint == Endpoint::Readyz {
-            let stopping = if self.is_stopping() { Err("process is shutting down") } else { Ok(()) };
+            let stopping =
+                if self.is_stopping() { Err("process is shutting down".to_owned()) } else { Ok(()) };
             checks.push(("shutdown".to_owned(), stopping));
         }
         checks
@@ -205,7 +222,34 @@ mod tests {
 
     fn ask(health: &Health, path: &str, query: &str) -> Report {
         let (endpoint, check) = Endpoint::of(path).unwrap();
-        health.report(endpoint, check, &Query::parse(query))
+        health.report(endpoint, check, &Query::parse(query), None)
+    }
+
+    #[test]
+    fn plugins_that_keep_keys_have_a_check_where_there_are_any() {
+        let health = Health::default();
+        health.reached(Phase::Bootstrapped);
+        let ask = |path: &str, plugins| {
+            let (endpoint, check) = Endpoint::of(path).unwrap();
+            health.report(endpoint, check, &Query::parse("verbose"), plugins)
+        };
+        let unwell = || Some(Err("kms-provider-0: gone".to_owned()));
+        let single = Report { code: 500, text: "internal server error: kms-provider-0: gone\n".to_owned() };
+        assert_eq!(ask("/healthz/kms-providers", unwell()), single);
+        assert_eq!(ask("/healthz/kms-providers", Some(Ok(()))).text, "ok");
+        assert_eq!(ask("/healthz/kms-providers", None).code, 404);
+        let ready = ask("/readyz", unwell());
+        assert_eq!(ready.code, 500);
+        assert!(
+            ready.text.contains("[-]kms-providers failed: reason withheld\n[+]poststarthook/"),
+            "{}",
+            ready.text
+        );
+        assert_eq!(
+            ask("/livez", unwell()).code,
+            200,
+            "a plugin that is gone does not come back with a new server"
+        );
     }
 
     #[test]

@@ -238,7 +238,9 @@ impl Served {
 
     /// The objects.
     pub fn collection(&self) -> Result<Arc<Collection>, Status> {
-        self.collection.clone().ok_or_else(method_not_allowed)
+        let collection = self.collection.clone().ok_or_else(method_not_allowed)?;
+        collection.opened()?;
+        Ok(collection)
     }
 
     /// The object that a created one is compared with.

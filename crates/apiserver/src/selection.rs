@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use kinds::Kind;
 use machinery::selector::{FieldSelector, LabelSelector};
 use machinery::{Object, Status};
 use smol_str::SmolStr;
 
 use crate::cache::Entry;
 use crate::cache::entry::Fields;
-use crate::registry::Served;
+use crate::cache::lanes::{LaneName, Sorter};
+use crate::registry::{Rules, Served};
 
 /// Objects of one resource: by namespace, labels and fields.
 #[derive(Clone, Debug)]
@@ -67,6 +69,14 @@ impl Selection {
         (!self.prefix.is_empty()).then(|| format!("{}{name}", self.prefix))
     }
 
+    /// The lane of the collection in which all objects are that can match, if there is one.
+    pub fn lane(&self) -> Option<LaneName> {
+        let Rules::BuiltIn(kind) = self.served.rules else { return None };
+        let field = kind.lanes().filter(|_| !self.served.is_converted())?;
+        let value = SmolStr::from(self.fields.exact(field)?);
+        Some(LaneName { value, sorter: Sorter::new(move |entry| value_of(kind, entry, field)) })
+    }
+
     /// An entry as the resource's version shows it.
     pub fn view(&self, entry: &Arc<Entry>) -> Arc<Entry> {
         self.served.view(entry)
@@ -97,13 +107,23 @@ impl Selection {
     }
 }
 
+/// A selectable field of an object of a built-in kind.
+fn value_of<'a>(kind: &dyn Kind, entry: &'a Entry, field: &str) -> &'a str {
+    let fields = entry.fields(|object| fields_of_kind(kind, object));
+    fields.iter().find(|(name, _)| *name == field).map_or("", |(_, value)| value)
+}
+
 fn fields_of(served: &Served, object: &Object) -> Fields {
-    if let Some(custom) = &served.custom {
-        return custom.fields(object);
+    match &served.custom {
+        Some(custom) => custom.fields(object),
+        None => fields_of_kind(&*served.rules, object),
     }
-    match object.parts(&served.rules.selectable_parts()) {
+}
+
+fn fields_of_kind(kind: &dyn Kind, object: &Object) -> Fields {
+    match object.parts(&kind.selectable_parts()) {
         Ok(document) => {
-            let fields = served.rules.selectable(&document).into_iter();
+            let fields = kind.selectable(&document).into_iter();
             fields.map(|(name, value)| (SmolStr::new_static(name), value)).collect()
         }
         Err(error) => {

@@ -105,6 +105,8 @@ pub struct Up {
     #[command(flatten)]
     pub runtime: RuntimeFlags,
     #[command(flatten)]
+    pub shutdown: ShutdownFlags,
+    #[command(flatten)]
     pub datastore: DatastoreFlags,
     #[command(flatten)]
     pub security: crate::security::Flags,
@@ -152,6 +154,8 @@ pub struct Agent {
     pub cni: CniFlags,
     #[command(flatten)]
     pub runtime: RuntimeFlags,
+    #[command(flatten)]
+    pub shutdown: ShutdownFlags,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -196,6 +200,31 @@ impl CniFlags {
             configurations: absolute(configurations)?,
             programs: self.cni_bin_dir.iter().map(absolute).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+/// What is done when the machine is shut down.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShutdownFlags {
+    /// How long a shutdown of this machine waits for its pods to end, in seconds; systemd-logind holds it back meanwhile
+    /// [default: 0, not at all: pods are started again at the next start]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    pub shutdown_grace_period: u64,
+    /// How much of that is kept for critical pods, which go last
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub shutdown_grace_period_critical_pods: u64,
+}
+
+impl ShutdownFlags {
+    /// What they ask for, if it is anything.
+    pub fn grace(&self) -> anyhow::Result<Option<kubelet::ShutdownGrace>> {
+        let (total, critical) = (self.shutdown_grace_period, self.shutdown_grace_period_critical_pods);
+        anyhow::ensure!(
+            critical <= total,
+            "--shutdown-grace-period-critical-pods is a part of --shutdown-grace-period, and cannot be longer"
+        );
+        let secs = std::time::Duration::from_secs;
+        Ok((total > 0).then(|| kubelet::ShutdownGrace::new(secs(total), secs(critical))))
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Cluster {
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     pub foreign_runtime: Option<PathBuf>,
+    /// How long a shutdown of the machine is held back for its pods.
+    pub shutdown: Option<kubelet::ShutdownGrace>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -99,6 +101,8 @@ pub struct Parts {
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     pub foreign_runtime: Option<PathBuf>,
+    /// How long a shutdown of the machine is held back for its pods.
+    pub shutdown: Option<kubelet::ShutdownGrace>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -158,6 +162,7 @@ impl Cluster {
             foreign_runtime: flags
                 .runtime
                 .socket(before.and_then(|before| before.foreign_runtime.as_ref()))?,
+            shutdown: flags.shutdown.grace()?,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             security: flags.security.absolute()?,
         };
@@ -192,6 +197,7 @@ impl Cluster {
             control_plane_only: parts.control_plane_only,
             foreign_network: parts.foreign_network,
             foreign_runtime: parts.foreign_runtime,
+            shutdown: parts.shutdown,
             datastore: parts.datastore,
             security: parts.security,
             kubeconfig: parts.kubeconfig,

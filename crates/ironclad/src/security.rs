@@ -60,7 +60,8 @@ pub struct Flags {
     /// Megabytes after which the audit log begins anew; ten old ones are kept
     #[arg(long, value_name = "MEGABYTES", default_value_t = 100)]
     pub audit_log_maxsize: u64,
-    /// Which kinds are sealed on the disk, and how: an EncryptionConfiguration; it is read again when it changes
+    /// Which kinds are sealed on the disk, and how, by keys in the file or by a plugin that keeps them (KMS v2): an
+    /// EncryptionConfiguration; it is read again when it changes
     /// [default: DIR/pki/encryption.yaml, made at the first start, which seals Secrets]
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,

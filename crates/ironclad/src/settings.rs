@@ -81,6 +81,7 @@ impl Settings {
                 control_plane_only: self.control_plane_only,
                 foreign_network: self.foreign_network,
                 foreign_runtime: self.foreign_runtime,
+                shutdown: None,
                 datastore: self.datastore,
                 // Said anew at each start: nobody should be known, or unknown, without having been named.
                 security: crate::security::Flags::default(),

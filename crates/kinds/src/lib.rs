@@ -142,6 +142,12 @@ pub trait Kind: Sync {
         &[]
     }
 
+    /// The selectable field by which many ask for a few objects each, as every node does for its pods: those are found
+    /// without looking at the others.
+    fn lanes(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The columns of its table.
     fn columns(&self) -> &'static [Column] {
         columns::DEFAULT

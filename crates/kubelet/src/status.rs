@@ -112,6 +112,9 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
         status.message = status.message.or_else(|| before.message.clone());
     }
     status.phase = Some(phase.to_owned());
+    if scene.observed.running().next().is_some() {
+        hold_back_the_end(&before, &mut status);
+    }
     addresses(scene, &mut status);
     let listed = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
     status.conditions =
@@ -120,6 +123,17 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
     status.container_statuses = listed(apps);
     status.ephemeral_container_statuses = listed(ephemerals);
     status
+}
+
+/// Nobody is told that a pod has ended while something of it runs: a sidecar that is still asked to go, or a container
+/// of a pod that is evicted.
+fn hold_back_the_end(before: &PodStatus, status: &mut PodStatus) {
+    let is_end = |phase: Option<&str>| matches!(phase, Some("Succeeded" | "Failed"));
+    if is_end(status.phase.as_deref()) && !is_end(before.phase.as_deref()) {
+        status.phase = before.phase.clone().or_else(|| Some("Pending".to_owned()));
+        status.reason.clone_from(&before.reason);
+        status.message.clone_from(&before.message);
+    }
 }
 
 /// The status of a pod that was never let in.

@@ -14,6 +14,7 @@ mod encode;
 mod parts;
 pub(crate) mod scalar;
 pub(crate) mod scan;
+pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
 

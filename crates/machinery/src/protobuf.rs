@@ -1,7 +1,9 @@
 //! Protobuf as the API reads and writes it, by schema.
 //!
 //! * [`encode`] and [`decode`] turn a document into a message and back; neither holds `apiVersion` and `kind`.
+//! * [`transcode`] makes the same message of a document's text.
 //! * [`seal`] and [`open`] put a message into the envelope that bodies come in (`k8s\0` and what it is).
+//! * [`wire`] has the letters, for messages of others.
 //! * [`encode_list`] and [`encode_event`] put messages that were encoded already into lists and watch frames;
 //!   [`Spliced`] puts managed fields into an object's.
 //!
@@ -9,10 +11,11 @@
 
 mod decode;
 mod encode;
-mod wire;
+mod source;
+pub mod wire;
 
 pub use decode::decode;
-pub use encode::{Spliced, encode, encode_event, encode_list, encode_member, item_len};
+pub use encode::{Spliced, encode, encode_event, encode_list, encode_member, item_len, transcode};
 
 use std::fmt;
 

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cri::{Container, ContainerConfig, ContainerStats, ExecOutput, PodId, Resources, Result, v1};
+use grpc::Code;
 
-use crate::grpc::{self, Connection, Service};
+use crate::service::{Connection, Service};
 use crate::{LIMIT, Remote, notes, sandboxes};
 
 /// What they are called in errors.
@@ -77,7 +78,7 @@ pub(crate) async fn stop(remote: &Remote, id: String, grace_secs: u32) -> Result
     let request = v1::StopContainerRequest { container_id: id, timeout: i64::from(grace_secs) };
     let limit = LIMIT + Duration::from_secs(u64::from(grace_secs));
     match remote.connection.call::<v1::Nothing>(Service::Runtime, "StopContainer", &request, limit).await {
-        Err(failure) if failure.code == grpc::NOT_FOUND => Ok(()),
+        Err(failure) if failure.code == Code::NOT_FOUND => Ok(()),
         outcome => Ok(outcome.map(drop)?),
     }
 }
@@ -133,7 +134,7 @@ async fn look(remote: &Remote, summary: &v1::Container, pod: &PodId) -> Result<O
     let id = &summary.id;
     let asked = remote.connection.call(Service::Runtime, "ContainerStatus", &by_id(id), LIMIT).await;
     let answer: v1::ContainerStatusResponse = match asked {
-        Err(failure) if failure.code == grpc::NOT_FOUND => return Ok(None),
+        Err(failure) if failure.code == Code::NOT_FOUND => return Ok(None),
         asked => asked?,
     };
     let status = answer.status.unwrap_or_default();

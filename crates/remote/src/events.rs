@@ -7,7 +7,7 @@ use std::time::Duration;
 use cri::{BoxFuture, Event, Events, PodId, Result, v1};
 use env::Env;
 
-use crate::grpc::Connection;
+use crate::service::Connection;
 use crate::{Remote, containers, sandboxes};
 
 /// How often it is looked.

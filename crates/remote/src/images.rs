@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cri::{Credentials, Image, Result, RuntimeError, v1};
+use grpc::Code;
 
-use crate::grpc::{self, Service};
+use crate::service::Service;
 use crate::{LIMIT, Remote};
 
 /// How long an image may take to be fetched. Whoever waits shorter drops the call.
@@ -24,7 +25,7 @@ pub(crate) async fn list(remote: &Remote) -> Result<Vec<Image>> {
 pub(crate) async fn find(remote: &Remote, reference: String) -> Result<Option<Image>> {
     let asked = remote.connection.call(Service::Image, "ImageStatus", &request(&reference), LIMIT).await;
     let answer: v1::ImageStatusResponse = match asked {
-        Err(failure) if failure.code == grpc::NOT_FOUND => return Ok(None),
+        Err(failure) if failure.code == Code::NOT_FOUND => return Ok(None),
         asked => asked?,
     };
     Ok(answer.image.map(v1::image_answer))
@@ -56,7 +57,7 @@ pub(crate) async fn pull(
 pub(crate) async fn remove(remote: &Remote, reference: String) -> Result<()> {
     let request = request(&reference);
     match remote.connection.call::<v1::Nothing>(Service::Image, "RemoveImage", &request, LIMIT).await {
-        Err(failure) if failure.code == grpc::NOT_FOUND => Ok(()),
+        Err(failure) if failure.code == Code::NOT_FOUND => Ok(()),
         outcome => Ok(outcome.map(drop)?),
     }
 }

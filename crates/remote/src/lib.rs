@@ -6,10 +6,10 @@
 
 mod containers;
 mod events;
-mod grpc;
 mod images;
 mod notes;
 mod sandboxes;
+mod service;
 mod streams;
 
 use std::path::PathBuf;
@@ -24,8 +24,9 @@ use cri::{
 use env::Env;
 
 use containers::Containers;
-use grpc::{Connection, Service};
+use grpc::Code;
 use sandboxes::Sandboxes;
+use service::{Connection, Service};
 
 /// How long a question may take: what kubelets give a runtime.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -61,7 +62,7 @@ pub struct Remote {
 impl Remote {
     /// Asks it who it is. One that is only just starting is waited for.
     pub async fn connect(config: Config, env: Env) -> Result<Remote> {
-        let connection = Arc::new(Connection::new(config.socket, env.clone()));
+        let connection = Arc::new(Connection::new(config.socket, &env));
         let deadline = env.clock.monotonic() + PATIENCE;
         let version: v1::VersionResponse = loop {
             let asked = v1::VersionRequest { version: "v1".to_owned() };
@@ -107,7 +108,7 @@ async fn status(connection: &Connection) -> Result<v1::StatusResponse> {
 async fn check_driver(connection: &Connection) -> Result<()> {
     let asked = connection.call(Service::Runtime, "RuntimeConfig", &v1::Nothing {}, LIMIT).await;
     let config: v1::RuntimeConfigResponse = match asked {
-        Err(failure) if failure.code == grpc::UNIMPLEMENTED => return Ok(()),
+        Err(failure) if failure.code == Code::UNIMPLEMENTED => return Ok(()),
         asked => asked?,
     };
     match config.linux {

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cri::{PodGroups, Resources, Result, RuntimeError, Sandbox, SandboxConfig, v1};
+use grpc::Code;
 
-use crate::grpc::{self, Connection, Service};
+use crate::service::{Connection, Service};
 use crate::{LIMIT, Remote, notes};
 
 /// What they are called in errors.
@@ -130,7 +131,7 @@ pub(crate) async fn remove(remote: &Remote, id: String) -> Result<()> {
 /// What is gone already is no error.
 async fn end(remote: &Remote, id: String, method: &str) -> Result<()> {
     match remote.connection.call::<v1::Nothing>(Service::Runtime, method, &by_id(&id), MAKING).await {
-        Err(failure) if failure.code == grpc::NOT_FOUND => Ok(()),
+        Err(failure) if failure.code == Code::NOT_FOUND => Ok(()),
         outcome => Ok(outcome.map(drop)?),
     }
 }
@@ -146,7 +147,7 @@ pub(crate) async fn update(remote: &Remote, id: String, resources: Resources) ->
     };
     let method = "UpdatePodSandboxResources";
     match remote.connection.call(Service::Runtime, method, &request, LIMIT).await {
-        Err(failure) if failure.code == grpc::UNIMPLEMENTED => {
+        Err(failure) if failure.code == Code::UNIMPLEMENTED => {
             tracing::debug!("this runtime need not know the limits of pods as a whole: {failure}");
         }
         Err(failure) => return Err(failure.about(WHAT, &id)),
@@ -186,7 +187,7 @@ pub(crate) async fn list(remote: &Remote) -> Result<Vec<Sandbox>> {
 async fn look(remote: &Remote, id: &str) -> Result<Option<Known>> {
     let asked = remote.connection.call(Service::Runtime, "PodSandboxStatus", &by_id(id), LIMIT).await;
     let answer: v1::PodSandboxStatusResponse = match asked {
-        Err(failure) if failure.code == grpc::NOT_FOUND => return Ok(None),
+        Err(failure) if failure.code == Code::NOT_FOUND => return Ok(None),
         asked => asked?,
     };
     let mut sandbox = v1::sandbox_answer(answer.status.unwrap_or_default())?;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::grpc::Service;
+use crate::service::Service;
 use crate::{LIMIT, Remote, containers, sandboxes};
 
 mod outcome;

@@ -254,6 +254,13 @@ pub enum StoreError {
         /// What went wrong.
         detail: String,
     },
+    /// A value could not be sealed, or what is stored cannot be opened. Stores know nothing of that: it comes from what
+    /// stands between them and whoever reads.
+    #[error("{detail}")]
+    Seal {
+        /// What went wrong.
+        detail: String,
+    },
     /// The store cannot be reached or was stopped.
     #[error("the store is unavailable: {detail}")]
     Unavailable {

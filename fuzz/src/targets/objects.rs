@@ -54,6 +54,9 @@ fn survives_a_message(document: &Value, ty: TypeRef<'_>) -> Result<(), String> {
     let meta = TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
     let mut message = Vec::new();
     protobuf::encode(document, ty, &mut message);
+    let mut of_text = Vec::new();
+    protobuf::transcode(&json::to_vec(document), ty, &mut of_text).map_err(|error| error.text)?;
+    same("a text and its document have the same message", &of_text, &message)?;
     let again = protobuf::decode(&message, &meta, ty).map_err(|error| error.text)?;
     same("a document survives a message", &json::to_string(&again), &json::to_string(document))
 }

@@ -72,7 +72,10 @@ users() { # users NAME: the pod's ids on the node
   equal "whose its files are" "0 0" "$(k -n node exec "$1" -- sh -c 'touch /v/x; echo $(stat -c %u /v/x /etc/hosts)')"
   k -n node exec "$1" -- awk '{print $2}' /proc/self/uid_map
 }
-first=$(users one)
-second=$(users two)
-[ "$first" -ge 65536 ] && [ "$second" -ge 65536 ] && [ "$first" != "$second" ] || fail "ids: $first, $second"
+# Older kernels cannot map the ids of a file system in memory, where a pod's token is.
+if [ "$(printf '%s\n' 6.3 "$(uname -r)" | sort -V | head -1)" = 6.3 ]; then
+  first=$(users one)
+  second=$(users two)
+  [ "$first" -ge 65536 ] && [ "$second" -ge 65536 ] && [ "$first" != "$second" ] || fail "ids: $first, $second"
+fi
 k delete namespace node

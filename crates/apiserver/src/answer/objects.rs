@@ -69,19 +69,13 @@ pub fn in_form(code: u16, json: Vec<u8>, form: Form) -> Result<Response, Status>
 pub fn message_of<'a>(served: &Served, entry: &'a Entry) -> Result<Spliced<'a>, Status> {
     let root = served.schema.root();
     let mut failed = None;
-    let message = entry.protobuf(|object| match object.to_value() {
-        Ok(document) => {
-            let mut message = Vec::with_capacity(object.body().len());
-            protobuf::encode(&document, root, &mut message);
-            message.into_boxed_slice()
-        }
-        Err(status) => {
-            failed = Some(status);
-            Box::default()
-        }
+    let message = entry.protobuf(|object| {
+        let mut message = Vec::with_capacity(object.body().len());
+        failed = protobuf::transcode(object.body(), root, &mut message).err();
+        message.into_boxed_slice()
     });
-    if let Some(status) = failed {
-        return Err(status);
+    if let Some(error) = failed {
+        return Err(Status::internal(format!("an object cannot be read: {error}")));
     }
     let managed_fields = root.member("metadata").map_or(&[][..], |ty| metadata::managed_fields(entry, ty));
     Spliced::new(message, managed_fields).map_err(Status::internal)

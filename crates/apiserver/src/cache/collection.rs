@@ -5,9 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use env::News;
+use machinery::Status;
+use smol_str::SmolStr;
 
 use super::entry::{Change, Entry, Event};
-use super::index::{Index, Walk};
+use super::index::Index;
+use super::lanes::{Lane, LaneName, Lanes, Sorter};
+use super::snapshot::Snapshot;
 
 /// Events that are kept whatever their age: a watcher that comes back after a pause should find its place.
 const KEEP_EVENTS: usize = 1_000;
@@ -43,6 +47,17 @@ struct State {
     floor: u64,
     /// The revision the index was loaded at: events up to it are no news.
     loaded_at: u64,
+    /// Why what is here is not all there is.
+    shut: Option<Shut>,
+    /// The objects sorted, if anybody asked for that.
+    lanes: Option<Lanes>,
+}
+
+/// Why a collection cannot be read, and the newest change that was not taken over since.
+#[derive(Clone, Debug)]
+struct Shut {
+    why: Arc<str>,
+    missed: u64,
 }
 
 #[derive(Debug)]
@@ -52,18 +67,12 @@ struct Kept {
     bytes: usize,
 }
 
-/// The state at a revision, to be walked at leisure.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    index: Index,
-    /// What was different then, by key; in key order.
-    past: Vec<(String, Option<Arc<Entry>>)>,
-}
-
 /// A watcher's place in the ring.
 #[derive(Debug)]
 pub struct Cursor {
     collection: Arc<Collection>,
+    /// The lane that is followed, and what tells of its news.
+    lane: Option<(SmolStr, Arc<News>)>,
     next: u64,
 }
 
@@ -98,20 +107,34 @@ impl Collection {
 
     /// The state as it is.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { index: self.read().index.clone(), past: Vec::new() }
+        Snapshot::now(&self.read().index)
     }
 
     /// The state at `revision`, from what the ring remembers; `None` if that lies too far back.
     pub fn snapshot_at(&self, revision: u64) -> Option<Snapshot> {
         let state = self.read();
+        let later = state.ring.iter().rev().map(|kept| &kept.event);
+        let later = later.take_while(|event| event.revision > revision);
+        (revision >= state.floor).then(|| Snapshot::before(&state.index, later))
+    }
+
+    /// The state of a lane as it is.
+    pub fn snapshot_of(&self, lane: &LaneName) -> Snapshot {
+        self.sort(&lane.sorter);
+        let state = self.read();
+        Snapshot::now(state.lane(&lane.value).map_or(&Index::default(), |lane| &lane.index))
+    }
+
+    /// The state of a lane at `revision`; `None` if that lies too far back.
+    pub fn snapshot_of_at(&self, lane: &LaneName, revision: u64) -> Option<Snapshot> {
+        self.sort(&lane.sorter);
+        let state = self.read();
         if revision < state.floor {
             return None;
         }
-        let mut past = std::collections::BTreeMap::new();
-        for kept in state.ring.iter().rev().take_while(|kept| kept.event.revision > revision) {
-            past.insert(kept.event.entry.key().to_owned(), kept.event.previous.clone());
-        }
-        Some(Snapshot { index: state.index.clone(), past: past.into_iter().collect() })
+        let Some(lane) = state.lane(&lane.value) else { return Some(Snapshot::now(&Index::default())) };
+        let later = lane.ring.iter().rev().take_while(|event| event.revision > revision);
+        Some(Snapshot::before(&lane.index, later))
     }
 
     /// The revision of the newest change, or the one the collection was loaded at.
@@ -128,10 +151,10 @@ impl Collection {
     /// The state as it is, and a cursor that stands right behind it.
     pub fn follow(self: &Arc<Self>) -> (Snapshot, Cursor) {
         let state = self.read();
-        let snapshot = Snapshot { index: state.index.clone(), past: Vec::new() };
-        let next = state.first + state.ring.len() as u64;
+        let snapshot = Snapshot::now(&state.index);
+        let next = state.next();
         drop(state);
-        (snapshot, Cursor { collection: self.clone(), next })
+        (snapshot, Cursor { collection: self.clone(), lane: None, next })
     }
 
     /// A cursor that stands before the first event after `revision`.
@@ -143,7 +166,88 @@ impl Collection {
         let seen = state.ring.partition_point(|kept| kept.event.revision <= revision);
         let next = state.first + seen as u64;
         drop(state);
-        Ok(Cursor { collection: self.clone(), next })
+        Ok(Cursor { collection: self.clone(), lane: None, next })
+    }
+
+    /// The state of a lane as it is, and a cursor that stands right behind it.
+    pub fn follow_lane(self: &Arc<Self>, name: &LaneName) -> (Snapshot, Cursor) {
+        self.sort(&name.sorter);
+        let mut state = self.write();
+        let lane = state.lanes(&name.sorter).lane(&name.value);
+        let (snapshot, next) = (Snapshot::now(&lane.index), lane.next());
+        let place = Some((name.value.clone(), lane.news.clone()));
+        drop(state);
+        (snapshot, Cursor { collection: self.clone(), lane: place, next })
+    }
+
+    /// A cursor that stands before the first event of a lane after `revision`.
+    pub fn follow_lane_from(self: &Arc<Self>, name: &LaneName, revision: u64) -> Result<Cursor, Fallen> {
+        self.sort(&name.sorter);
+        let mut state = self.write();
+        if revision < state.floor {
+            return Err(Fallen);
+        }
+        let lane = state.lanes(&name.sorter).lane(&name.value);
+        let seen = lane.ring.partition_point(|event| event.revision <= revision);
+        let next = lane.first + seen as u64;
+        let place = Some((name.value.clone(), lane.news.clone()));
+        drop(state);
+        Ok(Cursor { collection: self.clone(), lane: place, next })
+    }
+
+    /// Sorts the objects into lanes, if nobody did before. What it takes to know an object's lane is found out before
+    /// anybody has to wait.
+    fn sort(&self, sorter: &Sorter) {
+        if self.read().lanes.is_some() {
+            return;
+        }
+        for entry in self.snapshot().starting_at("") {
+            sorter(&entry);
+        }
+        self.write().lanes(sorter);
+    }
+
+    /// Fails, and says why, while what is here is not all there is.
+    pub fn opened(&self) -> Result<(), Status> {
+        match &self.read().shut {
+            Some(shut) => Err(Status::internal(&shut.why)),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on nobody may read it: the change of `revision`, or what was loaded as of then, cannot be read.
+    pub fn shut(&self, why: &str, revision: u64) {
+        self.write().shut = Some(Shut { why: Arc::from(why), missed: revision });
+    }
+
+    /// It is still shut, for this reason.
+    pub fn still_shut(&self, why: &str) {
+        if let Some(shut) = &mut self.write().shut {
+            shut.why = Arc::from(why);
+        }
+    }
+
+    /// Whether a change is not to be taken over, because the collection is shut; it is read anew with it.
+    pub fn skips(&self, revision: u64) -> bool {
+        let mut state = self.write();
+        match &mut state.shut {
+            Some(shut) => {
+                shut.missed = shut.missed.max(revision);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Opens it with what another collection holds, unless there was a change since then.
+    pub fn reopen(&self, fresh: &Collection) -> bool {
+        let (index, floor, shut) = fresh.held();
+        let mut state = self.write();
+        let is_behind = state.shut.as_ref().is_some_and(|shut| shut.missed > floor);
+        if !is_behind {
+            state.begin_anew(index, floor, shut);
+        }
+        !is_behind
     }
 
     /// Fills the collection at start, before anybody looks.
@@ -158,14 +262,13 @@ impl Collection {
 
     /// Starts anew with what another collection holds. Everybody who follows falls off.
     pub fn replace(&self, fresh: &Collection) {
-        let (index, floor) = {
-            let fresh = fresh.read();
-            (fresh.index.clone(), fresh.floor)
-        };
-        let mut state = self.write();
-        // One number is left out, so that even a watcher that had seen everything notices.
-        let first = state.first + state.ring.len() as u64 + 1;
-        *state = State { index, floor, loaded_at: floor, first, framed: first, ..State::default() };
+        let (index, floor, shut) = fresh.held();
+        self.write().begin_anew(index, floor, shut);
+    }
+
+    fn held(&self) -> (Index, u64, Option<Shut>) {
+        let state = self.read();
+        (state.index.clone(), state.floor, state.shut.clone())
     }
 
     /// Takes over a changed object. Only the feed does this.
@@ -189,10 +292,14 @@ impl Collection {
 
     /// Wakes those who wait for news.
     pub fn announce(&self) {
-        let state = self.read();
-        let next = state.first + state.ring.len() as u64;
+        let mut state = self.write();
+        let next = state.next();
+        let touched = state.lanes.as_mut().map(Lanes::take_touched).unwrap_or_default();
         drop(state);
         self.news.tell(next);
+        for (news, next) in touched {
+            news.tell(next);
+        }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -205,10 +312,38 @@ impl Collection {
 }
 
 impl State {
+    fn begin_anew(&mut self, index: Index, floor: u64, shut: Option<Shut>) {
+        // One number is left out, so that even a watcher that had seen everything notices.
+        let first = self.next() + 1;
+        let mut lanes = self.lanes.take();
+        if let Some(lanes) = &mut lanes {
+            lanes.begin_anew(&index);
+        }
+        *self =
+            State { index, floor, loaded_at: floor, first, framed: first, shut, lanes, ..State::default() };
+    }
+
+    /// The sequence number after the newest event.
+    fn next(&self) -> u64 {
+        self.first + self.ring.len() as u64
+    }
+
+    fn lane(&self, value: &str) -> Option<&Lane> {
+        self.lanes.as_ref()?.get(value)
+    }
+
+    fn lanes(&mut self, sorter: &Sorter) -> &mut Lanes {
+        let (index, ring) = (&self.index, self.ring.iter().map(|kept| &kept.event));
+        self.lanes.get_or_insert_with(|| Lanes::new(sorter.clone(), index, ring))
+    }
+
     fn push(&mut self, event: Arc<Event>, now: Duration) {
         // The newest state is held by the index as well; what an event costs is the state it replaced.
         let bytes = event.previous.as_ref().map_or(0, |entry| entry.object().body().len()) + 256;
         self.framed_bytes += event.entry.object().json_len();
+        if let Some(lanes) = &mut self.lanes {
+            lanes.push(&event);
+        }
         self.ring.push_back(Kept { event, at: now, bytes });
         self.ring_bytes += bytes;
         while self.framed_bytes > MAX_FRAME_BYTES && self.next_framed() {}
@@ -223,6 +358,9 @@ impl State {
             }
             let gone = self.ring.pop_front().expect("the ring has a front");
             self.ring_bytes -= gone.bytes;
+            if let Some(lanes) = &mut self.lanes {
+                lanes.pop(&gone.event);
+            }
             self.floor = gone.event.revision;
             self.first += 1;
         }
@@ -239,78 +377,20 @@ impl State {
     }
 }
 
-impl Snapshot {
-    /// Walks the objects from `start` on, in key order.
-    pub fn starting_at(&self, start: &str) -> SnapshotWalk {
-        let from = self.past.partition_point(|(key, _)| key.as_str() < start);
-        SnapshotWalk {
-            present: self.index.starting_at(start),
-            past: Vec::from(&self.past[from..]).into_iter(),
-            held: None,
-            pending: None,
-        }
-    }
-
-    /// How many objects lie in `start..end`; an empty `end` means all from `start` on.
-    pub fn count(&self, start: &str, end: &str) -> usize {
-        let mut count = self.index.count(start, end);
-        for (key, then) in &self.past {
-            if key.as_str() >= start && (end.is_empty() || key.as_str() < end) {
-                match (then.is_some(), self.index.get(key).is_some()) {
-                    (true, false) => count += 1,
-                    (false, true) => count -= 1,
-                    _ => {}
-                }
-            }
-        }
-        count
-    }
-}
-
-/// The objects of a [`Snapshot`] in key order.
-#[derive(Debug)]
-pub struct SnapshotWalk {
-    present: Walk,
-    past: std::vec::IntoIter<(String, Option<Arc<Entry>>)>,
-    held: Option<Arc<Entry>>,
-    pending: Option<(String, Option<Arc<Entry>>)>,
-}
-
-impl Iterator for SnapshotWalk {
-    type Item = Arc<Entry>;
-
-    fn next(&mut self) -> Option<Arc<Entry>> {
-        loop {
-            if self.held.is_none() {
-                self.held = self.present.next();
-            }
-            if self.pending.is_none() {
-                self.pending = self.past.next();
-            }
-            let Some((key, _)) = &self.pending else { return self.held.take() };
-            if self.held.as_ref().is_some_and(|entry| entry.key() < key.as_str()) {
-                return self.held.take();
-            }
-            if self.held.as_ref().is_some_and(|entry| entry.key() == key.as_str()) {
-                self.held = None;
-            }
-            if let Some((_, Some(then))) = self.pending.take() {
-                return Some(then);
-            }
-        }
-    }
-}
-
 impl Cursor {
     /// The next events, at most `limit`; empty if there are none yet.
     pub fn take(&mut self, limit: usize) -> Result<Vec<Arc<Event>>, Fallen> {
         let state = self.collection.read();
-        if self.next < state.first {
+        let lane = self.lane.as_ref().and_then(|(value, _)| state.lane(value));
+        let first = lane.map_or(state.first, |lane| lane.first);
+        if self.next < first {
             return Err(Fallen);
         }
-        let offset = usize::try_from(self.next - state.first).unwrap_or(usize::MAX);
-        let events: Vec<Arc<Event>> =
-            state.ring.iter().skip(offset).take(limit).map(|kept| kept.event.clone()).collect();
+        let offset = usize::try_from(self.next - first).unwrap_or(usize::MAX);
+        let events: Vec<Arc<Event>> = match lane {
+            Some(lane) => lane.ring.iter().skip(offset).take(limit).cloned().collect(),
+            None => state.ring.iter().skip(offset).take(limit).map(|kept| kept.event.clone()).collect(),
+        };
         self.next += events.len() as u64;
         Ok(events)
     }
@@ -322,7 +402,8 @@ impl Cursor {
 
     /// Waits until there are events to take.
     pub async fn ready(&self) {
-        self.collection.news.after(self.next).await;
+        let news = self.lane.as_ref().map_or(&self.collection.news, |(_, news)| news);
+        news.after(self.next).await;
     }
 }
 

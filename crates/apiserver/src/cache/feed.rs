@@ -9,6 +9,7 @@ use futures_util::future::join;
 use store::{Query, StoreError, Watch, WatchItem};
 
 use super::{Caches, Collection, Entry, ROOT};
+use crate::encryption::is_sealed;
 use crate::stored;
 
 /// How long to wait before following again after the store failed.
@@ -60,6 +61,22 @@ pub(super) async fn load(
         };
         let (following, ()) = join(caches.store.range(Query { start, ..all.clone() }), decoded).await;
         page = following?;
+    }
+}
+
+/// Reads a collection as it stands at `revision`. One with a value that cannot be opened is shut, to be read later.
+pub(super) async fn load_or_shut(
+    caches: &Caches,
+    name: &str,
+    revision: u64,
+) -> Result<Arc<Collection>, StoreError> {
+    match load(caches, name, (revision, Portion::Page)).await {
+        Err(StoreError::Seal { detail }) => {
+            let collection = Collection::new(&format!("{ROOT}{name}/"), revision);
+            caches.shut(&collection, &detail, revision);
+            Ok(Arc::new(collection))
+        }
+        other => other,
     }
 }
 
@@ -121,6 +138,15 @@ impl Feed {
     }
 
     fn apply_one(&self, collection: &Collection, event: store::Event, now: Duration) {
+        if let Some(sealed) = event.value.as_ref().filter(|value| is_sealed(&value.value)) {
+            let key = machinery::field::go_quote(&String::from_utf8_lossy(&sealed.key));
+            self.caches.shut(collection, &format!("unable to transform key {key}"), event.revision);
+        }
+        if collection.skips(event.revision) {
+            // Whoever writes to what cannot be read is not kept waiting.
+            self.caches.take_handoff(&event.key, |_| true);
+            return;
+        }
         let Some(value) = event.value else {
             let key = object_key(collection, &event.key);
             let Some(current) = collection.get(key) else { return };
@@ -168,7 +194,7 @@ impl Feed {
         let watch = store.watch(Bytes::from_static(ROOT.as_bytes()), revision).await?;
         for collection in self.caches.all() {
             let name = collection.prefix().trim_start_matches(ROOT).trim_end_matches('/').to_owned();
-            let fresh = load(&self.caches, &name, (revision, Portion::Page)).await?;
+            let fresh = load_or_shut(&self.caches, &name, revision).await?;
             collection.replace(&fresh);
             collection.announce();
         }

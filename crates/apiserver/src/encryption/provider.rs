@@ -1,4 +1,6 @@
-//! Ciphers: each seals a value with the first of its keys and opens what any of them sealed.
+//! What seals values: a cipher, whose first key seals and which opens what any of them sealed, or a plugin.
+
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{
@@ -6,8 +8,11 @@ use aws_lc_rs::cipher::{
     PaddedBlockEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
+use bytes::Bytes;
 use crypto_secretbox::aead::{Aead, KeyInit};
 use crypto_secretbox::{Nonce as BoxNonce, XSalsa20Poly1305};
+
+use super::kms::Kms;
 
 const GCM_NONCE: usize = 12;
 const CBC_IV: usize = 16;
@@ -24,18 +29,26 @@ pub enum Cipher {
     Secretbox,
 }
 
-/// A cipher and its keys, or none at all.
+/// A cipher and its keys, a plugin, or none at all.
 pub enum Provider {
     /// Values stay as they are.
     Identity,
     /// The first key seals.
     Keys(Cipher, Vec<Key>),
+    /// A plugin keeps the keys.
+    Kms(Arc<Kms>),
 }
 
 /// A key, and what the values it sealed begin with.
 pub struct Key {
-    prefix: Vec<u8>,
+    prefix: Bytes,
     secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Key({})", String::from_utf8_lossy(&self.prefix))
+    }
 }
 
 impl std::fmt::Debug for Provider {
@@ -43,6 +56,7 @@ impl std::fmt::Debug for Provider {
         match self {
             Provider::Identity => out.write_str("Identity"),
             Provider::Keys(cipher, keys) => write!(out, "{cipher:?}({} keys)", keys.len()),
+            Provider::Kms(kms) => write!(out, "Kms({})", String::from_utf8_lossy(kms.prefix())),
         }
     }
 }
@@ -65,7 +79,7 @@ impl Cipher {
         }
     }
 
-    fn seal(self, key: &[u8], context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal(self, key: &[u8], context: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         match self {
             Cipher::AesGcm => {
                 let nonce = random::<GCM_NONCE>()?;
@@ -93,7 +107,7 @@ impl Cipher {
         }
     }
 
-    fn open(self, key: &[u8], context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(self, key: &[u8], context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         match self {
             Cipher::AesGcm => {
                 let (nonce, text) = sealed.split_at_checked(GCM_NONCE)?;
@@ -120,7 +134,8 @@ impl Cipher {
     }
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
+/// Random bytes; `None` if the system has none.
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(bytes)
@@ -147,36 +162,54 @@ fn cbc(key: &[u8]) -> Option<UnboundCipherKey> {
 impl Key {
     /// A key by its name.
     pub fn new(cipher: Cipher, name: &str, secret: Vec<u8>) -> Key {
-        Key { prefix: format!("k8s:enc:{}:v1:{name}:", cipher.name()).into_bytes(), secret }
+        Key { prefix: Bytes::from(format!("k8s:enc:{}:v1:{name}:", cipher.name())), secret }
     }
 }
 
 impl Provider {
-    /// What the values that it seals begin with; empty if it seals nothing.
-    pub fn prefix(&self) -> &[u8] {
+    /// What tells the values that it seals now from others: empty if it seals nothing, `None` if it cannot seal yet.
+    pub fn mark(&self) -> Option<Bytes> {
         match self {
-            Provider::Identity => &[],
-            Provider::Keys(_, keys) => keys.first().map_or(&[], |key| &key.prefix),
+            Provider::Identity => Some(Bytes::new()),
+            Provider::Keys(_, keys) => Some(keys.first().map_or(Bytes::new(), |key| key.prefix.clone())),
+            Provider::Kms(kms) => kms.mark(),
         }
     }
 
-    /// The prefix of a value that one of its keys sealed.
-    pub fn prefix_of(&self, value: &[u8]) -> Option<&[u8]> {
-        let Provider::Keys(_, keys) = self else { return None };
-        keys.iter().map(|key| key.prefix.as_slice()).find(|prefix| value.starts_with(prefix))
+    /// The value as it is stored at a key of the store.
+    pub fn seal(&self, at: &[u8], plain: &Bytes) -> Result<Bytes, String> {
+        match self {
+            Provider::Identity => Ok(plain.clone()),
+            Provider::Keys(cipher, keys) => {
+                let key = keys.first().ok_or("there is no key to encrypt with")?;
+                let sealed = cipher.seal(&key.secret, at, plain).ok_or("a value could not be encrypted")?;
+                Ok(Bytes::from([&key.prefix[..], &sealed].concat()))
+            }
+            Provider::Kms(kms) => kms.seal(at, plain).map(Bytes::from),
+        }
     }
 
-    /// The value as it is stored at a key of the store; `None` if the cipher refuses.
-    pub fn seal(&self, at: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-        let Provider::Keys(cipher, keys) = self else { return Some(plain.to_vec()) };
-        let key = keys.first()?;
-        let sealed = cipher.seal(&key.secret, at, plain)?;
-        Some([&key.prefix[..], &sealed].concat())
-    }
-
-    /// What was sealed at a key of the store; `None` if none of its keys did, or if it was tampered with.
-    pub fn open(&self, at: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-        let Provider::Keys(cipher, keys) = self else { return None };
-        keys.iter().find_map(|key| cipher.open(&key.secret, at, value.strip_prefix(key.prefix.as_slice())?))
+    /// What was sealed at a key of the store, and what tells how; `None` if it is none of its values.
+    pub async fn open(&self, at: &[u8], value: &[u8]) -> Option<Result<(Vec<u8>, Bytes), String>> {
+        match self {
+            Provider::Identity => None,
+            Provider::Keys(cipher, keys) => {
+                let mut ours = keys.iter().filter(|key| value.starts_with(&key.prefix)).peekable();
+                ours.peek()?;
+                let opened = ours.find_map(|key| {
+                    let plain = cipher.open(&key.secret, at, &value[key.prefix.len()..])?;
+                    Some((plain, key.prefix.clone()))
+                });
+                Some(
+                    opened.ok_or_else(|| {
+                        "the value was not encrypted with this key, or was changed".to_owned()
+                    }),
+                )
+            }
+            Provider::Kms(kms) => {
+                let sealed = value.strip_prefix(kms.prefix())?;
+                Some(kms.open(at, sealed).await)
+            }
+        }
     }
 }

@@ -14,10 +14,10 @@ use crate::registry::{method_not_allowed, no_such_resource};
 use crate::version;
 
 /// Answers a request for a path that names no resource.
-pub(super) fn answer(core: &Core, request: &Arrived) -> Result<Response, Status> {
+pub(super) async fn answer(core: &Core, request: &Arrived) -> Result<Response, Status> {
     let path = request.route.path.as_str();
     if let Some((endpoint, check)) = Endpoint::of(path) {
-        let report = core.health.report(endpoint, check, &request.query);
+        let report = core.health.report(endpoint, check, &request.query, core.seals.health().await);
         return Ok(answer::text(report.code, report.text));
     }
     let registry = core.registry.load();

@@ -7,8 +7,8 @@ use machinery::field::{Error, Errors, Path};
 use machinery::status::{Cause, GroupName};
 use machinery::{Reason, Status};
 
-use crate::cache::collection::SnapshotWalk;
-use crate::cache::{Entry, Snapshot};
+use crate::cache::snapshot::SnapshotWalk;
+use crate::cache::{Collection, Entry, Snapshot};
 use crate::core::Core;
 use crate::query::{self, Query};
 use crate::registry::Served;
@@ -236,7 +236,7 @@ pub async fn list(
     if let Some(revision) = exact {
         wait_until(core, revision).await?;
         let too_old = || Status::expired("The resourceVersion for the provided list is too old.");
-        let snapshot = state_at(core, served, revision).await?.ok_or_else(too_old)?;
+        let snapshot = state_at(core, &selection, revision).await?.ok_or_else(too_old)?;
         return page(core, &snapshot, selection, (options.limit, revision, first(core, revision))).await;
     }
     match asked {
@@ -246,7 +246,8 @@ pub async fn list(
     }
     let collection = served.collection()?;
     let revision = core.caches.applied();
-    let snapshot = collection.snapshot_at(revision).unwrap_or_else(|| collection.snapshot());
+    let snapshot =
+        remembered(&collection, &selection, revision).unwrap_or_else(|| now(&collection, &selection));
     page(core, &snapshot, selection, (options.limit, revision, first(core, revision))).await
 }
 
@@ -268,25 +269,41 @@ async fn next_page(
     let Some(revision) = token.revision() else {
         core.catch_up().await?;
         let revision = core.caches.applied();
-        let snapshot = served.collection()?.snapshot();
+        let snapshot = now(served.collection()?.as_ref(), &selection);
         let rest = first(core, revision).at(&token.start);
         return page(core, &snapshot, selection, (options.limit, revision, rest)).await;
     };
     if token.is_old(core.env.clock.now().secs()) {
         return Err(token::too_old(&token));
     }
-    match state_at(core, served, revision).await? {
+    match state_at(core, &selection, revision).await? {
         Some(snapshot) => page(core, &snapshot, selection, (options.limit, revision, token)).await,
         None => Err(token::too_old(&token)),
     }
 }
 
 /// The state at an exact revision: from the cache, or from the store's longer memory; `None` if both forgot it.
-async fn state_at(core: &Core, served: &Served, revision: u64) -> Result<Option<Snapshot>, Status> {
-    let collection = served.collection()?;
-    match collection.snapshot_at(revision) {
+async fn state_at(core: &Core, selection: &Selection, revision: u64) -> Result<Option<Snapshot>, Status> {
+    let collection = selection.served().collection()?;
+    match remembered(&collection, selection, revision) {
         Some(snapshot) => Ok(Some(snapshot)),
         None => core.caches.read_past(&collection, revision).await.map_err(crate::core::store_failed),
+    }
+}
+
+/// What can match, as it stood at a revision; `None` if that is forgotten here.
+fn remembered(collection: &Collection, selection: &Selection, revision: u64) -> Option<Snapshot> {
+    match selection.lane() {
+        Some(lane) => collection.snapshot_of_at(&lane, revision),
+        None => collection.snapshot_at(revision),
+    }
+}
+
+/// What can match, as it is.
+fn now(collection: &Collection, selection: &Selection) -> Snapshot {
+    match selection.lane() {
+        Some(lane) => collection.snapshot_of(&lane),
+        None => collection.snapshot(),
     }
 }
 

@@ -92,7 +92,7 @@ pub async fn watch(
     options: &Options,
 ) -> Result<Watcher, Status> {
     let selection = Selection::parse(served, namespace, &options.labels, &options.fields)?;
-    let collection = served.collection()?;
+    let (collection, lane) = (served.collection()?, selection.lane());
     let asked = options.revision()?;
     let now = core.env.clock.monotonic();
     let lasts = options.timeout.unwrap_or_else(|| {
@@ -123,14 +123,21 @@ pub async fn watch(
     match asked {
         Some(revision) if revision > 0 && !initial => {
             watcher.after = revision;
-            match collection.follow_from(revision) {
+            let cursor = match &lane {
+                Some(lane) => collection.follow_lane_from(lane, revision),
+                None => collection.follow_from(revision),
+            };
+            match cursor {
                 Ok(cursor) => watcher.cursor = Some(cursor),
                 Err(_) => watcher.failed = Some(too_old(revision, collection.floor())),
             }
         }
         _ => {
             watcher.initial_revision = core.caches.applied();
-            let (snapshot, cursor) = collection.follow();
+            let (snapshot, cursor) = match &lane {
+                Some(lane) => collection.follow_lane(lane),
+                None => collection.follow(),
+            };
             watcher.cursor = Some(cursor);
             if initial {
                 let start = selection.only_key().unwrap_or_else(|| selection.prefix().to_owned());

@@ -54,6 +54,7 @@ impl Alone {
             is_servers: false,
             foreign_network: None,
             foreign_runtime: None,
+            shutdown: None,
         }
     }
 }

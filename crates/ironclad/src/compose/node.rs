@@ -49,6 +49,8 @@ pub struct NodeParts {
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     pub foreign_runtime: Option<PathBuf>,
+    /// How long a shutdown of the machine is held back for its pods.
+    pub shutdown: Option<kubelet::ShutdownGrace>,
 }
 
 /// How a node reaches the API, and shows who it is.
@@ -90,6 +92,7 @@ impl NodeParts {
             is_servers: true,
             foreign_network: cluster.foreign_network.clone(),
             foreign_runtime: cluster.foreign_runtime.clone(),
+            shutdown: cluster.shutdown.clone(),
         }
     }
 
@@ -216,6 +219,7 @@ impl NodeParts {
             version: KUBERNETES_VERSION.to_owned(),
             allowed_unsafe_sysctls: Vec::new(),
             eviction: kubelet::Threshold::defaults(),
+            shutdown: self.shutdown.clone(),
         }
     }
 }

@@ -162,6 +162,10 @@ impl Kind for Pod {
         SELECTABLE
     }
 
+    fn lanes(&self) -> Option<&'static str> {
+        Some("spec.nodeName")
+    }
+
     fn columns(&self) -> &'static [Column] {
         columns::core::POD
     }

@@ -10,6 +10,8 @@ use crate::place::{Place, Raw};
 /// Conditions whose types are not looked at.
 const SYSTEM_CONDITIONS: [&str; 3] = ["PodScheduled", "Ready", "Initialized"];
 const NOT_NEGATIVE: &str = "must be a non-negative integer";
+/// What a rule says that starts all containers of its pod again.
+const RESTART_ALL: &str = "RestartAllContainers";
 /// How much can be told of the health of a device.
 const HEALTH_MESSAGE_MAX: usize = 1024;
 
@@ -44,14 +46,13 @@ pub(super) fn check(object: Place<'_>, old: &Value) {
     if class.text() != old_status.get("qosClass").str_or_empty() {
         class.invalid_as(class.text(), "field is immutable");
     }
-    let policy = old.at(&["spec", "restartPolicy"]).str_or_empty();
-    check_transitions(status.get("containerStatuses"), old_status.get("containerStatuses"), policy);
-    if policy != "Always" {
-        check_transitions(
-            status.get("initContainerStatuses"),
-            old_status.get("initContainerStatuses"),
-            "OnFailure",
-        );
+    let spec = old.get("spec");
+    if !restarts_together(spec) {
+        for (list, members) in
+            [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")]
+        {
+            check_transitions(status.get(list), old_status.get(list), spec, members);
+        }
     }
     let spec = object.value().get("spec");
     check_claims(status.get("resourceClaimStatuses"), spec);
@@ -221,18 +222,19 @@ fn check_health(devices: Place<'_>) {
     }
 }
 
+/// Whether some container's end may start all of them again: then each of them may come back.
+fn restarts_together(spec: &Value) -> bool {
+    let containers = ["initContainers", "containers"].iter().flat_map(|list| spec.get(list).items());
+    containers
+        .flat_map(|container| container.get("restartPolicyRules").items())
+        .any(|rule| rule.get("action").str_or_empty() == RESTART_ALL)
+}
+
 /// A container that ended for good does not come back.
-fn check_transitions(statuses: Place<'_>, old: &Value, policy: &str) {
-    if policy == "Always" {
-        return;
-    }
+fn check_transitions(statuses: Place<'_>, old: &Value, spec: &Value, members: &str) {
     for (position, old) in old.items().iter().enumerate() {
         let ended = old.at(&["state", "terminated"]);
         if ended.is_null() {
-            continue;
-        }
-        let failed = ended.get("exitCode").as_int().unwrap_or(0) != 0;
-        if failed && policy == "OnFailure" {
             continue;
         }
         let name = old.get("name");
@@ -241,11 +243,41 @@ fn check_transitions(statuses: Place<'_>, old: &Value, policy: &str) {
             .items()
             .iter()
             .any(|new| new.get("name") == name && new.at(&["state", "terminated"]).is_null());
-        if again {
+        let member = spec.get(members).items().iter().find(|member| member.get("name") == name);
+        let code = ended.get("exitCode").as_int().unwrap_or(0);
+        if again && !member.is_some_and(|member| may_restart(member, spec, code)) {
             let indexed = statuses.at_index(position);
             indexed.at("state").forbidden("may not be transitioned to non-terminated state");
         }
     }
+}
+
+/// Whether a container may be started again after this exit code: its own rules go before its own policy, and that
+/// before the pod's.
+fn may_restart(member: &Value, spec: &Value, code: i64) -> bool {
+    let own = member.get("restartPolicy");
+    if !own.is_null() && first_rule(member, code).is_some() {
+        return true;
+    }
+    let policy = if own.is_null() { spec.get("restartPolicy") } else { own };
+    match policy.str_or_empty() {
+        "Never" => false,
+        "OnFailure" => code != 0,
+        _ => true,
+    }
+}
+
+/// The first of a container's rules that this exit code matches.
+fn first_rule(member: &Value, code: i64) -> Option<&Value> {
+    member.get("restartPolicyRules").items().iter().find(|rule| {
+        let codes = rule.get("exitCodes");
+        let listed = codes.get("values").items().iter().any(|value| value.as_int() == Some(code));
+        match codes.get("operator").str_or_empty() {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
+    })
 }
 
 /// Addresses are right, but for those that were there before, and one of each family at most.
@@ -266,5 +298,48 @@ fn check_addresses(addresses: Place<'_>, old: &Value) {
             let shown = Raw(internal::show_list("PodIP", addresses.value()));
             addresses.invalid_as(shown, "may specify no more than one IP for each IP family");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::document;
+
+    #[test]
+    fn a_container_may_come_back_as_its_rules_its_policy_or_its_pod_says() {
+        let rules = |operator: &str| {
+            format!(
+                r#""restartPolicyRules":[{{"action":"Restart","exitCodes":{{"operator":"{operator}","values":[42]}}}}]"#
+            )
+        };
+        let never = r#""restartPolicy":"Never""#;
+        for (pod, member, code, expected) in [
+            ("Always", String::new(), 0, true),
+            ("OnFailure", String::new(), 0, false),
+            ("OnFailure", String::new(), 1, true),
+            ("Never", String::new(), 1, false),
+            ("Always", never.to_owned(), 1, false),
+            ("Never", r#""restartPolicy":"OnFailure""#.to_owned(), 1, true),
+            ("Never", r#""restartPolicy":"Always""#.to_owned(), 0, true),
+            ("Never", format!("{never},{}", rules("In")), 42, true),
+            ("Never", format!("{never},{}", rules("In")), 41, false),
+            ("Never", format!("{never},{}", rules("NotIn")), 41, true),
+            ("Never", rules("In"), 42, false),
+        ] {
+            let spec = document(&format!(r#"{{"restartPolicy":"{pod}"}}"#));
+            let member = document(&format!("{{{member}}}"));
+            assert_eq!(may_restart(&member, &spec, code), expected, "{pod} {member:?} {code}");
+        }
+    }
+
+    #[test]
+    fn one_rule_lets_all_containers_come_back() {
+        for (action, expected) in [("Restart", false), ("RestartAllContainers", true)] {
+            let container = format!(r#"{{"restartPolicyRules":[{{"action":"{action}"}}]}}"#);
+            let spec = document(&format!(r#"{{"initContainers":[{container}],"containers":[]}}"#));
+            assert_eq!(restarts_together(&spec), expected, "{action}");
+        }
+        assert!(!restarts_together(&document("{}")));
     }
 }

@@ -93,7 +93,7 @@ fn phases_are_those_everybody_expects() {
         ("Always", &["i"], &["a"], "i:0:end:0 a:0:run", "Running"),
         ("Always", &["s*"], &["a"], "s:0:run a:0:run", "Running"),
         ("Always", &["s*"], &["a"], "s:0:end:1 a:0:run", "Running"),
-        ("Never", &["s*"], &["a"], "s:0:run a:0:end:0", "Succeeded"),
+        ("Never", &["s*"], &["a"], "s:0:end:0 a:0:end:0", "Succeeded"),
         ("Never", &["s*"], &["a"], "s:0:end:1 a:0:end:0", "Succeeded"),
     ];
     for (policy, inits, apps, there, wanted) in cases {
@@ -112,7 +112,6 @@ fn a_pod_that_has_ended_stays_ended() {
         ("Always", "", end(Cause::Deleted), "Failed"),
         ("Always", "a:0:run", end(Cause::Deleted), "Running"),
         ("OnFailure", "a:0:end:0", end(Cause::Completed), "Succeeded"),
-        ("Always", "a:0:run", end(failed.clone()), "Failed"),
         ("Always", "a:0:end:0", end(failed), "Failed"),
     ] {
         let status = status_of(spec(policy, &[], &["a"]), json!({}), &observed(there), &memory);
@@ -122,6 +121,25 @@ fn a_pod_that_has_ended_stays_ended() {
         let before = json!({"phase": phase, "reason": "Why"});
         let status = status_of(spec("Always", &[], &["a"]), before, &observed("a:0:run"), &Memory::default());
         assert_eq!((&status["phase"], &status["reason"]), (&json!(phase), &json!("Why")));
+    }
+}
+
+#[test]
+fn no_pod_has_ended_while_something_of_it_runs() {
+    let failed = Cause::Failed { reason: "Evicted".to_owned(), message: "no room".to_owned() };
+    let evicted =
+        Memory { end: Some(End { cause: failed, since: NOW, grace_secs: 30 }), ..Memory::default() };
+    let sidecar = spec("Never", &["s*"], &["a"]);
+    for (spec, before, there, memory, wanted) in [
+        (&sidecar, "Running", "s:0:run a:0:end:0", &Memory::default(), ("Running", "")),
+        (&sidecar, "Running", "s:0:end:0 a:0:end:0", &Memory::default(), ("Succeeded", "")),
+        (&spec("Always", &[], &["a"]), "Running", "a:0:run", &evicted, ("Running", "")),
+        (&spec("Always", &[], &["a"]), "Pending", "a:0:run", &evicted, ("Pending", "")),
+        (&spec("Always", &[], &["a"]), "Running", "a:0:end:137", &evicted, ("Failed", "Evicted")),
+    ] {
+        let status = status_of(spec.clone(), json!({"phase": before}), &observed(there), memory);
+        let told = (status["phase"].as_str().unwrap(), status["reason"].as_str().unwrap_or_default());
+        assert_eq!(told, wanted, "{there:?}, {before} before");
     }
 }
 

@@ -1,9 +1,9 @@
-//! Documents as messages.
+//! Documents as messages, and their texts.
 
-use smol_str::SmolStr;
-
+use super::source::Source;
 use super::wire::{self, Reader, WireType};
 use crate::Value;
+use crate::json::tape::Tape;
 use crate::json::{self, scalar};
 use crate::schema::{Alternative, Content, Field, Free, Shape, Struct, TypeRef};
 use crate::time::{Timestamp, parse_duration};
@@ -11,8 +11,17 @@ use crate::time::{Timestamp, parse_duration};
 /// Appends a document of this type as a message. Members need not be in order.
 pub fn encode(document: &Value, ty: TypeRef<'_>, out: &mut Vec<u8>) {
     if let Shape::Struct(inner) = ty.shape() {
-        Encoder::default().structure(document, inner, ty, out);
+        Encoder::new().structure(document, inner, ty, out);
     }
+}
+
+/// Appends the message of a document's JSON, which is never taken apart for it.
+pub fn transcode(text: &[u8], ty: TypeRef<'_>, out: &mut Vec<u8>) -> Result<(), json::Error> {
+    let tape = Tape::read(text)?;
+    if let Shape::Struct(inner) = ty.shape() {
+        Encoder::new().structure(tape.root(), inner, ty, out);
+    }
+    Ok(())
 }
 
 /// Appends one member of a structure as it stands in the structure's message; nothing if there is no such member.
@@ -20,7 +29,7 @@ pub fn encode_member(name: &str, value: &Value, ty: TypeRef<'_>, out: &mut Vec<u
     if let Shape::Struct(inner) = ty.shape()
         && let Some(field) = inner.position(name).and_then(|position| inner.fields().get(position))
     {
-        Encoder::default().value(field.number, value, ty.types().get(field.type_id), out);
+        Encoder::new().value(field.number, value, ty.types().get(field.type_id), out);
     }
 }
 
@@ -108,19 +117,22 @@ pub fn encode_event(kind: &str, object: &[u8], out: &mut Vec<u8>) {
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
 }
 
-#[derive(Default)]
-struct Encoder<'v> {
+struct Encoder<S> {
     /// The members of the structures that are being written, by position of their field, innermost last.
-    members: Vec<Option<&'v Value>>,
+    members: Vec<Option<S>>,
 }
 
-impl<'v> Encoder<'v> {
-    fn structure(&mut self, document: &'v Value, inner: &Struct, ty: TypeRef<'_>, out: &mut Vec<u8>) {
+impl<'v, S: Source<'v>> Encoder<S> {
+    fn new() -> Encoder<S> {
+        Encoder { members: Vec::new() }
+    }
+
+    fn structure(&mut self, document: S, inner: &Struct, ty: TypeRef<'_>, out: &mut Vec<u8>) {
         let base = self.members.len();
         self.members.resize(base + inner.fields().len(), None);
         let mut expected = 0;
         for (name, value) in document.members() {
-            if let Some(position) = inner.position_from(name, expected) {
+            if let Some(position) = inner.position_from(&name, expected) {
                 expected = position + 1;
                 self.members[base + position] = (!value.is_null()).then_some(value);
             }
@@ -145,30 +157,24 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    fn field(&mut self, field: &Field, value: Option<&'v Value>, ty: TypeRef<'_>, out: &mut Vec<u8>) {
+    fn field(&mut self, field: &Field, value: Option<S>, ty: TypeRef<'_>, out: &mut Vec<u8>) {
         match value {
             Some(value) => self.value(field.number, value, ty, out),
             // What cannot be unset in Go is always written.
             None if field.pointer || ty.is_collection() => {}
-            None => self.value(field.number, &Value::Null, ty, out),
+            None => self.value(field.number, S::NULL, ty, out),
         }
     }
 
     /// A value under a number; `Null` writes what Go writes for zero.
-    fn value<'n: 'v>(&mut self, number: u32, value: &'n Value, ty: TypeRef<'_>, out: &mut Vec<u8>) {
+    fn value(&mut self, number: u32, value: S, ty: TypeRef<'_>, out: &mut Vec<u8>) {
         match ty.shape() {
             Shape::Bool => wire::int(number, i64::from(value.is_true()), out),
-            Shape::Int32 | Shape::Int64 => wire::int(number, value.as_int().unwrap_or(0), out),
-            Shape::Float => {
-                let float = match value {
-                    Value::Float(float) => *float,
-                    other => other.as_int().unwrap_or(0) as f64,
-                };
-                wire::fixed64(number, float.to_bits(), out);
-            }
-            Shape::String => wire::bytes(number, value.str_or_empty().as_bytes(), out),
+            Shape::Int32 | Shape::Int64 => wire::int(number, value.int().unwrap_or(0), out),
+            Shape::Float => wire::fixed64(number, value.float().to_bits(), out),
+            Shape::String => wire::bytes(number, value.text().unwrap_or_default().as_bytes(), out),
             Shape::Bytes => {
-                let bytes = scalar::base64_bytes(value.str_or_empty()).unwrap_or_default();
+                let bytes = scalar::base64_bytes(&value.text().unwrap_or_default()).unwrap_or_default();
                 wire::bytes(number, &bytes, out);
             }
             Shape::Struct(inner) => {
@@ -188,22 +194,7 @@ impl<'v> Encoder<'v> {
                     }
                 }
             }
-            Shape::Map(map) => {
-                let value_type = ty.types().get(map.value);
-                let mut entry = |(name, member): (&SmolStr, &'n Value)| {
-                    wire::message(number, out, |out| {
-                        wire::bytes(1, name.as_bytes(), out);
-                        self.value(2, member, value_type, out);
-                    });
-                };
-                if value.members().is_sorted_by(|(a, _), (b, _)| a <= b) {
-                    value.members().for_each(entry);
-                } else {
-                    let mut members: Vec<_> = value.members().collect();
-                    members.sort_by_key(|(name, _)| *name);
-                    members.into_iter().for_each(&mut entry);
-                }
-            }
+            Shape::Map(map) => self.map(number, value, ty.types().get(map.value), out),
             Shape::SchemaOr(alternative, schema) => {
                 let schema = ty.types().get(*schema);
                 wire::message(number, out, |out| self.schema_or(*alternative, value, schema, out));
@@ -212,25 +203,35 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    fn schema_or<'n: 'v>(
-        &mut self,
-        alternative: Alternative,
-        value: &'n Value,
-        schema: TypeRef<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let is_schema = matches!(value, Value::Object(_));
+    /// The entries of a map, in the order of their names.
+    fn map(&mut self, number: u32, value: S, value_type: TypeRef<'_>, out: &mut Vec<u8>) {
+        let mut entry = |name: &str, member: S| {
+            wire::message(number, out, |out| {
+                wire::bytes(1, name.as_bytes(), out);
+                self.value(2, member, value_type, out);
+            });
+        };
+        if value.members().is_sorted_by(|(a, _), (b, _)| a <= b) {
+            value.members().for_each(|(name, member)| entry(&name, member));
+        } else {
+            let mut members: Vec<_> = value.members().collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            members.iter().for_each(|(name, member)| entry(name, *member));
+        }
+    }
+
+    fn schema_or(&mut self, alternative: Alternative, value: S, schema: TypeRef<'_>, out: &mut Vec<u8>) {
         if alternative == Alternative::Bool {
-            wire::int(1, i64::from(is_schema || value.is_true()), out);
-            if is_schema {
+            wire::int(1, i64::from(value.is_object() || value.is_true()), out);
+            if value.is_object() {
                 self.value(2, value, schema, out);
             }
-        } else if is_schema {
+        } else if value.is_object() {
             self.value(1, value, schema, out);
         } else {
             for item in value.items() {
                 match alternative {
-                    Alternative::Strings => wire::bytes(2, item.str_or_empty().as_bytes(), out),
+                    Alternative::Strings => wire::bytes(2, item.text().unwrap_or_default().as_bytes(), out),
                     _ => self.value(2, item, schema, out),
                 }
             }
@@ -239,23 +240,26 @@ impl<'v> Encoder<'v> {
 }
 
 /// Values that are scalars in JSON and messages in protobuf.
-fn special(number: u32, value: &Value, shape: &Shape, out: &mut Vec<u8>) {
+fn special<'v>(number: u32, value: impl Source<'v>, shape: &Shape, out: &mut Vec<u8>) {
     wire::message(number, out, |out| match shape {
         Shape::Time | Shape::MicroTime => {
-            let Some(time) = value.as_str().and_then(Timestamp::parse) else { return };
+            let Some(time) = value.text().and_then(|text| Timestamp::parse(&text)) else { return };
             let nanos = if matches!(shape, Shape::Time) { 0 } else { time.nanos / 1000 * 1000 };
             wire::int(1, time.secs, out);
             wire::int(2, i64::from(nanos), out);
         }
-        Shape::Duration => wire::int(1, value.as_str().and_then(parse_duration).unwrap_or(0), out),
-        Shape::Quantity => wire::bytes(1, value.as_str().unwrap_or("0").as_bytes(), out),
+        Shape::Duration => {
+            wire::int(1, value.text().and_then(|text| parse_duration(&text)).unwrap_or(0), out);
+        }
+        Shape::Quantity => wire::bytes(1, value.text().as_deref().unwrap_or("0").as_bytes(), out),
         Shape::IntOrString => {
-            wire::int(1, i64::from(value.as_str().is_some()), out);
-            wire::int(2, value.as_int().unwrap_or(0), out);
-            wire::bytes(3, value.str_or_empty().as_bytes(), out);
+            let text = value.text();
+            wire::int(1, i64::from(text.is_some()), out);
+            wire::int(2, value.int().unwrap_or(0), out);
+            wire::bytes(3, text.unwrap_or_default().as_bytes(), out);
         }
         Shape::Any(Free::Raw | Free::Json | Free::Fields) if !value.is_null() => {
-            wire::bytes(1, &json::to_vec(value), out);
+            wire::bytes(1, &value.json(), out);
         }
         _ => {}
     });

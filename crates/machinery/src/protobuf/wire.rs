@@ -1,4 +1,4 @@
-//! The letters of protobuf: tags, varints, lengths.
+//! The letters of protobuf: tags, varints, lengths. Messages that no schema knows are read and written with them as well.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,27 @@ use super::Error;
 
 /// How a field is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WireType {
+pub enum WireType {
+    /// A number or a truth.
     Varint,
+    /// Eight bytes.
     Fixed64,
+    /// Bytes, a text or a message, and their length.
     Bytes,
+    /// Four bytes.
     Fixed32,
 }
 
 /// A cursor over a message.
-pub(super) struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    /// At the beginning of a message.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
@@ -34,7 +40,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's number and form; `None` at the end.
-    pub(super) fn tag(&mut self) -> Result<Option<(u32, WireType)>, Error> {
+    pub fn tag(&mut self) -> Result<Option<(u32, WireType)>, Error> {
         if self.is_at_end() {
             return Ok(None);
         }
@@ -52,7 +58,8 @@ impl<'a> Reader<'a> {
         Ok(Some((number, wire_type)))
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+    /// A number.
+    pub fn varint(&mut self) -> Result<u64, Error> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = *self.bytes.get(self.at).ok_or_else(unexpected_end)?;
@@ -65,7 +72,8 @@ impl<'a> Reader<'a> {
         Err(error("proto: integer overflow".to_owned()))
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Error> {
+    /// Bytes, or a message.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let len = usize::try_from(self.varint()?).map_err(|_| unexpected_end())?;
         self.take(len)
     }
@@ -88,7 +96,8 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn skip(&mut self, wire_type: WireType) -> Result<(), Error> {
+    /// Passes over a field.
+    pub fn skip(&mut self, wire_type: WireType) -> Result<(), Error> {
         match wire_type {
             WireType::Varint => self.varint().map(drop),
             WireType::Fixed64 => self.take(8).map(drop),
@@ -115,7 +124,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// A whole number.
-pub(super) fn int(number: u32, value: i64, out: &mut Vec<u8>) {
+pub fn int(number: u32, value: i64, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3, out);
     put_varint(value as u64, out);
 }
@@ -126,7 +135,7 @@ pub(super) fn fixed64(number: u32, value: u64, out: &mut Vec<u8>) {
 }
 
 /// Bytes or text.
-pub(super) fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
+pub fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
     head(number, value.len(), out);
     out.extend_from_slice(value);
 }

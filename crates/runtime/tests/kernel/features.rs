@@ -190,7 +190,11 @@ fn system_calls_are_filtered() {
 fn a_privileged_container_may_all_the_machine_may() {
     on_a_node(async |node| {
         let sandbox = node.sandbox("web").await;
-        let script = "mount -t tmpfs none /tmp && echo mounted; [ -b /dev/vda -o -c /dev/kmsg ] && echo devices; echo x > /sys/fs/cgroup/memory/cgroup.procs 2>&1 | grep -c 'Read-only'; exit 0";
+        let script =
+            "mount -t tmpfs none /tmp && echo mounted; [ -b /dev/vda -o -c /dev/kmsg ] && echo devices
+            for group in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+                [ -e $group/cgroup.procs ] && { echo x > $group/cgroup.procs; } 2>&1 | grep -c 'Read-only'
+            done; exit 0";
         let privileged = |config: &mut ContainerConfig| config.security.privileged = true;
         let (_, output) = node.script_with(&sandbox, script, privileged).await;
         assert_eq!(output, "mounted\ndevices\n0\n");
@@ -311,6 +315,28 @@ fn mounts_travel_as_they_were_asked_to() {
     });
 }
 
+/// A container's memory limit, processor shares and quota as its own groups say them, in whichever version.
+async fn shown_limits(node: &Node, id: &str) -> [i64; 3] {
+    let script =
+        "cd /sys/fs/cgroup; cat memory.max memory/memory.limit_in_bytes; cat cpu.weight cpu/cpu.shares
+        cut -d ' ' -f 1 cpu.max; cat cpu/cpu.cfs_quota_us; exit 0";
+    let shown = exec(node, id, script).await.stdout;
+    let numbers = String::from_utf8(shown).unwrap();
+    let numbers: Vec<i64> = numbers
+        .lines()
+        .map(|line| match line {
+            "max" => -1,
+            number => number.parse().unwrap(),
+        })
+        .collect();
+    numbers.try_into().unwrap()
+}
+
+/// What a group shows of shares: version 2 has weights instead.
+fn shares(shares: i64) -> i64 {
+    if only_version_2() { 1 + (shares - 2) * 9_999 / 262_142 } else { shares }
+}
+
 #[test]
 fn limits_hold_and_can_be_changed() {
     on_a_node(async |node| {
@@ -336,11 +362,10 @@ fn limits_hold_and_can_be_changed() {
             ..shell("sleep 1000")
         };
         let id = node.run(&sandbox, config).await;
-        let show = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.shares cpu/cpu.cfs_quota_us";
-        assert_eq!(exec(&node, &id, show).await.stdout, b"33554432\n256\n20000\n");
+        assert_eq!(shown_limits(&node, &id).await, [33_554_432, shares(256), 20_000]);
         let more = Resources { memory_limit: 64 << 20, cpu_quota: 50_000, ..Resources::default() };
         node.engine().update_resources(id.clone(), more).await.unwrap();
-        assert_eq!(exec(&node, &id, show).await.stdout, b"67108864\n256\n50000\n");
+        assert_eq!(shown_limits(&node, &id).await, [67_108_864, shares(256), 50_000]);
         let less = Resources { memory_limit: 24 << 20, ..Resources::default() };
         node.engine().update_resources(id.clone(), less).await.unwrap();
         let now = node.container(&id).await.resources;
@@ -367,8 +392,7 @@ fn a_container_gets_more_once_its_pod_has_more() {
         assert_eq!((listed[0].resources.cpu_quota, listed[0].resources.cpu_period), (20_000, 100_000));
         node.engine().update_sandbox_resources(sandbox.clone(), quota(50_000)).await.unwrap();
         node.engine().update_resources(id.clone(), quota(50_000)).await.unwrap();
-        let show = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us";
-        assert_eq!(exec(&node, &id, show).await.stdout, b"50000\n");
+        assert_eq!(shown_limits(&node, &id).await[2], 50_000);
         node.engine().update_resources(id, quota(10_000)).await.unwrap();
         node.engine().update_sandbox_resources(sandbox, quota(10_000)).await.unwrap();
         node.restart().await;

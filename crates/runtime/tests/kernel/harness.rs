@@ -160,8 +160,9 @@ impl Node {
     /// All directories in cgroup hierarchies that carry our name.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let name = format!("ironclad-{}", self.instance);
-        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-        hierarchies.map(|entry| entry.path().join(&name)).filter(|path| path.exists()).collect()
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        let all = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]);
+        all.map(|hierarchy| hierarchy.join(&name)).filter(|path| path.exists()).collect()
     }
 
     /// Shims and containers of ours, as the command lines of processes.
@@ -263,6 +264,16 @@ pub fn plain_log(log: &str) -> String {
         }
     }
     text
+}
+
+/// Whether this machine has version 2 of control groups and nothing else.
+pub fn only_version_2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+/// A group of an instance, in a hierarchy that every machine has.
+pub fn group(path: &str) -> PathBuf {
+    Path::new(if only_version_2() { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/pids" }).join(path)
 }
 
 static LOGS: AtomicU32 = AtomicU32::new(0);

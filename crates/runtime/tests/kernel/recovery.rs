@@ -102,12 +102,11 @@ fn half_made_things_are_swept_away() {
         let foreign = format!("ironclad-{}/kubepods/{}", node.instance, "a".repeat(64));
         let no_pods = format!("ironclad-{}/kubepods/burstable/podgone", node.instance);
         let class = format!("ironclad-{}/kubepods/burstable", node.instance);
-        let groups = std::path::Path::new("/sys/fs/cgroup/pids");
         // A runtime inside of a container names its groups as ours does.
         let inner = ["podinner".to_owned(), "b".repeat(64)]
             .map(|name| format!("ironclad-{}/kubepods/poduid-kept/{running}/{name}", node.instance));
-        for group in [&foreign, &no_pods, &inner[0], &inner[1]] {
-            std::fs::create_dir_all(groups.join(group)).unwrap();
+        for path in [&foreign, &no_pods, &inner[0], &inner[1]] {
+            std::fs::create_dir_all(group(path)).unwrap();
         }
         node.start().await;
         let listed: BTreeMap<String, SandboxState> = node
@@ -122,10 +121,10 @@ fn half_made_things_are_swept_away() {
         assert_eq!(node.container(&lost).await.exit_code, 137);
         assert_eq!(node.container(&running).await.state, ContainerState::Running);
         assert!(!node.root.join("s").join(half).exists() && !node.root.join("c/empty").exists());
-        assert!(!groups.join(foreign).exists() && !groups.join(no_pods).exists());
-        assert!(groups.join(class).exists(), "a class of pods has its group although there are none");
-        for group in &inner {
-            assert!(groups.join(group).exists(), "a container's own groups are its affair");
+        assert!(!group(&foreign).exists() && !group(&no_pods).exists());
+        assert!(group(&class).exists(), "a class of pods has its group although there are none");
+        for path in &inner {
+            assert!(group(path).exists(), "a container's own groups are its affair");
         }
         assert_eq!(std::fs::read_dir(node.root.join("trash")).unwrap().count(), 0);
         node
@@ -137,8 +136,7 @@ fn a_pod_s_group_goes_although_a_process_is_late_to_leave_it() {
     on_a_node(async |node| {
         let sandbox = node.sandbox("web").await;
         node.run(&sandbox, shell("sleep 1000")).await;
-        let group = format!("ironclad-{}/kubepods/poduid-web", node.instance);
-        let group = std::path::Path::new("/sys/fs/cgroup/pids").join(group);
+        let group = group(&format!("ironclad-{}/kubepods/poduid-web", node.instance));
         let mut late = std::process::Command::new("sleep").arg("0.5").spawn().unwrap();
         std::fs::write(group.join("cgroup.procs"), late.id().to_string()).unwrap();
         let waited = std::thread::spawn(move || late.wait());

@@ -154,7 +154,10 @@ mod tests {
             StoreError::DiskFull { .. } => "full",
             StoreError::Corrupt { .. } => "corrupt",
             StoreError::Invalid { .. } => "invalid",
-            StoreError::Compacted { .. } | StoreError::Future { .. } | StoreError::InUse { .. } => "other",
+            StoreError::Compacted { .. }
+            | StoreError::Future { .. }
+            | StoreError::InUse { .. }
+            | StoreError::Seal { .. } => "other",
         };
         for (failure, writes) in [
             (Failure::NotSent(String::new()), "unavailable"),
