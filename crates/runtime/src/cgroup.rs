@@ -2,11 +2,12 @@
 //!
 //! On a machine with both (limits in version 1, an empty version 2 beside it) each group exists in both under the same
 //! name: version 1 limits, version 2 kills. All groups lie below one root, which carries the instance's name, so
-//! that what is below it is ours to sweep.
+//! that what is below it is ours to sweep; but for the containers of other kubelets, which are in groups of theirs.
 
 mod devices;
 mod hierarchies;
 mod limits;
+pub(crate) mod place;
 
 use std::fs;
 use std::io;
@@ -69,8 +70,7 @@ impl Cgroups {
     }
 
     fn directory(&self, hierarchy: &Hierarchy, path: &str) -> PathBuf {
-        let relative = format!("{}/{}", self.root.trim_matches('/'), path.trim_matches('/'));
-        hierarchy.mount.join(relative.trim_end_matches('/'))
+        hierarchy.mount.join(place::from_top(&self.root, path))
     }
 
     fn directories(&self, path: &str) -> Vec<PathBuf> {
@@ -79,7 +79,7 @@ impl Cgroups {
 
     /// Makes a group, and those above it, in every hierarchy.
     pub fn make(&self, path: &str) -> Result<()> {
-        let full = format!("{}/{}", self.root.trim_matches('/'), path.trim_matches('/'));
+        let full = place::from_top(&self.root, path);
         for hierarchy in self.hierarchies.all() {
             let mut directory = hierarchy.mount.clone();
             for name in full.split('/').filter(|name| !name.is_empty()) {

@@ -37,7 +37,7 @@ impl PodGroups {
 
     /// The part of a group's path that is below the root.
     fn relative<'a>(&self, group: &'a str) -> cri::Result<&'a str> {
-        let below = group.strip_prefix(self.cgroups.root()).filter(|rest| rest.starts_with('/'));
+        let below = group.strip_prefix(self.cgroups.root()).and_then(|rest| rest.strip_prefix('/'));
         below.ok_or_else(|| RuntimeError::Invalid(format!("{group} is not below {}", self.cgroups.root())))
     }
 
@@ -67,11 +67,7 @@ impl cri::PodGroups for PodGroups {
     }
 
     fn keep_only(&self, groups: &[String]) {
-        let kept: Vec<&str> = groups
-            .iter()
-            .filter_map(|group| self.relative(group).ok())
-            .map(|path| path.trim_matches('/'))
-            .collect();
+        let kept: Vec<&str> = groups.iter().filter_map(|group| self.relative(group).ok()).collect();
         unwanted(&self.cgroups.existing(), &kept).into_iter().for_each(|path| self.clear(path));
     }
 }
@@ -112,7 +108,7 @@ mod tests {
     fn groups_elsewhere_are_refused() {
         let groups = PodGroups::below("/ironclad-test").unwrap();
         for (group, wanted) in [
-            ("/ironclad-test/kubepods/pod1", Some("/kubepods/pod1")),
+            ("/ironclad-test/kubepods/pod1", Some("kubepods/pod1")),
             ("/ironclad-test", None),
             ("/ironclad-tester/pod1", None),
             ("/kubepods/pod1", None),

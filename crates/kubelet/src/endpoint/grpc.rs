@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Limited, StreamBody};
+use http_body_util::{BodyExt, Empty, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -89,7 +89,7 @@ async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Response
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if request.method() != Method::POST || !is_grpc {
-        let mut answer = Response::new(body(Vec::new(), None));
+        let mut answer = Response::new(nothing());
         *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return answer;
     }
@@ -99,11 +99,9 @@ async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Response
         Err(refusal) => Err(refusal),
     };
     let mut answer = match outcome {
-        Ok(messages) => {
-            Response::new(body(messages.iter().map(|message| framed(message)).collect(), Some(ok())))
-        }
+        Ok(messages) => Response::new(body(messages.iter().map(|message| framed(message)).collect())),
         Err(refusal) => {
-            let mut answer = Response::new(body(Vec::new(), None));
+            let mut answer = Response::new(nothing());
             *answer.headers_mut() = refused(&refusal);
             answer
         }
@@ -159,8 +157,14 @@ fn framed(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-fn body(messages: Vec<Bytes>, trailers: Option<HeaderMap>) -> Body {
-    let frames = messages.into_iter().map(Frame::data).chain(trailers.map(Frame::trailers));
+/// No body at all: whoever asks takes an outcome from the headers only if they are all there is.
+fn nothing() -> Body {
+    Empty::new().boxed_unsync()
+}
+
+/// Messages, and that all went well.
+fn body(messages: Vec<Bytes>) -> Body {
+    let frames = messages.into_iter().map(Frame::data).chain([Frame::trailers(ok())]);
     StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync()
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::containers::{RESOURCES, merge};
 use super::link::{Link, News};
 use super::{Live, Sandbox, Shared, compile, storage};
+use crate::cgroup::place;
 use crate::protocol::{Answer, Request};
 use crate::state::{
     self, Durability, NETNS, READY, RECORD, ReadyState, SHIM, SHM, STOPPED, SandboxRecord, ShimState,
@@ -42,10 +43,9 @@ impl Shared {
             return Err(RuntimeError::Invalid(format!("failed to get sandbox runtime: {why}")));
         }
         let mut plan = compile::sandbox(id, &config);
-        let cgroup = match config.cgroup_parent.trim_matches('/') {
-            "" => format!("pod{}", config.pod.uid),
-            path => path.to_owned(),
-        };
+        let named = &config.cgroup_parent;
+        let cgroup = place::of_pod(self.cgroups.root(), named, &config.pod.uid)
+            .ok_or_else(|| RuntimeError::Invalid(format!("invalid cgroup parent {named:?}")))?;
         plan.shim_cgroups = self.cgroups.plan(SHIMS).join;
         let record = SandboxRecord { config, plan, created_at: self.now(), cgroup };
         let directory = self.layout.sandbox(id);
@@ -80,7 +80,10 @@ impl Shared {
         let failed = |error: crate::cgroup::CgroupError| RuntimeError::Failed(error.to_string());
         self.cgroups.make(SHIMS).map_err(failed)?;
         self.cgroups.make(&record.cgroup).map_err(failed)?;
-        self.cgroups.limit(&record.cgroup, &record.config.resources).map_err(failed)
+        match place::is_ours(&record.cgroup) {
+            true => self.cgroups.limit(&record.cgroup, &record.config.resources).map_err(failed),
+            false => Ok(()),
+        }
     }
 
     pub(super) async fn update_sandbox_resources(
@@ -92,7 +95,7 @@ impl Shared {
         let shared = self.clone();
         self.blocking(move || {
             let directory = shared.layout.sandbox(&sandbox.id);
-            if sandbox.live().state == SandboxState::Ready {
+            if sandbox.live().state == SandboxState::Ready && place::is_ours(&sandbox.record.cgroup) {
                 let failed = |error: crate::cgroup::CgroupError| RuntimeError::Failed(error.to_string());
                 shared.cgroups.limit(&sandbox.record.cgroup, &resources).map_err(failed)?;
             }
@@ -290,7 +293,7 @@ impl Shared {
             self.cgroups.remove_tree(&container.record.cgroup);
         }
         if let Some(cgroup) = cgroup
-            && !self.is_cgroup_shared(id, cgroup)
+            && !self.is_cgroup_to_stay(id, cgroup)
             && !self.cgroups.remove_tree(cgroup)
         {
             tracing::debug!(cgroup, "the pod's cgroup is still in use; it goes with the sandbox");
@@ -298,13 +301,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether another ready sandbox (a later attempt of the same pod) has the same cgroup.
-    fn is_cgroup_shared(&self, id: &str, cgroup: &str) -> bool {
+    /// Whether a sandbox's cgroup outlives it: it is another kubelet's, or another ready sandbox (a later attempt of the
+    /// same pod) has the same.
+    fn is_cgroup_to_stay(&self, id: &str, cgroup: &str) -> bool {
         let state = self.state();
-        state
-            .sandboxes
-            .values()
-            .any(|other| other.id != id && other.record.cgroup == cgroup && other.live().link.is_some())
+        let mut all = state.sandboxes.values();
+        !place::is_ours(cgroup)
+            || all.any(|other| other.id != id && other.record.cgroup == cgroup && other.live().link.is_some())
     }
 
     pub(super) async fn remove_sandbox(self: &Arc<Self>, id: &str) -> cri::Result<()> {
@@ -321,7 +324,8 @@ impl Shared {
         self.blocking(move || {
             shared.empty_trash();
             let cgroup = &removed.record.cgroup;
-            if !shared.is_cgroup_shared(&removed.id, cgroup) && !shared.cgroups.remove_tree_when_empty(cgroup)
+            if !shared.is_cgroup_to_stay(&removed.id, cgroup)
+                && !shared.cgroups.remove_tree_when_empty(cgroup)
             {
                 tracing::warn!(cgroup, "the pod's cgroup is still in use; the next start removes it");
             }

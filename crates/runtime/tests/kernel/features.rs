@@ -1,10 +1,11 @@
 //! What a container sees of the machine, and what it may do.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use cri::{
-    ContainerConfig, ExecOutput, Mount, NamespaceMode, Namespaces, Propagation, Resources, Runtime, Seccomp,
-    Security,
+    ContainerConfig, ExecOutput, Mount, NamespaceMode, Namespaces, Propagation, Resources, Runtime,
+    RuntimeError, SandboxConfig, Seccomp, Security,
 };
 
 use crate::harness::*;
@@ -397,6 +398,37 @@ fn a_container_gets_more_once_its_pod_has_more() {
         node.restart().await;
         let listed = node.engine().list_sandboxes().await.unwrap();
         assert_eq!(listed[0].resources.cpu_quota, 10_000, "a new engine knows it too");
+        node
+    });
+}
+
+#[test]
+fn containers_are_in_the_group_of_another_kubelet_which_is_left_to_it() {
+    on_a_node(async |node| {
+        let theirs = format!("{}-theirs", node.instance);
+        let group = Path::new("/sys/fs/cgroup/memory").join(&theirs).join("pod1");
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("memory.limit_in_bytes"), "67108864").unwrap();
+        let mut config = node.sandbox_config("web");
+        config.cgroup_parent = format!("/{theirs}/pod1");
+        config.resources = Resources { memory_limit: 32 << 20, ..Resources::default() };
+        let refused = SandboxConfig { cgroup_parent: format!("/{theirs}/../pod1"), ..config.clone() };
+        assert!(matches!(node.engine().run_sandbox(refused).await, Err(RuntimeError::Invalid(_))));
+        let sandbox = node.engine().run_sandbox(config).await.unwrap();
+        let id = node.run(&sandbox, shell("sleep 1000")).await;
+        let processes = fs::read_to_string(group.join(&id).join("cgroup.procs")).unwrap();
+        assert_eq!(processes.trim(), node.container(&id).await.pid.to_string());
+        let more = Resources { memory_limit: 16 << 20, ..Resources::default() };
+        node.engine().update_sandbox_resources(sandbox.clone(), more).await.unwrap();
+        assert_eq!(fs::read_to_string(group.join("memory.limit_in_bytes")).unwrap(), "67108864\n");
+        node.engine().remove_sandbox(sandbox).await.unwrap();
+        assert!(!group.join(&id).exists() && group.exists());
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            for path in ["pod1", ""] {
+                // Not all of them had to have one.
+                let _ = fs::remove_dir(hierarchy.path().join(&theirs).join(path));
+            }
+        }
         node
     });
 }

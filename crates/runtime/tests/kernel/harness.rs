@@ -187,7 +187,7 @@ impl Node {
             hostname: name.into(),
             log_directory: self.root.join("logs").join(name),
             namespaces: Namespaces { pid: NamespaceMode::Container, ..Namespaces::default() },
-            cgroup_parent: format!("/kubepods/poduid-{name}"),
+            cgroup_parent: format!("/ironclad-{}/kubepods/poduid-{name}", self.instance),
             ..SandboxConfig::default()
         }
     }
