@@ -105,12 +105,17 @@ pub struct Up {
     #[command(flatten)]
     pub runtime: RuntimeFlags,
     #[command(flatten)]
+    pub shutdown: ShutdownFlags,
+    #[command(flatten)]
     pub datastore: DatastoreFlags,
     #[command(flatten)]
     pub security: crate::security::Flags,
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
+    /// No scheduler: another one, which knows the API server, binds pods to nodes
+    #[arg(long, conflicts_with = "control_plane_only")]
+    pub disable_scheduler: bool,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -152,6 +157,8 @@ pub struct Agent {
     pub cni: CniFlags,
     #[command(flatten)]
     pub runtime: RuntimeFlags,
+    #[command(flatten)]
+    pub shutdown: ShutdownFlags,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -199,6 +206,31 @@ impl CniFlags {
     }
 }
 
+/// What is done when the machine is shut down.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShutdownFlags {
+    /// How long a shutdown of this machine waits for its pods to end, in seconds; systemd-logind holds it back meanwhile
+    /// [default: 0, not at all: pods are started again at the next start]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    pub shutdown_grace_period: u64,
+    /// How much of that is kept for critical pods, which go last
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub shutdown_grace_period_critical_pods: u64,
+}
+
+impl ShutdownFlags {
+    /// What they ask for, if it is anything.
+    pub fn grace(&self) -> anyhow::Result<Option<kubelet::ShutdownGrace>> {
+        let (total, critical) = (self.shutdown_grace_period, self.shutdown_grace_period_critical_pods);
+        anyhow::ensure!(
+            critical <= total,
+            "--shutdown-grace-period-critical-pods is a part of --shutdown-grace-period, and cannot be longer"
+        );
+        let secs = std::time::Duration::from_secs;
+        Ok((total > 0).then(|| kubelet::ShutdownGrace::new(secs(total), secs(critical))))
+    }
+}
+
 /// What runs containers, if not we.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RuntimeFlags {
@@ -207,6 +239,18 @@ pub struct RuntimeFlags {
     /// the first our own runtime]
     #[arg(long, value_name = "ADDRESS")]
     pub container_runtime_endpoint: Option<String>,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
+}
+
+/// How our runtime speaks to registries.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RegistryFlags {
+    /// A file that says how registries are spoken to, a line for each: `docker.io: {mirrors: [mirror.example.com]}`,
+    /// `registry.example.com:5000: {plainHttp: true}`; also skipVerify and authorities (a file of certificates) [default:
+    /// DIR/registries.yaml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub registries: Option<PathBuf>,
 }
 
 impl RuntimeFlags {
@@ -227,6 +271,8 @@ impl RuntimeFlags {
 pub struct Runtime {
     #[command(flatten)]
     pub instance: Instance,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
     /// The addresses of this machine's pods; one range of IPv4 and one of IPv6 for both
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.244.0.0/24")]
     pub pod_cidr: Vec<IpNet>,

@@ -155,7 +155,7 @@ impl Agent {
         // It may have ended in between.
         let Some(running) = self.workers.get(&eviction.uid) else { return };
         let uid = eviction.uid.clone();
-        tracing::info!(pod = %running.key, "it is evicted: {}", eviction.message);
+        tracing::info!(pod = %running.key, reason = eviction.reason, "it must go: {}", eviction.message);
         running.inbox.lock().unwrap_or_else(PoisonError::into_inner).evicted = Some(eviction);
         self.kit.bells.ring(&uid);
     }
@@ -189,6 +189,10 @@ impl Agent {
             })
             .filter(|other| !matches!(other.status().phase.as_deref(), Some("Succeeded" | "Failed")))
             .collect();
+        if let Some((reason, message)) = self.kit.closing.refusal() {
+            self.kit.recorder.warning(&about(pod), reason, message);
+            return Some((reason.to_owned(), message.to_owned()));
+        }
         if let Some(message) = eviction::refuse(&self.kit.pressures.now(), pod) {
             self.kit.recorder.warning(&about(pod), "Evicted", message.clone());
             return Some(("Evicted".to_owned(), message));

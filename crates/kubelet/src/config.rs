@@ -9,6 +9,7 @@ use client::SharedTransport;
 use cri::Runtime;
 
 use crate::eviction::Threshold;
+use crate::shutdown::ShutdownGrace;
 
 /// Where files are, who we are, and what pods get.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub allowed_unsafe_sysctls: Vec<String>,
     /// When the node counts as short of something, and pods are evicted.
     pub eviction: Vec<Threshold>,
+    /// How long a shutdown of the machine is held back for its pods; `None`: not at all.
+    pub shutdown: Option<ShutdownGrace>,
 }
 
 /// What pods do not get.

@@ -2,7 +2,7 @@
 //! All of it is decided here, from what was measured; [`watch`] measures and acts.
 
 pub(crate) mod limits;
-mod rank;
+pub(crate) mod rank;
 pub(crate) mod signals;
 #[cfg(test)]
 mod tests;
@@ -200,14 +200,22 @@ impl Watched {
 pub(crate) struct Eviction {
     /// Which.
     pub uid: String,
+    /// Why: `Evicted`, `Terminated`.
+    pub reason: &'static str,
     /// For people.
     pub message: String,
+    /// Seconds that its containers get.
+    pub grace_secs: u32,
     /// Whether the node is to blame, and not the pod.
     pub disrupted: bool,
 }
 
-/// Seconds that an evicted pod's containers get: the node cannot wait.
-pub(crate) const GRACE_SECS: u32 = 1;
+impl Eviction {
+    /// Of a pod that uses more than it may, or more than there is. The node cannot wait.
+    fn of_greedy(uid: String, message: String, disrupted: bool) -> Eviction {
+        Eviction { uid, reason: "Evicted", message, grace_secs: 1, disrupted }
+    }
+}
 
 /// The pod that goes first for a shortage, if any may.
 pub(crate) fn choose(shortage: &Shortage, mut pods: Vec<Usage>) -> Option<Eviction> {
@@ -236,7 +244,7 @@ pub(crate) fn choose(shortage: &Shortage, mut pods: Vec<Usage>) -> Option<Evicti
             ));
         }
     }
-    Some(Eviction { uid: first.uid, message, disrupted: true })
+    Some(Eviction::of_greedy(first.uid, message, true))
 }
 
 /// Why a pod may not come while the node is short of something, if it may not.

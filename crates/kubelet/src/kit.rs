@@ -1,7 +1,7 @@
 //! What every part of the kubelet works with.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use client::{About, Cache, Client, Recorder};
 use cri::Runtime;
@@ -19,6 +19,7 @@ use crate::pod::{Member, PodView};
 use crate::probes::tally::Tally;
 use crate::publish::Publisher;
 use crate::resize::Ledger;
+use crate::shutdown::Closing;
 use crate::sources::Sources;
 use crate::status::Place;
 use crate::users::Ranges;
@@ -38,6 +39,7 @@ pub(crate) struct Kit {
     pub observer: Observer,
     pub publisher: Publisher,
     pub pressures: Pressures,
+    pub closing: Closing,
     pub collector: Collector,
     pub probed: Tally,
     /// Rung when static pods changed, for those who keep their pictures.
@@ -65,6 +67,13 @@ impl Kit {
     /// A pod as its own fields see it.
     pub fn myself<'a>(&'a self, pod: &'a PodView, pod_ips: &'a [IpAddr]) -> Myself<'a> {
         Myself { pod, pod_ips, host_ips: &self.place.ips, allocatable: &self.machine.allocatable }
+    }
+
+    /// The node, for events.
+    pub fn about_node(&self) -> About {
+        let name = self.config.node_name.clone();
+        let uid = self.machine.node_uid.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        About { api_version: "v1".to_owned(), kind: "Node".to_owned(), name, uid, ..About::default() }
     }
 }
 

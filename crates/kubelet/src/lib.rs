@@ -33,6 +33,7 @@ mod resize;
 mod resources;
 mod security;
 mod server;
+mod shutdown;
 mod sources;
 mod status;
 mod termination;
@@ -45,6 +46,7 @@ mod worker;
 pub use config::{Config, Reserved, Services};
 pub use endpoint::{EndpointConfig, serve_cri};
 pub use eviction::{Least, Signal, Threshold};
+pub use shutdown::ShutdownGrace;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -118,6 +120,7 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
         observer: Observer::start(services.runtime.clone(), &env, bells.clone()),
         publisher: Publisher::start(client.clone(), &env, bells.clone()),
         pressures: Default::default(),
+        closing: Default::default(),
         collector: Default::default(),
         probed: Default::default(),
         repaint: Default::default(),
@@ -138,8 +141,10 @@ pub async fn start(config: Config, services: Services, env: Env) -> Result<Kubel
     let labels = Arc::new(facts.labels(&kit.config));
     let manifests = manifests::Manifests::start(kit.config.manifests.clone(), &kit.config.node_name, &env);
     let agent = agent::Agent::new(kit.clone(), labels.clone(), manifests.clone());
-    env.tasks.spawn("mirror pods", manifests::mirror::keep(kit.clone(), manifests, agent.pods()));
+    env.tasks.spawn("mirror pods", manifests::mirror::keep(kit.clone(), manifests.clone(), agent.pods()));
     env.tasks.spawn("eviction", eviction::watch::watch(kit.clone(), agent.pods(), agent.evictions()));
+    let held_back = shutdown::watch(kit.clone(), agent.pods(), manifests, agent.evictions());
+    env.tasks.spawn("shutdowns of the machine", held_back);
     env.tasks.spawn("image collection", images::collect::collect(kit.clone()));
     let address = serve(&kit, &agent).await?;
     env.tasks.spawn("pods of the node", agent.run());

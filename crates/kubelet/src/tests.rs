@@ -176,5 +176,6 @@ pub(crate) fn config(root: &std::path::Path) -> Config {
         allowed_unsafe_sysctls: Vec::new(),
         // The machine that tests run on may be short of anything.
         eviction: Vec::new(),
+        shutdown: None,
     }
 }

@@ -23,7 +23,7 @@ use futures_util::stream::FuturesUnordered;
 use machinery::Object;
 
 use crate::bell::Bell;
-use crate::eviction::{Eviction, GRACE_SECS};
+use crate::eviction::Eviction;
 use crate::kit::{Kit, about_member};
 use crate::launch;
 use crate::memory::{BackOff, Busy, Cause, End, Memory, Volumes, Waiting};
@@ -259,8 +259,9 @@ impl Worker {
             && let Some(eviction) = &desired.evicted
         {
             self.memory.disrupted = eviction.disrupted;
-            let cause = Cause::Failed { reason: "Evicted".to_owned(), message: eviction.message.clone() };
-            self.memory.end = Some(End { cause, since: now, grace_secs: GRACE_SECS });
+            let cause =
+                Cause::Failed { reason: eviction.reason.to_owned(), message: eviction.message.clone() };
+            self.memory.end = Some(End { cause, since: now, grace_secs: eviction.grace_secs });
         }
         let cause = match (desired.gone, desired.object.header().deleting) {
             (true, _) => Cause::Removed,

@@ -1,5 +1,6 @@
 //! `ironclad agent`: makes this machine (or a namespace of it) a node of a cluster whose API server is elsewhere.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -16,6 +17,7 @@ use crate::join::known;
 use crate::join::token::JoinToken;
 use crate::logging;
 use crate::pki::{make_private_dir, write_private};
+use crate::registries;
 use crate::settings::{check_network, check_runtime};
 
 /// How long open work may take when the node stops.
@@ -39,7 +41,7 @@ pub struct Joined {
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     #[serde(default)]
-    pub foreign_runtime: Option<std::path::PathBuf>,
+    pub foreign_runtime: Option<PathBuf>,
 }
 
 impl Joined {
@@ -68,6 +70,8 @@ impl Joined {
             is_servers: false,
             foreign_network: self.foreign_network,
             foreign_runtime: self.foreign_runtime,
+            shutdown: None,
+            registries: None,
         }
     }
 }
@@ -146,18 +150,7 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
         ([], None) => addresses::of_machine_itself(),
         (given, _) => given.to_vec(),
     };
-    let foreign_before = before_ref.and_then(|before| before.foreign_network.as_ref());
-    let foreign_network = flags.cni.folders(foreign_before)?;
-    let runtime_before = before_ref.and_then(|before| before.foreign_runtime.as_ref());
-    let foreign_runtime = flags.runtime.socket(runtime_before)?;
-    ensure!(
-        foreign_network.is_none() || foreign_runtime.is_none(),
-        "--cni-conf-dir is about the pods of our own runtime; that of --container-runtime-endpoint has its own"
-    );
-    if before_ref.is_some() {
-        check_network(foreign_before, foreign_network.as_ref())?;
-        check_runtime(runtime_before, foreign_runtime.as_ref())?;
-    }
+    let (foreign_network, foreign_runtime) = others_parts(flags, before_ref)?;
     ensure!(!ips.is_empty(), "this machine has no address that leads anywhere; give one with --node-ip");
     let directory = instance.pki_dir();
     let applicant = Applicant {
@@ -192,7 +185,30 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
         ca: papers.ca,
         objects: None,
     };
-    joined.parts(instance.clone(), flags.kubelet_port).start(ways, env).await
+    let mut parts = joined.parts(instance.clone(), flags.kubelet_port);
+    parts.shutdown = flags.shutdown.grace()?;
+    parts.registries = registries::file(flags.runtime.registries.registries.as_deref(), instance);
+    parts.start(ways, env).await
+}
+
+/// Whose network and whose runtime pods are on, if not ours; neither changes while the node is joined.
+fn others_parts(
+    flags: &Agent,
+    before: Option<&Joined>,
+) -> anyhow::Result<(Option<Folders>, Option<PathBuf>)> {
+    let network_before = before.and_then(|before| before.foreign_network.as_ref());
+    let network = flags.cni.folders(network_before)?;
+    let runtime_before = before.and_then(|before| before.foreign_runtime.as_ref());
+    let runtime = flags.runtime.socket(runtime_before)?;
+    ensure!(
+        network.is_none() || runtime.is_none(),
+        "--cni-conf-dir is about the pods of our own runtime; that of --container-runtime-endpoint has its own"
+    );
+    if before.is_some() {
+        check_network(network_before, network.as_ref())?;
+        check_runtime(runtime_before, runtime.as_ref())?;
+    }
+    Ok((network, runtime))
 }
 
 /// The addresses of the cluster, as soon as they are published.

@@ -73,7 +73,7 @@ async fn of_limits(kit: &Kit, pods: &Cache) -> Vec<Eviction> {
         let (usage, volumes) = measure(kit, &pod).await;
         if let Some(message) = limits::exceeded(&pod, &usage, &volumes).filter(|_| !usage.critical) {
             tell(kit, &pod, &message);
-            evictions.push(Eviction { uid: pod.uid().to_owned(), message, disrupted: false });
+            evictions.push(Eviction::of_greedy(pod.uid().to_owned(), message, false));
         }
     }
     evictions

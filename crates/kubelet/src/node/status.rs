@@ -42,7 +42,7 @@ pub(crate) async fn report(kit: Arc<Kit>, facts: Facts, labels: Arc<BTreeMap<Str
     let mut written: Option<(Value, WallTime)> = None;
     loop {
         let now = kit.env.clock.now();
-        let conditions = conditions(&kit.pressures.now(), &kit.runtime.obstacles().await, now);
+        let conditions = conditions(&kit.pressures.now(), &obstacles(&kit).await, now);
         let shape = shape(&kit, &facts, port).await;
         let comparable = json!([&shape, without_times(&conditions)]);
         let due =
@@ -59,8 +59,18 @@ pub(crate) async fn report(kit: Arc<Kit>, facts: Facts, labels: Arc<BTreeMap<Str
                 Err(status) => tracing::warn!("the node's status could not be written: {status}"),
             }
         }
-        kit.env.clock.sleep(LOOK).await;
+        // Whichever comes first: both lead to the same look.
+        tokio::select! {
+            biased;
+            () = kit.env.clock.sleep(LOOK) => {}
+            () = kit.closing.changed() => {}
+        }
     }
+}
+
+/// What keeps the node from running pods.
+async fn obstacles(kit: &Kit) -> Vec<String> {
+    kit.runtime.obstacles().await.into_iter().chain(kit.closing.obstacle()).collect()
 }
 
 /// Whether the API says something else of the node than we would: whoever missed us has written that we are lost.
@@ -213,8 +223,7 @@ async fn create(
         .map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}))
         .collect();
     let mut status = shape(kit, facts, port).await;
-    let obstacles = kit.runtime.obstacles().await;
-    let conditions = conditions(&kit.pressures.now(), &obstacles, kit.env.clock.now());
+    let conditions = conditions(&kit.pressures.now(), &obstacles(kit).await, kit.env.clock.now());
     status["conditions"] = serde_json::to_value(conditions).map_err(Status::internal)?;
     let mut node = json!({
         "apiVersion": "v1",
