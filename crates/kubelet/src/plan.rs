@@ -6,6 +6,7 @@ mod inits;
 mod restart;
 #[cfg(test)]
 mod tests;
+pub(crate) mod together;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::resources;
 
 pub(crate) use apps::HASH_ANNOTATION;
 pub(crate) use restart::may_restart;
+pub(crate) use together::Together;
 
 /// How long a state is shown before the waiting that follows it is, so that whoever watches sees both.
 const SHOWN_FOR: Duration = Duration::from_secs(1);
@@ -34,6 +36,13 @@ pub(crate) struct View<'a> {
     pub memory: &'a Memory,
     /// When.
     pub now: WallTime,
+}
+
+impl<'a> View<'a> {
+    /// Whether all containers are to be started again.
+    fn together(&self) -> Together<'a> {
+        Together::of(self.pod, self.observed)
+    }
 }
 
 /// A container that is to end.
@@ -211,6 +220,9 @@ fn run(view: &View<'_>, plan: &mut PodPlan) {
         return;
     }
     end::sweep(view, plan);
+    if together::plan_together(view, plan) {
+        return;
+    }
     let inits = inits::plan_inits(view, plan);
     let apps = match inits {
         inits::Inits::Done => apps::plan_apps(view, plan),

@@ -16,11 +16,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::memory::{Cause, Memory};
 use crate::observed::Observed;
+use crate::plan::Together;
 use crate::pod::PodView;
 use crate::qos;
 
 /// Types of conditions that the kubelet writes; all others are somebody else's.
-pub(crate) const OWN_CONDITIONS: [&str; 8] = [
+pub(crate) const OWN_CONDITIONS: [&str; 9] = [
+    "AllContainersRestarting",
     "PodResizePending",
     "PodResizeInProgress",
     "PodReadyToStartContainers",
@@ -75,8 +77,13 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
     let made = |name: &str| {
         scene.observed.latest(name).is_some_and(|newest| newest.state == cri::ContainerState::Created)
     };
-    let restarting =
-        |name: &str| memory.must_restart.contains(name) || memory.is_starting(name) || made(name);
+    let together = Together::of(pod, scene.observed);
+    let restarting = |name: &str| {
+        memory.must_restart.contains(name)
+            || memory.is_starting(name)
+            || made(name)
+            || together.stale(name).is_some()
+    };
     let course = if over {
         phase::Course::Over
     } else if pod.app_members().any(|member| restarting(member.name())) {
@@ -85,6 +92,10 @@ pub(crate) fn compute(scene: &Scene<'_>) -> PodStatus {
         phase::Course::Usual
     };
     let mut phase = phase::phase(pod, &inits, &apps, course);
+    if together.is_under_way() && phase == "Failed" {
+        // What ended is started again, whatever its policy says.
+        phase = "Running";
+    }
     if over {
         containers::close(&mut inits, &mut apps);
         phase = phase::final_phase(pod, &inits, &apps);

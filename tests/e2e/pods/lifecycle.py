@@ -61,6 +61,23 @@ def restart_rules(cluster):
     equal("restarts and the last code", (2, 3), (restarts(pod), terminated(pod)["exitCode"]))
 
 
+@shows()
+def restarts_of_all(cluster):
+    """A container's rules may start all containers of its pod again, the init containers too."""
+    rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+    mounts = {"volumeMounts": [{"name": "count", "mountPath": "/count"}]}
+    source = container("[ $(wc -l </count/init) -lt 2 ] && exit 42; exit 0", restartPolicy="Never",
+                       restartPolicyRules=rules, **mounts)
+    cluster.pod("all", source, container(lasting(), "beside", **mounts),
+                initContainers=[container("echo x >>/count/init", "first", **mounts)],
+                volumes=[{"name": "count", "emptyDir": {}}])
+    pod = cluster.wait("all", "has ended its first container well", lambda pod: terminated(pod).get("exitCode") == 0)
+    equal("how often each was started again", (1, 1, 1), (
+        status_of(pod, "first", "initContainerStatuses")["restartCount"], restarts(pod), restarts(pod, "beside")))
+    holds("the one beside it runs", "running" in status_of(pod, "beside")["state"])
+    equal("the condition", "False", condition(pod, "AllContainersRestarting"))
+
+
 @shows("Container Runtime blackbox test when starting a container that exits should run with the expected status")
 def restart_policies(cluster):
     script = "echo x >>/count/x; if [ $(wc -l </count/x) -ge 3 ]; then {last}\nfi; exit {code}"

@@ -6,8 +6,11 @@ k wait --for=condition=Ready pod/client --timeout=20s
 equal "restarts at first" 0 "$(restarts)"
 k exec client -- kill 1 || true
 k exec client -- sh -c 'kill -9 -1' 2>/dev/null || true
-pid=$(pgrep -f '^sleep 3600$' | head -1)
-kill -9 "$pid" 2>/dev/null || true
+container=$(k get pod client -o jsonpath='{.status.containerStatuses[0].containerID}')
+# Of all that sleep on this machine, the one that is in the container.
+for pid in $(pgrep -f '^sleep 3600$'); do
+  grep -q "${container#ironclad://}" "/proc/$pid/cgroup" 2>/dev/null && kill -9 "$pid" || true
+done
 once() { [ "$(restarts)" -ge 1 ]; }
 eventually 30 once
 k wait --for=condition=Ready pod/client --timeout=40s

@@ -19,7 +19,7 @@ use crate::kit::Kit;
 use crate::status::api_time;
 
 /// What an API server must know that this node can do before it lets pods be changed so.
-const DECLARED: [&str; 1] = ["GuaranteedQoSPodCPUResize"];
+const DECLARED: [&str; 2] = ["GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits"];
 
 /// How often it is looked whether anything changed.
 const LOOK: Duration = Duration::from_secs(10);

@@ -21,15 +21,17 @@ pub(super) enum Inits {
 /// Plans init containers and sidecars.
 pub(super) fn plan_inits(view: &View<'_>, plan: &mut PodPlan) -> Inits {
     let members: Vec<Member<'_>> = view.pod.init_members().collect();
-    let apps_begun = view.pod.app_members().any(|app| view.observed.active(app.name()).is_some());
+    let together = view.together();
+    let active = |name: &str| view.observed.active(name).filter(|container| !together.is_stale(container));
+    let apps_begun = view.pod.app_members().any(|app| active(app.name()).is_some());
     let furthest = if apps_begun {
         members.len()
     } else {
         // Records of init containers that ended may be gone; one that came later proves that they went well.
-        members.iter().rposition(|member| view.observed.active(member.name()).is_some()).unwrap_or(0)
+        members.iter().rposition(|member| active(member.name()).is_some()).unwrap_or(0)
     };
     for (position, member) in members.iter().enumerate() {
-        let active = view.observed.active(member.name());
+        let active = active(member.name());
         let step = match member.role {
             Role::Sidecar => sidecar(view, member, active, plan),
             _ if position < furthest => Inits::Done,
@@ -72,7 +74,7 @@ fn init(view: &View<'_>, member: &Member<'_>, active: Option<&Container>, plan: 
 
 /// Starts it, now or later; it fails the pod if it may not be started again.
 fn begin(view: &View<'_>, member: &Member<'_>, active: Option<&Container>, plan: &mut PodPlan) -> Inits {
-    match next(view, member, active) {
+    match next(view, member, active.or_else(|| view.together().stale(member.name()))) {
         Next::Busy => Inits::Pending,
         Next::Start { attempt } => {
             let name = member.name().to_owned();

@@ -2,7 +2,7 @@
 
 use cri::{Container, ContainerState};
 use env::WallTime;
-use k8s_openapi::api::core::v1::ContainerStatus;
+use k8s_openapi::api::core::v1::{ContainerRestartRule, ContainerStatus};
 
 use super::{SHOWN_FOR, View};
 use crate::memory::Waiting;
@@ -36,18 +36,8 @@ pub(crate) fn may_restart(pod: &PodView, member: &Member<'_>, last: &Container) 
         Role::Sidecar => return true,
         Role::Init | Role::App => {}
     }
-    let rules = member.spec.restart_policy_rules.iter().flatten();
-    for rule in rules {
-        let Some(codes) = &rule.exit_codes else { continue };
-        let listed = codes.values.iter().flatten().any(|code| *code == last.exit_code);
-        let matches = match codes.operator.as_str() {
-            "In" => listed,
-            "NotIn" => !listed,
-            _ => false,
-        };
-        if matches {
-            return true;
-        }
+    if matching_rule(member, last.exit_code).is_some() {
+        return true;
     }
     match member.spec.restart_policy.as_deref().unwrap_or(pod.restart_policy()) {
         // An init container that went well is done, whatever the policy.
@@ -58,6 +48,19 @@ pub(crate) fn may_restart(pod: &PodView, member: &Member<'_>, last: &Container) 
     }
 }
 
+/// The first of a container's restart rules that is about this exit code.
+pub(super) fn matching_rule<'m>(member: &'m Member<'_>, exit_code: i32) -> Option<&'m ContainerRestartRule> {
+    member.spec.restart_policy_rules.iter().flatten().find(|rule| {
+        let Some(codes) = &rule.exit_codes else { return false };
+        let listed = codes.values.iter().flatten().any(|code| *code == exit_code);
+        match codes.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
+    })
+}
+
 /// What becomes of a container that does not run, given its newest instance.
 pub(super) fn next(view: &View<'_>, member: &Member<'_>, last: Option<&Container>) -> Next {
     let name = member.name();
@@ -66,7 +69,7 @@ pub(super) fn next(view: &View<'_>, member: &Member<'_>, last: Option<&Container
     }
     let attempt = next_attempt(view, name, last);
     if let Some(last) = last.filter(|last| last.state == ContainerState::Exited) {
-        let forced = view.memory.must_restart.contains(name);
+        let forced = view.memory.must_restart.contains(name) || view.together().is_stale(last);
         if !forced && !may_restart(view.pod, member, last) {
             return Next::Never;
         }

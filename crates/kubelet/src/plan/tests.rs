@@ -521,3 +521,51 @@ fn durations_are_written_as_go_writes_them() {
         assert_eq!(restart::go_duration(secs), text);
     }
 }
+
+/// A pod whose container `w` starts all of them again by ending with 42.
+fn together_spec(policy: &str) -> Value {
+    let rule = json!({"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}});
+    json!({"restartPolicy": policy,
+           "initContainers": [{"name": "i", "image": "i"}, {"name": "s", "image": "i", "restartPolicy": "Always"}],
+           "containers": [{"name": "a", "image": "i"},
+                          {"name": "w", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}]})
+}
+
+/// Of these containers, those whose names begin with a `+` were made after all others had ended.
+fn observed_in_order(containers: &str) -> Observed {
+    let made = containers.split_whitespace().map(|text| {
+        let made = container(text.trim_start_matches('+'));
+        Container { created_at: if text.starts_with('+') { NOW.0 } else { made.created_at }, ..made }
+    });
+    Observed::new(vec![sandbox("s", 0, true)], made.collect())
+}
+
+#[test]
+fn the_end_of_one_container_may_start_all_of_them_again() {
+    for (there, wanted) in [
+        ("i:0:end:0 s:0:run a:0:run w:0:run", ""),
+        ("i:0:end:0 s:0:run a:0:run w:0:end:1", ""),
+        ("i:0:end:0 s:0:run a:0:run w:0:end:42", "kill:s-0:0 kill:a-0:0"),
+        ("i:0:end:0 s:0:run a:0:end:3 w:0:end:42", "kill:s-0:0"),
+        ("i:0:end:0 s:0:end:137 a:0:end:137 w:0:end:42", "start:i:1"),
+        ("+i:1:run i:0:end:0 s:0:end:137 a:0:end:137 w:0:end:42", ""),
+        ("+i:1:end:0 i:0:end:0 s:0:end:137 a:0:end:137 w:0:end:42", "start:s:1"),
+        ("+i:1:end:0 +s:1:run s:0:end:137 a:0:end:137 w:0:end:42", "start:a:1 start:w:1"),
+        ("+i:1:end:0 +s:1:run +a:1:run +w:1:run a:0:end:137 w:0:end:42", ""),
+        ("+i:1:end:0 +s:1:run +a:1:end:1 +w:1:run a:0:end:137 w:0:end:42", ""),
+    ] {
+        let got = planned(&together_spec("Never"), &observed_in_order(there), &mounted());
+        assert_eq!(got, wanted, "{there}");
+    }
+}
+
+#[test]
+fn what_is_stale_is_killed_once_and_at_once() {
+    let there = observed_in_order("i:0:end:0 s:0:run a:0:run w:0:end:42");
+    let busy = Busy::Stopping { deadline: NOW };
+    let memory = Memory { busy: BTreeMap::from([("a".to_owned(), busy)]), ..mounted() };
+    assert_eq!(planned(&together_spec("Always"), &there, &memory), "kill:s-0:0");
+    let plain = spec("Never", &["i"], &["a", "w"]);
+    let ended = observed_in_order("i:0:end:0 a:0:run w:0:end:42");
+    assert_eq!(planned(&plain, &ended, &mounted()), "", "a pod without the rule is left alone");
+}

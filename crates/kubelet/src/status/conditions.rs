@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 use super::phase::{find, runs};
 use super::{OWN_CONDITIONS, Scene, api_time};
 use crate::memory::Cause;
+use crate::plan::{Together, together};
 use crate::pod::Role;
 
 /// What conditions are computed from.
@@ -58,6 +59,9 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
     if is_resizing(facts.scene) {
         list.push(condition(facts, "PodResizeInProgress", Verdict::yes()));
     }
+    if together::is_possible(facts.scene.pod) {
+        list.push(condition(facts, "AllContainersRestarting", restarting_together(facts)));
+    }
     let before = facts.scene.pod.status();
     let others = before
         .conditions
@@ -71,6 +75,21 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<PodCondition> {
     let others: Vec<PodCondition> = others.collect();
     list.extend(others);
     list
+}
+
+/// Whether one container's end is about to end all of them.
+fn restarting_together(facts: &Facts<'_>) -> Verdict {
+    let scene = facts.scene;
+    match facts.phase {
+        "Succeeded" => Verdict::because(false, "PodCompleted"),
+        "Failed" => Verdict::because(false, "PodFailed"),
+        _ if Together::of(scene.pod, scene.observed).running().next().is_some() => Verdict {
+            holds: true,
+            reason: "RestartAllContainersStarted",
+            message: "container exited with restart policy rule".to_owned(),
+        },
+        _ => Verdict::default(),
+    }
 }
 
 /// Whether some running container does not yet use what was allocated to it.

@@ -396,3 +396,23 @@ fn limits_that_the_kernel_cannot_keep_are_told_as_they_were_asked_for() {
         assert_eq!(status["containerStatuses"][0]["resources"]["limits"]["cpu"], told, "{limit} {quota}");
     }
 }
+
+#[test]
+fn a_pod_whose_containers_are_all_started_again_goes_on() {
+    let rule = json!({"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}});
+    let spec = json!({"restartPolicy": "Never", "initContainers": [{"name": "i", "image": "i"}], "containers": [
+        {"name": "a", "image": "i"},
+        {"name": "w", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]}]});
+    for (there, phase, restarting) in [
+        ("i:0:end:0 a:0:run w:0:run", "Running", "False"),
+        ("i:0:end:0 a:0:run w:0:end:42", "Running", "True"),
+        ("i:0:end:137 a:0:end:137 w:0:end:42", "Running", "False"),
+        ("i:0:end:0 a:0:end:1 w:0:end:1", "Running", "False"),
+    ] {
+        let before = json!({"phase": "Running"});
+        let status = status_of(spec.clone(), before, &observed(there), &Memory::default());
+        let conditions = status["conditions"].as_array().unwrap();
+        let condition = conditions.iter().find(|one| one["type"] == "AllContainersRestarting").unwrap();
+        assert_eq!((&status["phase"], &condition["status"]), (&json!(phase), &json!(restarting)), "{there}");
+    }
+}
