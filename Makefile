@@ -83,7 +83,7 @@ cgroup2: build ## A small suite in an emulated machine that has cgroup v2 only (
 
 .PHONY: sim
 sim: ## Run a whole cluster under everything that can go wrong, once for each seed (SEEDS=number FROM=first)
-	@cargo run --quiet --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
+	@cargo run --quiet --release --locked --package sim -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and engine (T=seconds for each; findings are kept in target/findings)

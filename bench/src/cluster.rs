@@ -84,6 +84,11 @@ impl Cluster {
         self.begin(&["--node-name", "bench", "--node-ip", NODE_IP, "--nodes", &nodes.to_string()])
     }
 
+    /// Begins `ironclad up` without a scheduler: pods exist, and nobody tries to place them.
+    pub fn begin_unscheduled(&self) -> Result<std::process::Child> {
+        self.begin(&["--node-name", "bench", "--node-ip", NODE_IP, "--disable-scheduler"])
+    }
+
     /// Begins `ironclad up --control-plane-only`; it ends when the API is ready.
     pub fn begin_control_plane(&self) -> Result<std::process::Child> {
         self.begin(&["--control-plane-only"])

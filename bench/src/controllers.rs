@@ -28,11 +28,9 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     let binary = measured_binary(arguments)?;
     let env = Env::real();
     let cluster = Cluster::prepare(&binary)?;
-    cluster.begin_up()?.wait()?;
+    // As the peer was measured: the API server, its store and the controllers. The pods are to exist, not to run.
+    cluster.begin_unscheduled()?.wait()?;
     let client = cluster.client(&env)?;
-    // The pods are to exist, not to run.
-    let patch = json!({ "spec": { "unschedulable": true } });
-    client.patch(resources::NODES, &Key::new("", "bench"), &patch).await?;
     let large = deploy(&cluster, &load, &["-d", "100", "-r", "20", "--run", "large"])?;
     let small = deploy(&cluster, &load, &["-d", "500", "-r", "2", "--run", "small"])?;
     let emptied = empty_a_namespace(&client, &env).await?;

@@ -10,6 +10,7 @@ mod flaps;
 mod idle;
 mod network;
 mod node;
+mod nodes;
 mod objects;
 mod process;
 mod report;
@@ -31,6 +32,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "idle" => idle::run(rest).await,
         Some((what, rest)) if what == "api" => api::run(rest).await,
         Some((what, rest)) if what == "watch" => watch::run(rest).await,
+        Some((what, rest)) if what == "nodes" => nodes::run(rest).await,
         Some((what, rest)) if what == "network" => network::run(rest),
         Some((what, rest)) if what == "dns" => dns::run(rest).await,
         Some((what, rest)) if what == "flaps" => flaps::run(rest).await,
@@ -39,7 +41,7 @@ async fn main() -> Result<()> {
         Some((what, rest)) if what == "runtime" => containers::run(rest).await,
         Some((what, rest)) if what == "controllers" => controllers::run(rest).await,
         _ => bail!(
-            "say what to measure: startup, idle, api, watch, store, network, dns, flaps, node, objects, runtime, controllers"
+            "say what to measure: startup, idle, api, watch, nodes, store, network, dns, flaps, node, objects, runtime, controllers"
         ),
     }
 }

@@ -14,6 +14,7 @@ mod objects;
 mod protobuf;
 mod request;
 mod scalars;
+mod sealed;
 mod seeds;
 mod selectors;
 mod spdy;
@@ -29,6 +30,7 @@ pub const ALL: &[fn() -> Target] = &[
     yaml::target,
     protobuf::target,
     scalars::target,
+    sealed::target,
     selectors::target,
     json_patch::target,
     merge_patch::target,

@@ -108,3 +108,16 @@ fn no_message_makes_the_decoder_panic() {
         })
         .expect("every message is read or refused");
 }
+
+#[test]
+fn a_text_that_is_no_utf_8_or_no_json_is_taken_as_documents_take_it() {
+    let table = Table::load();
+    let secret = table.type_of(table.kind("", "v1", "Secret").expect("secrets exist"));
+    let text = b"{\"metadata\":{\"name\":\"a\\u00e9\xff\",\"labels\":{\"b\":\"1\",\"a\":\"\\n\"}},\"immutable\":null}";
+    let (mut of_text, mut message) = (Vec::new(), Vec::new());
+    protobuf::transcode(text, secret, &mut of_text).expect("JSON");
+    protobuf::encode(&json::parse(text).expect("JSON"), secret, &mut message);
+    assert_eq!(of_text, message);
+    let error = protobuf::transcode(b"{\"a\":", secret, &mut of_text).expect_err("it is cut off");
+    assert_eq!(error.text, "unexpected end of JSON input");
+}

@@ -5,7 +5,7 @@
 //! What nobody can open is an error, not nothing: whoever took it for nothing would throw away what belongs to it.
 
 pub mod config;
-mod kms;
+pub(crate) mod kms;
 mod provider;
 mod rules;
 

@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use machinery::Status;
 
 use crate::authn::jwt;
+use crate::encryption::config;
+use crate::encryption::kms::envelope::{self, Envelope};
+use crate::encryption::kms::message;
 use crate::http::accept;
 use crate::openapi;
 use crate::query::Query;
@@ -53,4 +56,25 @@ pub fn openapi_form(header: &str) -> Option<&'static str> {
 /// Whether a text is a JSON Web Token in form.
 pub fn web_token(text: &str) -> bool {
     jwt::Token::parse(text).is_some()
+}
+
+/// A value that a plugin's key sealed, read and written again.
+pub fn sealed_value(stored: &[u8]) -> Result<Vec<u8>, String> {
+    let read = Envelope::decode(stored)?;
+    Ok(envelope::encode(b"", read.data, &envelope::tail(&read.source, read.usage)))
+}
+
+/// What a plugin that keeps keys may have answered: of its three answers those that a message can be.
+pub fn plugin_answers(message: &[u8]) -> [bool; 3] {
+    let sealed = message::encrypt_answer(message);
+    [
+        message::status_answer(message).is_ok(),
+        sealed.is_ok_and(|source| envelope::check(&source).is_ok()),
+        message::decrypt_answer(message).is_ok(),
+    ]
+}
+
+/// What is wrong with an `EncryptionConfiguration`, if anything is.
+pub fn encryption_configuration(text: &str) -> Result<(), String> {
+    config::parse(text).map(drop).map_err(|error| error.to_string())
 }

@@ -113,6 +113,9 @@ pub struct Up {
     /// The API server and its store alone: no controllers, no scheduler, no node
     #[arg(long)]
     pub control_plane_only: bool,
+    /// No scheduler: another one, which knows the API server, binds pods to nodes
+    #[arg(long, conflicts_with = "control_plane_only")]
+    pub disable_scheduler: bool,
     /// Stay in the foreground and print the log; end with Ctrl-C
     #[arg(long)]
     pub foreground: bool,
@@ -236,6 +239,18 @@ pub struct RuntimeFlags {
     /// the first our own runtime]
     #[arg(long, value_name = "ADDRESS")]
     pub container_runtime_endpoint: Option<String>,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
+}
+
+/// How our runtime speaks to registries.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RegistryFlags {
+    /// A file that says how registries are spoken to, a line for each: `docker.io: {mirrors: [mirror.example.com]}`,
+    /// `registry.example.com:5000: {plainHttp: true}`; also skipVerify and authorities (a file of certificates) [default:
+    /// DIR/registries.yaml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub registries: Option<PathBuf>,
 }
 
 impl RuntimeFlags {
@@ -256,6 +271,8 @@ impl RuntimeFlags {
 pub struct Runtime {
     #[command(flatten)]
     pub instance: Instance,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
     /// The addresses of this machine's pods; one range of IPv4 and one of IPv6 for both
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.244.0.0/24")]
     pub pod_cidr: Vec<IpNet>,

@@ -127,7 +127,7 @@ fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server
     let client = Client::new(server.transport(controller_manager()));
     // A process that was killed finds its lease again under this name, and need not wait for it to run out.
     let identity = format!("{}_{}", cluster.node_name, cluster.instance.id);
-    let server = server.clone();
+    let (server, schedules) = (server.clone(), cluster.schedules);
     let config = controllers::Config {
         root_ca: pki.ca.certificate.clone(),
         root_key: controllers::Secret(pki.ca.key.clone()),
@@ -135,8 +135,10 @@ fn start_leadership(cluster: &Cluster, pki: &Pki, env: &Env, server: &Arc<Server
     };
     Leadership::start(client, Key::new("kube-system", LEASE), identity, env, move |env| {
         start_controllers(config.clone(), &env, &server);
-        let scheduler = Identity::new("system:kube-scheduler", &["system:masters"]);
-        scheduler::start(server.transport(scheduler), env.child("scheduler"));
+        if schedules {
+            let scheduler = Identity::new("system:kube-scheduler", &["system:masters"]);
+            scheduler::start(server.transport(scheduler), env.child("scheduler"));
+        }
     })
 }
 

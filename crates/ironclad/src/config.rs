@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Up;
 use crate::datastore::Datastore;
-use crate::security;
 use crate::settings::Settings;
+use crate::{registries, security};
 pub use instance::Instance;
 
 /// The addresses of Services where none are chosen: kubeadm's habit.
@@ -62,12 +62,16 @@ pub struct Cluster {
     pub api_service_ip: IpAddr,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Pods are bound by our scheduler, and not by another.
+    pub schedules: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     pub foreign_runtime: Option<PathBuf>,
     /// How long a shutdown of the machine is held back for its pods.
     pub shutdown: Option<kubelet::ShutdownGrace>,
+    /// The file that says how registries are spoken to.
+    pub registries: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -97,12 +101,16 @@ pub struct Parts {
     pub kubeconfig: PathBuf,
     /// No controllers, no scheduler, no node.
     pub control_plane_only: bool,
+    /// Pods are bound by our scheduler, and not by another.
+    pub schedules: bool,
     /// Whose network pods are on instead of ours.
     pub foreign_network: Option<Folders>,
     /// The socket of the container runtime that is asked instead of ours.
     pub foreign_runtime: Option<PathBuf>,
     /// How long a shutdown of the machine is held back for its pods.
     pub shutdown: Option<kubelet::ShutdownGrace>,
+    /// The file that says how registries are spoken to.
+    pub registries: Option<PathBuf>,
     /// Where the objects are kept.
     pub datastore: Datastore,
     /// Who is known, what they may do, what is written down and what is sealed.
@@ -158,11 +166,15 @@ impl Cluster {
             pod_cidrs,
             kubeconfig,
             control_plane_only: flags.control_plane_only,
+            schedules: !flags.disable_scheduler,
             foreign_network: flags.cni.folders(before.and_then(|before| before.foreign_network.as_ref()))?,
             foreign_runtime: flags
                 .runtime
                 .socket(before.and_then(|before| before.foreign_runtime.as_ref()))?,
             shutdown: flags.shutdown.grace()?,
+            registries: registries::file(flags.runtime.registries.registries.as_deref(), &instance)
+                .map(std::path::absolute)
+                .transpose()?,
             datastore: Datastore::from_flags(&flags.datastore, before.map(|before| &before.datastore))?,
             security: flags.security.absolute()?,
         };
@@ -195,9 +207,11 @@ impl Cluster {
                 pods: parts.pod_cidrs,
             },
             control_plane_only: parts.control_plane_only,
+            schedules: parts.schedules,
             foreign_network: parts.foreign_network,
             foreign_runtime: parts.foreign_runtime,
             shutdown: parts.shutdown,
+            registries: parts.registries,
             datastore: parts.datastore,
             security: parts.security,
             kubeconfig: parts.kubeconfig,

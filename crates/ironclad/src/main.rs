@@ -14,6 +14,7 @@ mod kubeconfig;
 mod logging;
 mod nodes;
 mod pki;
+mod registries;
 mod security;
 mod settings;
 

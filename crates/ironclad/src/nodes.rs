@@ -104,6 +104,9 @@ impl LocalNode {
             .stdout(Stdio::null())
             .stderr(log)
             .current_dir("/");
+        if let Some(registries) = &cluster.registries {
+            command.arg("--registries").arg(registries);
+        }
         if let Some(token) = token {
             command.arg("--token-file").arg(token);
         }

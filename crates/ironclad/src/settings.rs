@@ -79,9 +79,11 @@ impl Settings {
                 node_name: self.node_name,
                 kubeconfig: self.kubeconfig,
                 control_plane_only: self.control_plane_only,
+                schedules: true,
                 foreign_network: self.foreign_network,
                 foreign_runtime: self.foreign_runtime,
                 shutdown: None,
+                registries: None,
                 datastore: self.datastore,
                 // Said anew at each start: nobody should be known, or unknown, without having been named.
                 security: crate::security::Flags::default(),

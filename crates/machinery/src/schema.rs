@@ -304,6 +304,7 @@ impl Types {
     }
 
     /// The type with this id, which this arena gave out.
+    #[inline]
     pub fn get(&self, id: TypeId) -> TypeRef<'_> {
         TypeRef { types: self, id }
     }
@@ -393,11 +394,13 @@ impl Struct {
     }
 
     /// What a protobuf message holds, by number: 0 is the structure itself, others are its inlines.
+    #[inline]
     pub fn message(&self, number: u16) -> &[Slot] {
         self.messages.get(usize::from(number)).map_or(&[], |slots| slots)
     }
 
     /// The fields in order.
+    #[inline]
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }

@@ -23,6 +23,7 @@ pub(crate) use self::stored::StoredImage;
 
 /// How a registry is spoken to otherwise than by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RegistryConfig {
     /// Without TLS. Registries on the loopback are spoken to so anyway.
     pub plain_http: bool,

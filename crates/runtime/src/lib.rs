@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 pub use engine::{Config, Engine};
 pub use groups::PodGroups;
+pub use image::RegistryConfig;
 pub use space::Space;
 
 /// Becomes one of the runtime's helper processes if that is what `args` (with the program's name first) ask for.

@@ -6,10 +6,10 @@
 //! be asked leaves the seed as it is for three minutes; then nothing is written any more. What was opened once is
 //! read without the plugin.
 
-mod envelope;
+pub(crate) mod envelope;
 mod key;
 mod keyring;
-mod message;
+pub(crate) mod message;
 pub mod plugin;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -17,6 +17,7 @@ use crate::join::known;
 use crate::join::token::JoinToken;
 use crate::logging;
 use crate::pki::{make_private_dir, write_private};
+use crate::registries;
 use crate::settings::{check_network, check_runtime};
 
 /// How long open work may take when the node stops.
@@ -70,6 +71,7 @@ impl Joined {
             foreign_network: self.foreign_network,
             foreign_runtime: self.foreign_runtime,
             shutdown: None,
+            registries: None,
         }
     }
 }
@@ -185,6 +187,7 @@ async fn start(flags: &Agent, instance: &Instance, env: &Env) -> anyhow::Result<
     };
     let mut parts = joined.parts(instance.clone(), flags.kubelet_port);
     parts.shutdown = flags.shutdown.grace()?;
+    parts.registries = registries::file(flags.runtime.registries.registries.as_deref(), instance);
     parts.start(ways, env).await
 }
 

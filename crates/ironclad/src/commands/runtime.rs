@@ -15,6 +15,7 @@ use crate::compose::node::NodeParts;
 use crate::config::{Addresses, Instance, addresses, node_name};
 use crate::logging;
 use crate::pki::{make_private_dir, write_private};
+use crate::registries;
 use crate::settings::Settings;
 
 /// How long open calls may take when the runtime stops.
@@ -55,6 +56,7 @@ impl Alone {
             foreign_network: None,
             foreign_runtime: None,
             shutdown: None,
+            registries: None,
         }
     }
 }
@@ -91,7 +93,9 @@ pub fn run(flags: &Runtime) -> anyhow::Result<()> {
         );
     }
     write_private(&instance.runtime_file(), serde_json::to_string_pretty(&alone)?.as_bytes())?;
-    serve(alone.parts(instance.clone()), &instance)
+    let mut parts = alone.parts(instance.clone());
+    parts.registries = registries::file(flags.registries.registries.as_deref(), &instance);
+    serve(parts, &instance)
 }
 
 fn serve(parts: NodeParts, instance: &Instance) -> anyhow::Result<()> {

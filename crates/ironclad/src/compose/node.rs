@@ -20,6 +20,7 @@ use crate::control::{self, Doors};
 use crate::datastore::Opened;
 use crate::demo::shell::TOOLS;
 use crate::pki::Pair;
+use crate::registries;
 
 /// The version of Kubernetes that is spoken.
 const KUBERNETES_VERSION: &str = "v1.36.2";
@@ -51,6 +52,8 @@ pub struct NodeParts {
     pub foreign_runtime: Option<PathBuf>,
     /// How long a shutdown of the machine is held back for its pods.
     pub shutdown: Option<kubelet::ShutdownGrace>,
+    /// The file that says how registries are spoken to.
+    pub registries: Option<PathBuf>,
 }
 
 /// How a node reaches the API, and shows who it is.
@@ -93,6 +96,7 @@ impl NodeParts {
             foreign_network: cluster.foreign_network.clone(),
             foreign_runtime: cluster.foreign_runtime.clone(),
             shutdown: cluster.shutdown.clone(),
+            registries: cluster.registries.clone(),
         }
     }
 
@@ -138,7 +142,7 @@ impl NodeParts {
     async fn containers(&self, pods: &Pods, env: &Env) -> anyhow::Result<Containers> {
         match &self.foreign_runtime {
             Some(socket) => Containers::connect(socket.clone(), &self.instance, env).await,
-            None => Containers::start(self.runtime_config(), pods, env).await,
+            None => Containers::start(self.runtime_config()?, pods, env).await,
         }
     }
 
@@ -181,11 +185,12 @@ impl NodeParts {
         })
     }
 
-    fn runtime_config(&self) -> runtime::Config {
+    fn runtime_config(&self) -> anyhow::Result<runtime::Config> {
         let mut config = runtime::Config::new(self.instance.runtime_dir(), self.instance.id.clone());
         config.cgroup_root = self.instance.cgroup_root();
         config.builtin_tools = TOOLS.iter().map(|tool| (*tool).to_owned()).collect();
-        config
+        config.registries = registries::read(self.registries.as_deref())?;
+        Ok(config)
     }
 
     fn endpoint_config(&self) -> kubelet::EndpointConfig {

@@ -75,13 +75,8 @@ impl<'a> Scanner<'a> {
     /// A key and the colon after it.
     pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, Error> {
         let key = self.string()?;
-        match self.peek() {
-            Some(b':') => {
-                self.bump();
-                Ok(key)
-            }
-            _ => Err(self.unexpected("after object key")),
-        }
+        self.colon()?;
+        Ok(key)
     }
 
     /// After a member: whether there is another.
@@ -154,20 +149,22 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a text, at its opening quote.
+    /// Passes over a text, at its opening quote; answers whether there are escapes in it.
     #[inline]
-    fn skip_string(&mut self) -> Result<(), Error> {
+    pub(crate) fn skip_string(&mut self) -> Result<bool, Error> {
         self.at += 1;
+        let mut escaped = false;
         loop {
             self.at += plain_length(&self.bytes[self.at..]);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     self.at += 1;
                     self.escape()?;
+                    escaped = true;
                 }
                 _ => return Err(self.unexpected("in string literal")),
             }
@@ -180,10 +177,17 @@ impl<'a> Scanner<'a> {
         let start = self.at + 1;
         self.skip_string()?;
         let key = &self.bytes[start..self.at - 1];
+        self.colon()?;
+        Ok(key)
+    }
+
+    /// The colon after a key.
+    #[inline]
+    pub(crate) fn colon(&mut self) -> Result<(), Error> {
         match self.peek() {
             Some(b':') => {
                 self.bump();
-                Ok(key)
+                Ok(())
             }
             _ => Err(self.unexpected("after object key")),
         }
@@ -324,7 +328,7 @@ impl<'a> Scanner<'a> {
                     self.raw_key()?;
                     // Most values are texts, which need no turn of their own.
                     match self.peek() {
-                        Some(b'"') => self.skip_string()?,
+                        Some(b'"') => drop(self.skip_string()?),
                         _ => self.skip_value(depth + 1)?,
                     }
                     more = self.next_member()?;
@@ -341,7 +345,7 @@ impl<'a> Scanner<'a> {
                 }
                 Ok(())
             }
-            b'"' => self.skip_string(),
+            b'"' => self.skip_string().map(drop),
             b't' | b'f' | b'n' => self.literal().map(drop),
             _ => self.number().map(drop),
         }
@@ -378,7 +382,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 }
 
 /// Bytes as text; what is no UTF-8 is replaced byte by byte, as Go does.
-fn text(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => {

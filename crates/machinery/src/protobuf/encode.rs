@@ -17,7 +17,9 @@ pub fn encode(document: &Value, ty: TypeRef<'_>, out: &mut Vec<u8>) {
 
 /// Appends the message of a document's JSON, which is never taken apart for it.
 pub fn transcode(text: &[u8], ty: TypeRef<'_>, out: &mut Vec<u8>) -> Result<(), json::Error> {
-    let tape = Tape::read(text)?;
+    // What is no UTF-8 is replaced, as it is where documents are read.
+    let text = json::scan::text(text);
+    let tape = Tape::read(&text)?;
     if let Shape::Struct(inner) = ty.shape() {
         Encoder::new().structure(tape.root(), inner, ty, out);
     }

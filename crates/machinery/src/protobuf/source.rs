@@ -93,8 +93,7 @@ impl<'v> Source<'v> for Node<'v> {
     }
 
     fn float(self) -> f64 {
-        let number = std::str::from_utf8(self.raw()).ok().and_then(|text| text.parse::<f64>().ok());
-        number.filter(|number| number.is_finite()).unwrap_or_default()
+        self.raw().parse::<f64>().ok().filter(|number| number.is_finite()).unwrap_or_default()
     }
 
     fn text(self) -> Option<Cow<'v, str>> {
@@ -111,6 +110,7 @@ impl<'v> Source<'v> for Node<'v> {
 
     fn json(self) -> Vec<u8> {
         // Read and written once more, so that it is written as all documents are.
-        json::parse(self.raw()).map_or_else(|_| self.raw().to_vec(), |value| json::to_vec(&value))
+        let read = json::parse(self.raw().as_bytes());
+        read.map_or_else(|_| self.raw().as_bytes().to_vec(), |value| json::to_vec(&value))
     }
 }

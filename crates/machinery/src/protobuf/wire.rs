@@ -115,6 +115,7 @@ fn unexpected_end() -> Error {
     error("unexpected EOF".to_owned())
 }
 
+#[inline]
 pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -124,6 +125,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// A whole number.
+#[inline]
 pub fn int(number: u32, value: i64, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3, out);
     put_varint(value as u64, out);
@@ -135,18 +137,21 @@ pub(super) fn fixed64(number: u32, value: u64, out: &mut Vec<u8>) {
 }
 
 /// Bytes or text.
+#[inline]
 pub fn bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
     head(number, value.len(), out);
     out.extend_from_slice(value);
 }
 
 /// What stands before bytes, text or a message.
+#[inline]
 pub(super) fn head(number: u32, length: usize, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3 | 2, out);
     put_varint(length as u64, out);
 }
 
 /// The length of [`head`] for a small number.
+#[inline]
 pub(super) fn head_len(length: usize) -> usize {
     // Seven bits a byte, and at least one of them.
     1 + (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize

@@ -29,7 +29,7 @@ pub(super) fn decrypt(uid: &str, source: &Source) -> Vec<u8> {
 }
 
 /// `StatusResponse`
-pub(super) fn status_answer(message: &[u8]) -> Result<Health, Error> {
+pub(crate) fn status_answer(message: &[u8]) -> Result<Health, Error> {
     let mut health = Health::default();
     each(message, |number, bytes| {
         match number {
@@ -44,7 +44,7 @@ pub(super) fn status_answer(message: &[u8]) -> Result<Health, Error> {
 }
 
 /// `EncryptResponse`
-pub(super) fn encrypt_answer(message: &[u8]) -> Result<Source, Error> {
+pub(crate) fn encrypt_answer(message: &[u8]) -> Result<Source, Error> {
     let mut source = Source::default();
     each(message, |number, bytes| {
         match number {
@@ -59,7 +59,7 @@ pub(super) fn encrypt_answer(message: &[u8]) -> Result<Source, Error> {
 }
 
 /// `DecryptResponse`
-pub(super) fn decrypt_answer(message: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn decrypt_answer(message: &[u8]) -> Result<Vec<u8>, Error> {
     let mut plain = Vec::new();
     each(message, |number, bytes| {
         if number == 1 {
