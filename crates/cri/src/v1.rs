@@ -4,6 +4,7 @@
 
 mod answers;
 mod containers;
+mod events;
 mod images;
 mod incoming;
 mod outgoing;
@@ -17,6 +18,7 @@ pub use answers::{
     sandbox_state, stats_answer,
 };
 pub use containers::*;
+pub use events::*;
 pub use images::*;
 pub use incoming::{container, credentials, resources, sandbox};
 pub use outgoing::{

@@ -4,6 +4,7 @@
 //! what CRI leaves to the runtime: the small files that pods find, and the server of streams.
 
 mod containers;
+mod events;
 mod files;
 mod grpc;
 mod images;
@@ -23,8 +24,11 @@ use cri::{Runtime, RuntimeError};
 use env::Env;
 use tokio::net::UnixListener;
 
-use grpc::{Outcome, Refusal};
+use grpc::{Answer, Outcome, Refusal};
 use streaming::Streaming;
+
+/// The service of all but images.
+const RUNTIME: &str = "runtime.v1.RuntimeService";
 
 /// Where the door is, and what it keeps where.
 #[derive(Clone, Debug)]
@@ -64,8 +68,11 @@ pub async fn serve_cri(config: EndpointConfig, runtime: Arc<dyn Runtime>, env: E
 impl Endpoint {
     /// Answers a question by the name of its service and method.
     async fn call(&self, service: &str, method: &str, body: &[u8]) -> Outcome {
+        if (service, method) == (RUNTIME, "GetContainerEvents") {
+            return events::follow(self).await;
+        }
         let answer = match service {
-            "runtime.v1.RuntimeService" => match self.about_runtime(method, body)? {
+            RUNTIME => match self.about_runtime(method, body)? {
                 Some(answer) => Some(answer),
                 None => match sandboxes::call(self, method, body).await? {
                     Some(answer) => Some(answer),
@@ -75,7 +82,9 @@ impl Endpoint {
             "runtime.v1.ImageService" => images::call(self, method, body).await?,
             _ => return Err(Refusal::unimplemented(format!("unknown service {service}"))),
         };
-        answer.ok_or_else(|| Refusal::unimplemented(format!("unknown method {method} for service {service}")))
+        answer
+            .map(Answer::Whole)
+            .ok_or_else(|| Refusal::unimplemented(format!("unknown method {method} for service {service}")))
     }
 
     fn about_runtime(&self, method: &str, body: &[u8]) -> Result<Option<Vec<Vec<u8>>>, Refusal> {

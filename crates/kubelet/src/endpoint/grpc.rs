@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Limited, StreamBody};
@@ -12,7 +13,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Endpoint;
 
@@ -49,8 +50,16 @@ impl Refusal {
     }
 }
 
-/// The messages of an answer: one, or for lists that come in pieces some.
-pub(super) type Outcome = Result<Vec<Vec<u8>>, Refusal>;
+/// The messages of an answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// All of them: one, or for lists that come in pieces some.
+    Whole(Vec<Vec<u8>>),
+    /// As they come.
+    Coming(mpsc::Receiver<Vec<u8>>),
+}
+
+pub(super) type Outcome = Result<Answer, Refusal>;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -99,7 +108,11 @@ async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Response
         Err(refusal) => Err(refusal),
     };
     let mut answer = match outcome {
-        Ok(messages) => Response::new(body(messages.iter().map(|message| framed(message)).collect())),
+        Ok(Answer::Whole(messages)) => Response::new(body(stream::iter(messages))),
+        Ok(Answer::Coming(messages)) => {
+            let next = async |mut messages: mpsc::Receiver<Vec<u8>>| Some((messages.recv().await?, messages));
+            Response::new(body(stream::unfold(messages, next)))
+        }
         Err(refusal) => {
             let mut answer = Response::new(nothing());
             *answer.headers_mut() = refused(&refusal);
@@ -163,9 +176,10 @@ fn nothing() -> Body {
 }
 
 /// Messages, and that all went well.
-fn body(messages: Vec<Bytes>) -> Body {
-    let frames = messages.into_iter().map(Frame::data).chain([Frame::trailers(ok())]);
-    StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync()
+fn body(messages: impl Stream<Item = Vec<u8>> + Send + 'static) -> Body {
+    let frames = messages.map(|message| Frame::data(framed(&message)));
+    let end = stream::iter([Frame::trailers(ok())]);
+    StreamBody::new(frames.chain(end).map(Ok)).boxed_unsync()
 }
 
 fn ok() -> HeaderMap {

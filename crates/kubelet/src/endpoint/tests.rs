@@ -16,6 +16,9 @@ use crate::tests::{FakeRuntime, TempDir};
 
 mod remote;
 
+/// Nothing here takes this long, however busy the machine is.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Somebody who asks.
 struct Client {
     sender: SendRequest<Full<Bytes>>,
@@ -71,6 +74,17 @@ impl Client {
             rest = tail;
         }
         Ok(messages)
+    }
+
+    /// Asks for what is told as it happens; answers what it comes in.
+    async fn listen(&self, method: &str) -> hyper::body::Incoming {
+        let request = Request::post(format!("http://localhost/runtime.v1.RuntimeService/{method}"))
+            .header("content-type", "application/grpc")
+            .body(Full::new(Bytes::from_static(&[0; 5])))
+            .unwrap();
+        let answer = self.sender.clone().send_request(request).await.unwrap();
+        assert_eq!(answer.headers().get("grpc-status"), None);
+        answer.into_body()
     }
 
     async fn one<M: Message>(&self, service: &str, method: &str, message: &impl Message) -> Result<M, u8> {
@@ -303,5 +317,48 @@ fn what_is_to_be_made_comes_over_whole() {
         let mut config = config.clone();
         change(&mut config);
         assert!(matches!(v1::container(config), Err(RuntimeError::Invalid(_))), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_told_to_who_listens() {
+    let client = Client::start("events").await;
+    let _: v1::PodSandboxId = client.one("Runtime", "RunPodSandbox", &sandbox("before")).await.unwrap();
+    let mut told = client.listen("GetContainerEvents").await;
+    let (sandbox, container) = client.pod("web").await;
+    client.runtime.crash("app", 3);
+    let wanted = [
+        (&sandbox, v1::CREATED),
+        (&sandbox, v1::STARTED),
+        (&container, v1::CREATED),
+        (&container, v1::STARTED),
+        (&container, v1::STOPPED),
+    ];
+    expect(&mut told, &wanted).await;
+    let id = v1::PodSandboxId { pod_sandbox_id: sandbox.clone() };
+    let _: v1::Nothing = client.one("Runtime", "RemovePodSandbox", &id).await.unwrap();
+    let wanted = [(&container, v1::DELETED), (&sandbox, v1::STOPPED), (&sandbox, v1::DELETED)];
+    expect(&mut told, &wanted).await;
+}
+
+/// Reads events until all that are wanted came, in whatever order those of different things come.
+async fn expect(told: &mut hyper::body::Incoming, wanted: &[(&String, i32)]) {
+    let mut missing = wanted.to_vec();
+    let mut bytes = Vec::new();
+    while !missing.is_empty() {
+        let frame = Env::real().clock.timeout(PATIENCE, told.frame()).await;
+        let frame = frame.unwrap_or_else(|| panic!("{missing:?} does not come"));
+        let frame = frame.expect("more is to come").unwrap();
+        bytes.extend_from_slice(&frame.into_data().expect("it has not ended"));
+        while let Some((&[_, a, b, c, d], tail)) = bytes.split_first_chunk::<5>()
+            && let Some((message, rest)) = tail.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)
+        {
+            let event = v1::ContainerEventResponse::decode(message).unwrap();
+            assert_eq!(event.pod_sandbox_status.unwrap().metadata.unwrap().name, "web");
+            let found = (&event.container_id, event.container_event_type);
+            let place = missing.iter().position(|one| *one == found);
+            missing.remove(place.unwrap_or_else(|| panic!("{found:?} was not to come, {missing:?} was")));
+            bytes = rest.to_vec();
+        }
     }
 }

@@ -232,8 +232,12 @@ impl Runtime for FakeRuntime {
 
     fn remove_sandbox(&self, id: String) -> BoxFuture<'_, Result<()>> {
         let mut state = self.state.lock().unwrap();
-        state.sandboxes.remove(&id);
+        let removed = state.sandboxes.remove(&id);
         state.containers.retain(|_, container| container.sandbox != id);
+        if let Some(sandbox) = removed {
+            let event = Event::Pod(sandbox.pod);
+            state.listeners.retain(|listener| listener.send(event.clone()).is_ok());
+        }
         later(Ok(()))
     }
 

@@ -320,6 +320,7 @@ impl Shared {
         }
         storage::discard(&self.layout, &self.layout.sandbox(id), id)?;
         self.state().sandboxes.remove(id);
+        self.changed(sandbox.pod());
         let (shared, removed) = (self.clone(), sandbox.clone());
         self.blocking(move || {
             shared.empty_trash();

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use ::remote::{Config, Remote};
 use cri::{
@@ -14,9 +13,6 @@ use cri::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-
-/// Nothing here takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The groups of pods that there are, with their limits.
 #[derive(Debug, Default)]
