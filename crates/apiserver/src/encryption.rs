@@ -94,6 +94,11 @@ impl Seals {
         }
     }
 
+    /// Whether a value is sealed, or should be.
+    fn concern(&self, pair: &KeyValue) -> bool {
+        pair.value.starts_with(SEALED) || self.rules.load().of(&pair.key).is_some()
+    }
+
     /// Opens what was read, if it was sealed.
     async fn open(&self, mut pair: KeyValue) -> Result<KeyValue, StoreError> {
         if !pair.value.starts_with(SEALED) {
@@ -103,8 +108,10 @@ impl Seals {
             return Ok(pair);
         }
         let rules = self.rules.load_full();
+        let own = rules.of(&pair.key).unwrap_or_default();
+        let others = rules.all().filter(|other| !own.iter().any(|one| std::ptr::eq(one, *other)));
         let mut wrong = Vec::new();
-        for provider in rules.of(&pair.key).into_iter().flatten().chain(rules.all()) {
+        for provider in own.iter().chain(others) {
             match provider.open(&pair.key, &pair.value).await {
                 Some(Ok((plain, seal))) => {
                     self.stored().insert(pair.key.clone(), seal);
@@ -154,7 +161,7 @@ impl Store for Sealing {
         Box::pin(async move {
             let mut page = self.inner.range(query).await?;
             for pair in &mut page.items {
-                if pair.value.starts_with(SEALED) || self.seals.rules.load().of(&pair.key).is_some() {
+                if self.seals.concern(pair) {
                     *pair = self.seals.open(pair.clone()).await?;
                 }
             }
@@ -194,7 +201,8 @@ impl Watch for Opened {
         Box::pin(async move {
             let mut item = self.inner.next().await?;
             let WatchItem::Events(events) = &mut item else { return Ok(item) };
-            for pair in events.iter_mut().filter_map(|event| event.value.as_mut()) {
+            let values = events.iter_mut().filter_map(|event| event.value.as_mut());
+            for pair in values.filter(|pair| self.seals.concern(pair)) {
                 match self.seals.open(pair.clone()).await {
                     Ok(opened) => *pair = opened,
                     Err(error) => tracing::error!(%error, "what was written cannot be read"),

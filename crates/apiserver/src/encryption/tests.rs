@@ -194,6 +194,12 @@ async fn what_nobody_can_open_yet_is_refused_and_not_taken_for_nothing() {
                     error: rpc error: code = Unavailable desc = gone";
     assert_eq!(error.message, expected);
     assert!(caches.collection("core/configmaps").unwrap().opened().is_ok(), "what is not sealed is read");
+    fake.state().failure = Some(grpc::Failure::new(grpc::Code::INVALID_ARGUMENT, "no"));
+    let (asked, key) = (fake.asked("Decrypt"), Bytes::from_static(KEY));
+    env.clock.sleep(Duration::from_secs(4)).await;
+    let before = fake.asked("Decrypt") - asked;
+    assert!(store.get(key).await.is_err());
+    assert_eq!(fake.asked("Decrypt") - asked - before, 1, "no provider is asked twice for one value");
     fake.come_back();
     until(&env, || secrets.opened().is_ok()).await;
     assert_eq!(secrets.len(), 1);
