@@ -11,9 +11,10 @@ source "$E2E_ROOT/tests/e2e/neighbours.sh"
 agent() { cat "$DATA/ironclad.pid"; }
 instance() { grep -o 'ironclad-[0-9a-f]*' "/proc/$(pgrep -f "__shim $DATA" | head -1)/cgroup" | head -1; }
 groups() { find /sys/fs/cgroup -type d -path "*/$name*" | sort; }
-# Everything that pods hold of a machine, as text. Where shims and their containers are is in the cgroups.
+# Everything that pods hold of a machine, as text. Where shims and their containers are is in the cgroups. Runs beside
+# this one have namespaces too, which come and go.
 held() {
-  awk -v data="$DATA" 'index($5, data) || $0 ~ / - nsfs / { print "mount " $5 }' /proc/self/mountinfo | sort
+  awk -v data="$DATA" 'index($5, data) || ($0 ~ / - nsfs / && $5 !~ /ic-e2e-/) { print "mount " $5 }' /proc/self/mountinfo | sort
   groups | sed 's/^/cgroup /'
   groups | while read -r group; do cat "$group/cgroup.procs"; done 2>/dev/null | sort -un | sed 's/^/process /'
   ps -eo stat=,comm= | awk '$1 ~ /^Z/ && $2 ~ /^(ironclad|pause)/ { print "zombie " $2 }'
