@@ -66,16 +66,20 @@ pub fn plan(view: &View, now: WallTime) -> Plan {
     let candidates = view.pods.iter().filter(|pod| !is_over(pod)).cloned().collect();
     let pods = owner.claim_all(&mut plan, resources::PODS, candidates, |pod: &Pod| &pod.object);
     let (active, terminating): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(|pod| pod.facts.is_active());
-    if !view.object.header().deleting {
-        let wanted = usize::try_from(desired.replicas).unwrap_or(0);
-        if active.len() < wanted {
-            make(&mut plan, &owner, &desired.template, wanted - active.len());
-        } else if active.len() > wanted {
-            remove(&mut plan, view, &active, now);
-        }
+    let wanted = usize::try_from(desired.replicas).unwrap_or(0);
+    let makes = active.len() < wanted && !view.object.header().deleting;
+    if makes {
+        make(&mut plan, &owner, &desired.template, wanted - active.len());
+    } else if active.len() > wanted && !view.object.header().deleting {
+        remove(&mut plan, view, &active, now);
     }
     let counted = status::Counted { active: &active, terminating: terminating.len() };
     status::add(&mut plan, view, &counted, now);
+    if makes {
+        // The new pods bring this set back here at once, and then the status tells of them too: one write instead of
+        // two. If they cannot be made, `after_failure` tells.
+        plan.status = None;
+    }
     plan
 }
 

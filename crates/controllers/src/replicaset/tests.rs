@@ -80,6 +80,16 @@ fn missing_pods_are_made_in_growing_batches() {
 }
 
 #[test]
+fn the_status_waits_for_pods_that_are_being_made() {
+    for (wanted, existing, is_told) in [(2, 1, false), (1, 1, true), (1, 2, true)] {
+        let pods = (0..existing).map(|number| ours(&format!("p{number}"), json!({}))).collect();
+        let plan = plan(&set(wanted, json!({})), pods);
+        assert_eq!(plan.status.is_some(), is_told, "{wanted} wanted, {existing} there");
+        assert!(plan.after_failure.is_some(), "that they cannot be made is told at once");
+    }
+}
+
+#[test]
 fn a_made_pod_is_the_templates_and_ours() {
     let plan = plan(&set(1, json!({})), Vec::new());
     let pod = body(plan.ops().next().unwrap());
