@@ -1,6 +1,8 @@
 # Containers that other runtimes made on the same machine, under names that look like ours. Sourced, never run.
 
 NEIGHBOURS=$E2E_WORK/neighbours
+# Part of the names of their cgroups, which are the machine's: runs beside this one have neighbours too.
+NEIGHBOURS_MARK=${E2E_WORK##*.}
 
 # neighbour RUNTIME WORD...: the runtime with its own root. crun refuses a machine with both versions of cgroups, so it
 # is shown only one.
@@ -20,15 +22,15 @@ start_neighbours() {
     bundle=$NEIGHBOURS/bundle-$runtime
     mkdir -p "$bundle"
     (cd "$bundle" && "$runtime" spec)
-    python3 - "$bundle/config.json" "$NEIGHBOURS/rootfs" "$runtime" <<'P'
+    python3 - "$bundle/config.json" "$NEIGHBOURS/rootfs" "$runtime-$NEIGHBOURS_MARK" <<'P'
 import json, sys
-path, rootfs, runtime = sys.argv[1:]
+path, rootfs, name = sys.argv[1:]
 with open(path) as file:
     config = json.load(file)
 config["process"].update(terminal=False, args=["/bin/busybox", "sleep", "1000000"])
 config["process"].pop("rlimits", None)
 config["root"] = {"path": rootfs, "readonly": True}
-config["linux"]["cgroupsPath"] = f"/neighbours-{runtime}/kubepods/pod1/" + "a" * 64
+config["linux"]["cgroupsPath"] = f"/neighbours-{name}/kubepods/pod1/" + "a" * 64
 with open(path, "w") as file:
     json.dump(config, file)
 P
@@ -60,7 +62,7 @@ end_neighbours() {
   local runtime
   for runtime in runc crun; do
     neighbour "$runtime" delete --force "beside-$runtime"
-    find /sys/fs/cgroup -depth -type d -path "*/neighbours-$runtime*" -exec rmdir {} +
+    find /sys/fs/cgroup -depth -type d -path "*/neighbours-$runtime-$NEIGHBOURS_MARK*" -exec rmdir {} +
   done
   rm -rf "$NEIGHBOURS"
 }
