@@ -43,20 +43,36 @@ struct Bench {
     root: PathBuf,
 }
 
-/// `runtime HELPER ARCHIVE`: a program that calls `helper_main`, and an image archive with `/bin/sh`, `sleep` and `true`.
+/// `runtime [HELPER ARCHIVE]`: a program that calls `helper_main`, and an image archive with `/bin/sh`, `sleep` and `true`;
+/// if nothing is said, the program that was built here and an archive of busybox.
 pub async fn run(arguments: &[String]) -> Result<()> {
     let [helper, archive] = arguments else {
-        anyhow::bail!(
-            "say: runtime HELPER ARCHIVE (the helper is `ironclad` or `ironclad-shim`; the archive has a shell)"
-        )
+        anyhow::ensure!(
+            arguments.is_empty(),
+            "say: runtime [HELPER ARCHIVE] (the helper is `ironclad` or `ironclad-shim`; the archive has a shell)"
+        );
+        let helper = crate::cluster::measured_binary(arguments)?;
+        let archive = std::env::temp_dir().join(format!("ironclad-bench-{}.tar", std::process::id()));
+        crate::node::make_archive(&archive)?;
+        let measured = measure(&helper, &archive).await;
+        std::fs::remove_file(&archive)?;
+        return measured;
     };
+    measure(Path::new(helper), Path::new(archive)).await
+}
+
+async fn measure(helper: &Path, archive: &Path) -> Result<()> {
     let root = std::env::temp_dir().join(format!("ironclad-bench-{}", std::process::id()));
     let mut config = Config::new(&root, format!("bench-{}", std::process::id()));
-    config.helper_exe = Path::new(helper).canonicalize().context("the helper")?;
+    config.helper_exe = helper.canonicalize().context("the helper")?;
     let env = Env::real();
     let engine = Engine::start(config, Arc::new(NoNetwork), env.clone()).await?;
-    let image =
-        engine.import_archive(archive.into()).await?.into_iter().next().context("the archive is empty")?;
+    let image = engine
+        .import_archive(archive.to_owned())
+        .await?
+        .into_iter()
+        .next()
+        .context("the archive is empty")?;
     let bench = Bench { engine, image, clock: env.clock.clone(), root: root.clone() };
     let measured = bench.all().await;
     bench.engine.teardown().await?;

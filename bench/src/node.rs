@@ -163,7 +163,7 @@ fn percentile(times: &[Duration], of_hundred: usize) -> f64 {
 }
 
 /// The same archive for both. Its command is to wait, so that it can be containerd's pause image too.
-fn make_archive(file: &Path) -> Result<()> {
+pub fn make_archive(file: &Path) -> Result<()> {
     let status = Command::new("python3")
         .arg("tests/images/busybox.py")
         .arg(file)
