@@ -51,17 +51,18 @@ type Handler<F> = Box<dyn Fn(&Change<'_, F>) + Send + Sync>;
 
 /// The index of objects by the identity of each of their owners.
 pub const BY_OWNER: &str = "owner";
-/// The index of objects by their namespace.
-pub const BY_NAMESPACE: &str = "namespace";
+/// The index of objects that nobody controls, by their namespace.
+pub const ORPHANS: &str = "orphans";
 
 /// The values of [`BY_OWNER`].
 pub fn owner_uids<F>(object: &Object, _facts: &F) -> Vec<SmolStr> {
     object.header().owners.iter().map(|owner| owner.uid.clone()).collect()
 }
 
-/// The values of [`BY_NAMESPACE`].
-pub fn namespace_of<F>(object: &Object, _facts: &F) -> Vec<SmolStr> {
-    vec![object.header().namespace.clone()]
+/// The values of [`ORPHANS`].
+pub fn orphan_namespace<F>(object: &Object, _facts: &F) -> Vec<SmolStr> {
+    let header = object.header();
+    if header.controller().is_none() { vec![header.namespace.clone()] } else { Vec::new() }
 }
 
 /// What a cache is to hold, before it is started.

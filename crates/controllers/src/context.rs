@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use client::cache::{BY_NAMESPACE, BY_OWNER, namespace_of, owner_uids};
+use client::cache::{BY_OWNER, ORPHANS, orphan_namespace, owner_uids};
 use client::driver::{Controller, Decisions, Driver};
 use client::recorder::Source;
 use client::{Cache, Client, Key, Queue, Recorder, Resource, SharedTransport, resources};
@@ -45,7 +45,7 @@ impl Context {
     pub(crate) fn new(transport_for: Box<TransportFor>, config: Config, env: Env) -> Context {
         let pods = Cache::of(resources::PODS)
             .index(BY_OWNER, owner_uids)
-            .index(pod::ORPHANS, pod::orphan_namespace)
+            .index(ORPHANS, orphan_namespace)
             .index(pod::BY_NODE, pod::node_name)
             .start(transport_for(READER), &env);
         let services =
@@ -80,13 +80,13 @@ impl Context {
         self.definitions.clone()
     }
 
-    /// All objects of a resource, with indexes by owner and by namespace. Started when first asked for.
+    /// All objects of a resource, with indexes by owner and of those without one. Started when first asked for.
     pub fn cache(&self, resource: Resource) -> Cache {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || {
             Cache::of(resource)
                 .index(BY_OWNER, owner_uids)
-                .index(BY_NAMESPACE, namespace_of)
+                .index(ORPHANS, orphan_namespace)
                 .start((self.transport_for)(READER), &self.env)
         };
         caches.entry(resource).or_insert_with(start).clone()

@@ -17,7 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use client::cache::BY_OWNER;
+use client::cache::{BY_OWNER, ORPHANS};
 use client::driver::{Controller, Decisions};
 use client::{Cache, Entry, Key, resources};
 use env::WallTime;
@@ -84,8 +84,7 @@ impl Deployments {
     fn sets_for(&self, deployment: &Arc<Entry>) -> Vec<Arc<Entry>> {
         let header = deployment.object.header();
         let mut sets = self.sets.by_index(BY_OWNER, &header.uid);
-        let orphans = self.sets.list_in(&header.namespace).into_iter();
-        sets.extend(orphans.filter(|set| set.object.header().controller().is_none()));
+        sets.extend(self.sets.by_index(ORPHANS, &header.namespace));
         sets
     }
 }

@@ -6,7 +6,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use client::cache::BY_OWNER;
+use client::cache::{BY_OWNER, ORPHANS};
 use client::plan::{Op, Plan};
 use client::{Cache, Entry, Key, resources};
 use env::WallTime;
@@ -69,8 +69,7 @@ impl Revision {
 pub fn of_owner(cache: &Cache, owner: &Entry) -> Result<Vec<Revision>, Status> {
     let header = owner.object.header();
     let mut entries = cache.by_index(BY_OWNER, &header.uid);
-    let orphans = cache.list_in(&header.namespace).into_iter();
-    entries.extend(orphans.filter(|entry| entry.object.header().controller().is_none()));
+    entries.extend(cache.by_index(ORPHANS, &header.namespace));
     entries.iter().map(|entry| Revision::read(&entry.object)).collect()
 }
 

@@ -17,8 +17,6 @@ use ending::Ending;
 /// A pod in the cache.
 pub type Pod = Arc<Entry<PodFacts>>;
 
-/// The index of pods without a controlling owner, by namespace.
-pub const ORPHANS: &str = "orphans";
 /// The index of pods by the node they are bound to.
 pub const BY_NODE: &str = "node";
 
@@ -114,12 +112,6 @@ impl PodFacts {
         let Some(at) = self.available_at(min_ready) else { return false };
         min_ready.is_zero() || (self.ready_changed.is_some() && at <= now)
     }
-}
-
-/// The value of [`ORPHANS`].
-pub fn orphan_namespace(object: &Object, _facts: &PodFacts) -> Vec<SmolStr> {
-    let header = object.header();
-    if header.controller().is_none() { vec![header.namespace.clone()] } else { Vec::new() }
 }
 
 /// The value of [`BY_NODE`].

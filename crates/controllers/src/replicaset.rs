@@ -11,7 +11,7 @@ pub mod victims;
 
 use std::collections::BTreeMap;
 
-use client::cache::BY_OWNER;
+use client::cache::{BY_OWNER, ORPHANS};
 use client::driver::{Controller, Decisions};
 use client::{Cache, Key, Resource, resources};
 use env::WallTime;
@@ -20,7 +20,7 @@ use machinery::Status;
 use smol_str::SmolStr;
 
 use crate::context::{Context, enqueue_changed, enqueue_owner};
-use crate::pod::{self, Pod, PodFacts};
+use crate::pod::{Pod, PodFacts};
 use plan::{Desired, View};
 
 /// Starts the controller.
@@ -59,7 +59,7 @@ pub fn enqueue_for_orphans(
 /// The pods an owner has, and those of its namespace that nobody owns.
 pub fn candidates(pods: &Cache<PodFacts>, uid: &str, namespace: &str) -> Vec<Pod> {
     let mut candidates = pods.by_index(BY_OWNER, uid);
-    candidates.extend(pods.by_index(pod::ORPHANS, namespace));
+    candidates.extend(pods.by_index(ORPHANS, namespace));
     candidates
 }
 

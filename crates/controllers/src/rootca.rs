@@ -4,7 +4,6 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
-use client::cache::{BY_NAMESPACE, namespace_of};
 use client::driver::{Controller, Decisions};
 use client::{Cache, Key, resources};
 use env::WallTime;
@@ -23,7 +22,6 @@ pub fn start(context: &Context) -> Decisions {
     // Config maps are many and large; only these are of interest.
     let maps: Cache = Cache::of(resources::CONFIG_MAPS)
         .fields(&format!("metadata.name={NAME}"))
-        .index(BY_NAMESPACE, namespace_of)
         .start(context.reader(), &context.env);
     enqueue_changed(&namespaces, &queue);
     let changed = queue.clone();

@@ -15,7 +15,7 @@ fn env() -> Env {
 }
 
 fn start(api: &FakeApi, env: &Env) -> Cache {
-    Cache::of(PODS).index(BY_OWNER, owner_uids).index(BY_NAMESPACE, namespace_of).start(shared(api), env)
+    Cache::of(PODS).index(BY_OWNER, owner_uids).index(ORPHANS, orphan_namespace).start(shared(api), env)
 }
 
 fn names(entries: &[Arc<Entry>]) -> Vec<String> {
@@ -24,7 +24,8 @@ fn names(entries: &[Arc<Entry>]) -> Vec<String> {
 
 fn owned(name: &str, owner: &str) -> serde_json::Value {
     let mut pod = pod(name);
-    pod["metadata"]["ownerReferences"] = json!([{ "kind": "ReplicaSet", "name": owner, "uid": owner }]);
+    pod["metadata"]["ownerReferences"] =
+        json!([{ "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true }]);
     pod
 }
 
@@ -57,9 +58,11 @@ async fn indexes_follow_changes() {
     let (api, env) = (FakeApi::default(), env());
     api.put(PODS, owned("a", "x"));
     api.put(PODS, owned("b", "x"));
+    api.put(PODS, pod("alone"));
     let cache = start(&api, &env);
     cache.synced().await;
     assert_eq!(names(&cache.by_index(BY_OWNER, "x")), ["a", "b"]);
+    assert_eq!(names(&cache.by_index(ORPHANS, "shop")), ["alone"]);
     api.put(PODS, owned("a", "y"));
     api.remove(PODS, &Key::new("shop", "b"));
     cache.wait_for_revision(api.revision()).await;

@@ -120,6 +120,12 @@ impl Set {
         })
     }
 
+    /// Whether it was seen as this Deployment's own.
+    pub fn is_owned_by(&self, deployment: &Object) -> bool {
+        let owner = self.object.as_ref().and_then(|set| set.header().controller());
+        owner.is_some_and(|owner| owner.uid == deployment.header().uid)
+    }
+
     /// Its number in the Deployment's history; zero if it has none.
     pub fn revision(&self) -> i64 {
         self.annotations.get(REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)

@@ -74,9 +74,12 @@ pub fn number_newest(model: &mut Model) {
     set.min_ready_secs = min_ready;
     let set = &model.sets[index];
     model.draft.revision = set.annotations.get(REVISION).cloned();
-    let text = format!("Found new replica set \"{}\"", set.name);
     if status::has_deadline(model) && model.draft.condition("Progressing").is_none() {
-        model.draft.set("Progressing", "True", ("FoundNewReplicaSet", &text), model.now);
+        let was_made = model.draft.conditions.is_empty() && set.is_owned_by(&model.object);
+        let (reason, verb) =
+            if was_made { ("NewReplicaSetCreated", "Created") } else { ("FoundNewReplicaSet", "Found") };
+        let text = format!("{verb} new replica set \"{}\"", set.name);
+        model.draft.set("Progressing", "True", (reason, &text), model.now);
     }
 }
 

@@ -93,6 +93,9 @@ const FAILURE: &str = "ReplicaFailure";
 const COMPLETE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 
+/// How long a new set is waited for to tell of itself.
+const FIRST_SET_TELLS: Duration = Duration::from_secs(2);
+
 /// Whether it is watched for progress.
 pub fn has_deadline(model: &Model) -> bool {
     model.spec().progress_deadline_seconds.is_some_and(|seconds| seconds != i32::MAX)
@@ -141,6 +144,10 @@ pub fn write(model: &mut Model, rolling: bool) {
     if model.plan.status.is_some() {
         return;
     }
+    if waits_for_first_set(model) {
+        model.plan.requeue(FIRST_SET_TELLS);
+        return;
+    }
     let counts = counts(model);
     note_availability(model, counts);
     if rolling {
@@ -155,6 +162,15 @@ pub fn write(model: &mut Model, rolling: bool) {
     if rolling && model.plan.status.is_none() {
         look_again(model, counts);
     }
+}
+
+/// A new Deployment tells nothing before its set has: that comes in a moment, and one write then serves for two.
+fn waits_for_first_set(model: &Model) -> bool {
+    let has_told =
+        model.deployment.status.as_ref().is_some_and(|status| status.observed_generation.is_some());
+    let [set] = model.sets.as_slice() else { return false };
+    let is_new = model.now.since(set.created) < FIRST_SET_TELLS;
+    !has_told && model.draft.collisions.is_none() && set.status.observed_generation == 0 && is_new
 }
 
 fn note_availability(model: &mut Model, counts: Counts) {

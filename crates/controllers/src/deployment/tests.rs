@@ -120,6 +120,36 @@ fn the_first_set_is_made_at_full_size_with_its_number() {
     );
 }
 
+/// Status of the set and its age in seconds; then the reason for progress that is told, if anything is.
+#[test]
+fn a_new_deployment_tells_nothing_before_its_set_has_or_is_old_enough_to() {
+    let new = deployment(10, json!({ "metadata": { "annotations": null }, "status": null }));
+    assert!(plan(&new, &[]).status.is_none(), "the set is made first");
+    let full = json!({ "replicas": 10, "observedGeneration": 1 });
+    let cases = [
+        (json!({ "replicas": 0 }), 0, None),
+        (json!({ "replicas": 0 }), 2, Some("NewReplicaSetCreated")),
+        (json!({ "replicas": 0, "observedGeneration": 1 }), 0, Some("NewReplicaSetCreated")),
+        (full, 0, Some("ReplicaSetUpdated")),
+    ];
+    for (told, age, expected) in cases {
+        let mut set = set(1, "v2", 10, 0);
+        set["status"] = told.clone();
+        set["metadata"]["creationTimestamp"] = json!(ago(age));
+        let plan = plan(&new, &[set]);
+        let reason = plan.status.as_ref().map(|op| {
+            let written = body(op);
+            condition(&written["status"], "Progressing")["reason"].as_str().unwrap().to_owned()
+        });
+        assert_eq!(reason.as_deref(), expected, "{told} after {age} s");
+        assert_eq!(
+            plan.requeue_after.is_some_and(|after| after.as_secs() <= 2),
+            expected.is_none(),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn a_set_inherits_what_is_not_its_own() {
     let annotated = json!({ "metadata": { "annotations": {
