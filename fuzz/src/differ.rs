@@ -53,7 +53,10 @@ pub fn strategic(from: &Value, to: &Value, ty: Option<TypeRef<'_>>) -> Option<Va
             (Value::Object(_), Value::Object(kept)) if !strategy.replace => {
                 let mut change = strategic(old, new, inner)?;
                 if strategy.retain_keys {
-                    change.set("$retainKeys", kept.keys().cloned().map(Value::from).collect::<Value>());
+                    change.set(
+                        "$retainKeys",
+                        kept.keys().map(|name| Value::from(name.as_str())).collect::<Value>(),
+                    );
                 }
                 patch.insert(name.clone(), change);
             }

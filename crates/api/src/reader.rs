@@ -250,7 +250,7 @@ impl Reader {
         let mut words = line.split(' ');
         let name = words.next().expect("a name");
         let expression = words.next().expect("a type");
-        let name = self.names.entry(name).or_insert_with(|| Name::from(name)).clone();
+        let name = self.names.entry(name).or_insert_with(|| Name::lasting(name)).clone();
         let mut field = Field::new(name, self.own_scalar("string"));
         field.inline = inline;
         field.default = default.map(|text| json::parse(text.as_bytes()).expect("defaults are JSON"));

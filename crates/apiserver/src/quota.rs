@@ -60,6 +60,11 @@ impl Charge<'_> {
         txn
     }
 
+    /// Whether nothing is charged.
+    pub fn is_free(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     /// Whether a quota is not any more what the charge was made from.
     pub fn is_stale(&self, request: Request<'_>) -> bool {
         let quotas = request.core.caches.collection(COLLECTION);

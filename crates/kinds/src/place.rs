@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 
-use machinery::Value;
 use machinery::field::{Error, Errors, Kind, Path, Shown};
+use machinery::{Name, Value};
 use smol_str::SmolStr;
 
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl<'a> Place<'a> {
     }
 
     /// The keys of the map.
-    pub fn keys(&self) -> impl Iterator<Item = &'a SmolStr> {
+    pub fn keys(&self) -> impl Iterator<Item = &'a Name> {
         self.value.members().map(|(key, _)| key)
     }
 

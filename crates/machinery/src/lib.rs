@@ -22,4 +22,4 @@ pub mod yaml;
 
 pub use object::Object;
 pub use status::{Reason, Status};
-pub use value::{Map, Value};
+pub use value::{Map, Name, Value};

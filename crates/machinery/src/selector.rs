@@ -153,8 +153,8 @@ impl LabelSelector {
 
     /// From a map of labels that must all be there (`spec.selector` of a Service, say).
     pub fn from_map(labels: &Value) -> LabelSelector {
-        let requirement = |(key, value): (&SmolStr, &Value)| Requirement {
-            key: key.clone(),
+        let requirement = |(key, value): (&crate::value::Name, &Value)| Requirement {
+            key: key.into(),
             operator: Operator::Equals,
             values: vec![SmolStr::new(value.str_or_empty())],
         };

@@ -195,7 +195,7 @@ impl Value {
     }
 
     /// The members in order; none if this is no object.
-    pub fn members(&self) -> impl Iterator<Item = (&SmolStr, &Value)> {
+    pub fn members(&self) -> impl Iterator<Item = (&Name, &Value)> {
         self.as_object().into_iter().flat_map(Map::iter)
     }
 }

@@ -18,6 +18,9 @@ const THRESHOLD: usize = 128 * 1024;
 /// Upstream's level: the fastest. Lists shrink to a tenth even so.
 const LEVEL: Compression = Compression::fast();
 
+/// How much is compressed before others have their turn.
+const PART: usize = 32 * 1024;
+
 /// Whether the client takes gzip.
 pub fn wanted(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|value| {
@@ -49,18 +52,24 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
 }
 
 fn gzip_pieces(pieces: Pieces) -> Pieces {
-    let start = Some((pieces, GzEncoder::new(Vec::new(), LEVEL)));
+    let start = Some((pieces, Bytes::new(), GzEncoder::new(Vec::new(), LEVEL)));
     Box::pin(futures_util::stream::unfold(start, |state| async move {
-        let (mut pieces, mut encoder) = state?;
+        let (mut pieces, mut rest, mut encoder) = state?;
+        // The connection is to send what is ready before more is compressed.
+        tokio::task::yield_now().await;
         loop {
-            let Some(piece) = pieces.next().await else {
-                // Writing to memory does not fail.
-                return encoder.finish().ok().map(|last| (Bytes::from(last), None));
-            };
-            encoder.write_all(&piece).ok()?;
+            if rest.is_empty() {
+                let Some(piece) = pieces.next().await else {
+                    // Writing to memory does not fail.
+                    return encoder.finish().ok().map(|last| (Bytes::from(last), None));
+                };
+                rest = piece;
+            }
+            let part = rest.split_to(rest.len().min(PART));
+            encoder.write_all(&part).ok()?;
             if !encoder.get_ref().is_empty() {
                 let ready = std::mem::take(encoder.get_mut());
-                return Some((Bytes::from(ready), Some((pieces, encoder))));
+                return Some((Bytes::from(ready), Some((pieces, rest, encoder))));
             }
         }
     }))
@@ -75,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_come_out_as_one_gzip_stream() {
         let parts: Vec<Bytes> =
-            (0..50).map(|number| Bytes::from(format!("{number},").repeat(1_000))).collect();
+            (0..50).map(|number| Bytes::from(format!("{number},").repeat(700 * number))).collect();
         let plain: Vec<u8> = parts.concat();
         let pieces: Pieces = Box::pin(futures_util::stream::iter(parts));
         let packed: Vec<u8> = gzip_pieces(pieces).collect::<Vec<_>>().await.concat();

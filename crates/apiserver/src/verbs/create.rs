@@ -172,7 +172,7 @@ fn check_version(object: &Value) -> Result<(), Status> {
 
 async fn store_new(
     request: Request<'_>,
-    object: Value,
+    mut object: Value,
     name: &str,
     also: Txn,
 ) -> Result<Option<Arc<Entry>>, Status> {
@@ -186,6 +186,10 @@ async fn store_new(
                 return Err(taken(request, name));
             }
             return stored::unwritten(&object, 0).map(Some);
+        }
+        if charge.is_free() {
+            // It is not charged anew. While the store works its tree would be in the way of the next request's.
+            object = Value::Null;
         }
         let commit = Commit {
             key: key.clone(),

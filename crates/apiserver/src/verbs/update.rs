@@ -124,7 +124,7 @@ pub async fn change(request: Request<'_>, change: &dyn Change) -> Result<Outcome
         }
         keep_what_is_ours(&mut object, &old);
         let (object, also, warnings) = prepare(request, change, object, &old).await?;
-        match conclude(request, object, also, (&current, &old)).await? {
+        match conclude(request, object, also, (&current, old)).await? {
             Some(entry) => return Ok(Outcome { entry, created: false, warnings }),
             None => caught_up = false,
         }
@@ -273,7 +273,7 @@ async fn conclude(
     request: Request<'_>,
     object: Value,
     also: Txn,
-    (current, old): (&Arc<Entry>, &Value),
+    (current, old): (&Arc<Entry>, Value),
 ) -> Result<Option<Arc<Entry>>, Status> {
     let key = request.store_key(request.name)?;
     // What another key sealed, or what is stored in a version that is to go, is written again all the same.
@@ -282,24 +282,26 @@ async fn conclude(
     let value = (!request.served.is_converted()).then(|| request.served.encode(&object));
     let is_same = match &value {
         Some(value) => current.object().is_stored_as(value),
-        None => request.served.is_stored_alike(&object, old),
+        None => request.served.is_stored_alike(&object, &old),
     };
     if is_same && !is_to_be_rewritten {
         return Ok(Some(current.clone()));
     }
-    let charge = quota::charge(request, request.name, &object, Some(old)).await?;
+    let charge = quota::charge(request, request.name, &object, Some(&old)).await?;
     if request.options.dry_run {
         return stored::unwritten(&object, current.revision()).map(Some);
     }
     if delete::is_finished(request.served, &object) {
         // The last finalizer went: the object goes within the same request.
         let last = stored::unwritten(&object, current.revision())?;
-        return Ok(delete::remove(request, current, old).await?.map(|_| last));
+        return Ok(delete::remove(request, current, &old).await?.map(|_| last));
     }
     let value = match value {
         Some(value) => value,
         None => request.stored(&object).await?,
     };
+    // While the store works their trees would be in the way of the next request's.
+    drop((object, old));
     let commit = Commit {
         key,
         value: Some(value),

@@ -124,7 +124,7 @@ fn write_json(value: &Value, depth: usize, text: &mut String) {
             for (position, (name, member)) in members.into_iter().enumerate() {
                 text.push_str(if position > 0 { "," } else { "" });
                 indent(depth + 1, text);
-                write_json(&Value::String(name.clone()), 0, text);
+                write_json(&Value::String(name.into()), 0, text);
                 text.push_str(": ");
                 write_json(member, depth + 1, text);
             }

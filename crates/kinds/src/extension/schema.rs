@@ -73,7 +73,7 @@ fn check_root(schema: Place<'_>) {
             schema.get("type").invalid(why);
             return;
         }
-        if !AT_ROOT.iter().any(|(known, _)| known == name) {
+        if !AT_ROOT.iter().any(|(known, _)| *name == *known) {
             let names: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
             schema.invalid(format!(
                 "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",

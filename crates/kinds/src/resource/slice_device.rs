@@ -154,7 +154,7 @@ pub(super) fn check_counters(counters: Place<'_>) {
     }
     for key in counters.keys() {
         for fault in names::dns1123_label(key) {
-            counters.invalid_as(key, fault);
+            counters.invalid_as(key.as_str(), fault);
         }
     }
 }

@@ -100,7 +100,7 @@ fn compare_members(before: Option<&Value>, after: Option<&Value>, place: Place<'
         return Difference::of_leaf(before, after);
     }
     let mut difference = Difference::default();
-    let mut visit = |name: &SmolStr, before: Option<&Value>, after: Option<&Value>| {
+    let mut visit = |name: &str, before: Option<&Value>, after: Option<&Value>| {
         let below = compare_values(before, after, place.member(name));
         difference.put(|| element::field(name), below);
     };

@@ -50,9 +50,9 @@ impl Set {
     }
 
     /// The node of a step, made if it is not there.
-    fn node(&mut self, step: &SmolStr) -> &mut Node {
+    fn node(&mut self, step: &str) -> &mut Node {
         let at = self.find(step).unwrap_or_else(|at| {
-            self.nodes.insert(at, (step.clone(), Node::default()));
+            self.nodes.insert(at, (SmolStr::new(step), Node::default()));
             at
         });
         &mut self.nodes[at].1

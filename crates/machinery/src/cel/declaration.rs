@@ -241,7 +241,7 @@ fn from_schema(schema: TypeRef<'_>, open: &mut Vec<TypeId>) -> Declaration {
         Shape::Struct(_) => {
             let fields = schema.fields();
             let fields =
-                fields.map(|field| (SmolStr::clone(&field.get().name), from_schema(field.ty(), open)));
+                fields.map(|field| (SmolStr::from(&field.get().name), from_schema(field.ty(), open)));
             let fields = fields.collect();
             Declaration::object(schema.full_name(), fields)
         }

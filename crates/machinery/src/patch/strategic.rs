@@ -85,7 +85,7 @@ fn merge_maps(mut document: Map, mut patch: Map, ty: Option<TypeRef<'_>>) -> Res
         };
     }
     retain_keys(&mut document, &mut patch)?;
-    let ordered: Vec<SmolStr> = patch.keys().filter(|name| name.starts_with(SET_ORDER)).cloned().collect();
+    let ordered: Vec<Name> = patch.keys().filter(|name| name.starts_with(SET_ORDER)).cloned().collect();
     for directive in ordered {
         order::set_element_order(&mut document, &mut patch, &directive, ty)?;
     }

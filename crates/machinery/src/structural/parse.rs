@@ -13,7 +13,7 @@ pub(super) fn compile(schema: &Value) -> Structural {
     let is_true = |name: &str| schema.get(name).is_true();
     let properties = schema.get("properties").members();
     let mut properties: Vec<(SmolStr, Structural)> =
-        properties.map(|(name, property)| (name.clone(), compile(property))).collect();
+        properties.map(|(name, property)| (name.into(), compile(property))).collect();
     properties.sort_by(|a, b| a.0.cmp(&b.0));
     let items = schema.get("items");
     let items = items.as_object().map(|_| Box::new(compile(items)));

@@ -1,7 +1,5 @@
 //! Named values in order.
 
-use smol_str::SmolStr;
-
 use super::{Exact, Name, Value};
 
 /// Named values in a fixed order: that of the schema for structures, sorted for maps, as written for free forms.
@@ -84,18 +82,18 @@ impl Map {
     }
 
     /// The members in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&SmolStr, &Value)> + ExactSizeIterator {
-        self.entries.iter().map(|(name, value)| (&**name, value))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Name, &Value)> + ExactSizeIterator {
+        self.entries.iter().map(|(name, value)| (name, value))
     }
 
     /// The members in order.
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&SmolStr, &mut Value)> {
-        self.entries.iter_mut().map(|(name, value)| (&**name, value))
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&Name, &mut Value)> {
+        self.entries.iter_mut().map(|(name, value)| (&*name, value))
     }
 
     /// The names in order.
-    pub fn keys(&self) -> impl Iterator<Item = &SmolStr> {
-        self.entries.iter().map(|(name, _)| &**name)
+    pub fn keys(&self) -> impl Iterator<Item = &Name> {
+        self.entries.iter().map(|(name, _)| name)
     }
 
     /// Orders the members by name, as maps are printed.

@@ -3,19 +3,40 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use smol_str::SmolStr;
 
 /// The name of a member; clones share its text. Those of fields are the schema's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<SmolStr>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(ArcStr);
+
+impl Name {
+    /// A name that stays for as long as the program runs. Its clones are not counted, which costs several processors that
+    /// read documents at the same time more than all else about a name.
+    pub fn lasting(text: &'static str) -> Name {
+        let name = ArcStr::from(text);
+        name.leak();
+        Name(name)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Deref for Name {
-    type Target = SmolStr;
+    type Target = str;
 
-    fn deref(&self) -> &SmolStr {
+    fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, out)
     }
 }
 
@@ -33,49 +54,49 @@ impl AsRef<str> for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(self)
     }
 }
 
 impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
-        self.0.as_str() == other
+        **self == *other
     }
 }
 
 impl PartialEq<&str> for Name {
     fn eq(&self, other: &&str) -> bool {
-        self.0.as_str() == *other
+        **self == **other
     }
 }
 
 impl From<SmolStr> for Name {
     fn from(text: SmolStr) -> Name {
-        Name(Arc::new(text))
+        Name::from(text.as_str())
     }
 }
 
 impl From<&SmolStr> for Name {
     fn from(text: &SmolStr) -> Name {
-        Name::from(text.clone())
+        Name::from(text.as_str())
     }
 }
 
 impl From<&str> for Name {
     fn from(text: &str) -> Name {
-        Name::from(SmolStr::new(text))
+        Name(ArcStr::from(text))
     }
 }
 
 impl From<String> for Name {
     fn from(text: String) -> Name {
-        Name::from(SmolStr::from(text))
+        Name::from(text.as_str())
     }
 }
 
 impl From<Cow<'_, str>> for Name {
     fn from(text: Cow<'_, str>) -> Name {
-        Name::from(SmolStr::from(text))
+        Name::from(&*text)
     }
 }
 
@@ -85,9 +106,9 @@ impl From<&Name> for Name {
     }
 }
 
-impl From<Name> for SmolStr {
-    fn from(name: Name) -> SmolStr {
-        Arc::unwrap_or_clone(name.0)
+impl From<&Name> for SmolStr {
+    fn from(name: &Name) -> SmolStr {
+        SmolStr::new(name.as_str())
     }
 }
 
@@ -115,7 +136,7 @@ impl Names {
         }
         let place = &mut self.places[place(text.as_bytes())];
         match place {
-            Some(name) if *name == *text => name.clone(),
+            Some(name) if **name == *text => name.clone(),
             _ => place.insert(Name::from(text)).clone(),
         }
     }
@@ -136,8 +157,15 @@ mod tests {
     fn a_name_that_comes_again_is_the_same() {
         let mut names = Names::default();
         let first = names.get("app".into());
-        assert!(Arc::ptr_eq(&first.0, &names.get("app".into()).0));
+        assert!(ArcStr::ptr_eq(&first.0, &names.get("app".into()).0));
         assert_eq!(first, "app");
+    }
+
+    #[test]
+    fn only_names_that_last_are_not_counted() {
+        assert!(ArcStr::is_static(&Name::lasting("spec").clone().0));
+        assert!(!ArcStr::is_static(&Name::from("spec").0));
+        assert_eq!(Name::lasting("spec"), Name::from("spec"));
     }
 
     #[test]

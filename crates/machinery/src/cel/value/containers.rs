@@ -10,6 +10,7 @@ use super::super::declaration::{Declaration, Form, ObjectType};
 use super::super::failure::{Failure, Outcome};
 use super::super::types::Type;
 use super::Val;
+use crate::value::Name;
 use crate::{Map as Members, Value};
 
 /// A list.
@@ -136,9 +137,9 @@ impl<'a> Map<'a> {
         match self {
             Map::Entries(entries) => entries.keys().cloned().collect(),
             Map::Document(members, _) => {
-                let mut names: Vec<&SmolStr> = members.keys().collect();
+                let mut names: Vec<&str> = members.keys().map(Name::as_str).collect();
                 names.sort_unstable();
-                names.into_iter().cloned().map(Key::String).collect()
+                names.into_iter().map(|name| Key::String(name.into())).collect()
             }
         }
     }

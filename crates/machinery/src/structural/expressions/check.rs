@@ -84,7 +84,7 @@ impl Walk {
                 for (name, member) in members.iter() {
                     // Whether it is told apart by its name depends on what the map is.
                     let pair = if schema.atomic_map { Pair { old: None, ..pair } } else { pair };
-                    let known = expressions.properties.iter().find(|(known, _)| known == name);
+                    let known = expressions.properties.iter().find(|(known, _)| *name == known.as_str());
                     let (below, path) = match (known, &expressions.additional) {
                         (Some((_, below)), _) => (below, path.child(name)),
                         (None, Some(below)) if schema.property(name).is_none() => (&**below, path.key(name)),
