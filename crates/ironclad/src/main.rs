@@ -7,6 +7,8 @@ mod commands;
 mod compose;
 mod config;
 mod control;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu", target_feature = "crt-static"))]
+mod copies;
 mod datastore;
 mod demo;
 mod join;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     if let Some(code) = by_name(&words) {
         return ExitCode::from(code);
     }
+    #[cfg(all(target_arch = "x86_64", target_env = "gnu", target_feature = "crt-static"))]
+    copies::choose();
     let command = Cli::parse().command;
     if let Command::Agent(_) = command {
         allocator::give_back_at_once();

@@ -8,6 +8,9 @@ use std::task::{Context, Poll, ready};
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// How many bytes the session takes that are not sent yet: an event for a dozen watches that share the connection.
+const UNSENT: usize = 128 * 1024;
+
 /// A stream in the clear over one that is encrypted.
 #[derive(Debug)]
 pub struct Secure<S> {
@@ -20,7 +23,9 @@ pub struct Secure<S> {
 impl<S> Secure<S> {
     /// Over a connection whose session is agreed on.
     pub fn new(socket: S, session: ServerConnection) -> Secure<S> {
-        Secure { socket, session: Box::new(session), said_goodbye: false }
+        let mut session = Box::new(session);
+        session.set_buffer_limit(Some(UNSENT));
+        Secure { socket, session, said_goodbye: false }
     }
 
     /// What was agreed on.
@@ -106,7 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secure<S> {
             return Poll::Ready(Ok(0));
         }
         loop {
-            // The session takes no more than 64 KiB that are not sent.
             match this.session.writer().write_vectored(slices)? {
                 0 => ready!(this.poll_send(context))?,
                 written => return Poll::Ready(Ok(written)),
