@@ -191,15 +191,14 @@ impl Chain {
     pub async fn mutate(&self, review: &mut Review<'_>, around: Surroundings<'_>) -> Result<(), Status> {
         self.change(review, around).await?;
         let (mut policies, mut webhooks) = (Round::default(), Round::default());
-        // What most writes do not meet takes no room in all of them.
-        Box::pin(self.mutating.mutate(review, around, &mut policies)).await?;
-        Box::pin(self.webhooks.mutate(review, around, &mut webhooks)).await?;
+        self.mutating.mutate(review, around, &mut policies).await?;
+        self.webhooks.mutate(review, around, &mut webhooks).await?;
         if policies.wants_second() || webhooks.wants_second() {
             self.change(review, around).await?;
             let mut policies = policies.second(&review.object);
-            Box::pin(self.mutating.mutate(review, around, &mut policies)).await?;
+            self.mutating.mutate(review, around, &mut policies).await?;
             let mut webhooks = webhooks.second(&review.object);
-            Box::pin(self.webhooks.mutate(review, around, &mut webhooks)).await?;
+            self.webhooks.mutate(review, around, &mut webhooks).await?;
         }
         Ok(())
     }
@@ -224,8 +223,8 @@ impl Chain {
                 step.await.inspect_err(|status| told(plugin.as_ref(), status))?;
             }
         }
-        Box::pin(self.validating.validate(review, around)).await?;
-        Box::pin(self.webhooks.validate(review, around)).await
+        self.validating.validate(review, around).await?;
+        self.webhooks.validate(review, around).await
     }
 }
 

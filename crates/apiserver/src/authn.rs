@@ -154,11 +154,11 @@ impl Authenticator {
         if let Some(token) = jwt::Token::parse(token)
             && let Some(issuer) = self.issuers.iter().find(|issuer| issuer.issued(&token))
         {
-            let identity = issuer.identify(&token).await?;
+            let identity = Box::pin(issuer.identify(&token)).await?;
             return if for_us { Ok(identity) } else { Err(Refused::Audience) };
         }
         let Some(webhook) = &self.webhook else { return Err(Refused::UnknownCredentials) };
-        let found = webhook.identify(token, audiences, core.env.clock.monotonic()).await;
+        let found = Box::pin(webhook.identify(token, audiences, core.env.clock.monotonic())).await;
         found.map_err(Refused::Webhook)?.ok_or(Refused::UnknownCredentials)
     }
 }

@@ -337,7 +337,9 @@ impl Handler for Requests {
     async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {
         let given = request.headers().get("audit-id").cloned();
         let id = given.or_else(|| HeaderValue::from_str(&self.core.env.entropy.uuid()).ok());
-        let id = id.unwrap_or_else(|| HeaderValue::from_static(""));
+        let mut id = id.unwrap_or_else(|| HeaderValue::from_static(""));
+        // No secret, but no two are alike: so HTTP/2 does not try to remember it.
+        id.set_sensitive(true);
         let mut response = self.answer(connection, request, &id).await;
         response.headers_mut().insert("audit-id", id);
         response

@@ -59,12 +59,14 @@ impl Webhooks {
             if !round.is_due(&key) {
                 continue;
             }
-            let Some((served, subject)) = self.subject(webhook, review, around).await? else { continue };
-            let outcome = ask(webhook, &subject, review, around).await;
+            // What most writes do not meet takes no room in all of them; so below.
+            let subject = Box::pin(self.subject(webhook, review, around)).await?;
+            let Some((served, subject)) = subject else { continue };
+            let outcome = Box::pin(ask(webhook, &subject, review, around)).await;
             let changed = match outcome {
                 Ok(answer) => {
                     let changed = (&mut *review, &served);
-                    self.take(webhook, answer, changed, (&subject, around)).await?
+                    Box::pin(self.take(webhook, answer, changed, (&subject, around))).await?
                 }
                 Err(refused) => {
                     refused.settle(webhook)?;
@@ -90,7 +92,7 @@ impl Webhooks {
         }
         let mut asked = Vec::new();
         for webhook in webhooks.iter() {
-            if let Some((_, subject)) = self.subject(webhook, review, around).await? {
+            if let Some((_, subject)) = Box::pin(self.subject(webhook, review, around)).await? {
                 asked.push((webhook, subject));
             }
         }

@@ -111,8 +111,8 @@ impl Call<'_> {
         // Writes have large states, which reads should not have to make room for: each is in a box of its own.
         match verb {
             Verb::Get => self.get(&request).await,
-            Verb::List => self.list(&request).await,
-            Verb::Watch => self.watch(&request).await,
+            Verb::List => Box::pin(self.list(&request)).await,
+            Verb::Watch => Box::pin(self.watch(&request)).await,
             Verb::Create => Box::pin(self.create(request)).await,
             Verb::Update => Box::pin(self.update(request)).await,
             Verb::Patch => Box::pin(self.patch(request)).await,

@@ -61,14 +61,15 @@ impl MutatingPolicies {
         let mut failures = Vec::new();
         let mut invocations = Vec::new();
         for hook in hooks.iter() {
-            collect(hook, review, around, (&mut invocations, &mut failures)).await;
+            // What most writes do not meet takes no room in all of them; so below.
+            Box::pin(collect(hook, review, around, (&mut invocations, &mut failures))).await;
         }
         for invocation in &invocations {
             let key = (invocation.policy.name.clone(), invocation.binding.name.clone(), invocation.position);
             if !round.is_due(&key) {
                 continue;
             }
-            match self.invoke(invocation, review, around).await? {
+            match Box::pin(self.invoke(invocation, review, around)).await? {
                 Ok(true) => round.has_changed(),
                 Ok(false) => {}
                 Err(failure) => fail(&mut failures, invocation.policy, Some(invocation.binding), failure),
