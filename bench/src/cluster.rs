@@ -107,6 +107,17 @@ impl Cluster {
             .with_context(|| format!("{}", self.binary.display()))
     }
 
+    /// Stops the cluster; its data stays.
+    pub fn stop(&self) -> Result<()> {
+        let status = Command::new(&self.binary)
+            .args(["down", "--data-dir"])
+            .arg(self.data())
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(status.success(), "the cluster does not stop");
+        Ok(())
+    }
+
     /// Runs `ironclad kubectl` and fails if it does.
     pub fn kubectl(&self, words: &[&str]) -> Result<()> {
         let status = Command::new(&self.binary)

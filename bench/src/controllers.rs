@@ -1,5 +1,7 @@
-//! `bench controllers [BINARY]`: how fast Deployments become pods, and a full namespace becomes nothing. The load comes
-//! over the wire from the program that `APIBENCH` names.
+//! `bench controllers [BINARY]`: how fast Deployments become pods, and a full namespace becomes nothing; and what 50,000
+//! pods cost the controllers while nothing happens. The load comes over the wire from the program that `APIBENCH` names.
+
+mod quiet;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,12 +36,16 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     let large = deploy(&cluster, &load, &["-d", "100", "-r", "20", "--run", "large"])?;
     let small = deploy(&cluster, &load, &["-d", "500", "-r", "2", "--run", "small"])?;
     let emptied = empty_a_namespace(&client, &env).await?;
+    deploy(&cluster, &load, &["-d", "2350", "-r", "20", "--run", "quiet"])?;
+    let quiet = quiet::measure(&cluster, &env).await?;
     print(&[
         Figure::at_least("controllers/100x20", large.rate, "pods/s", 3_000.0).against("upstream", 315.0),
         Figure::at_most("controllers/100x20-cpu", large.cpu, "s/1k pods", 0.6).against("upstream", 5.6),
         Figure::at_least("controllers/500x2", small.rate, "pods/s", 1_500.0).against("upstream", 74.0),
         Figure::at_most("controllers/500x2-cpu", small.cpu, "s/1k pods", 2.0).against("upstream", 22.4),
         Figure::at_most("controllers/namespace", emptied.as_secs_f64(), "s", 5.0),
+        Figure::at_most("controllers/50,000-quiet-pods", quiet.percent_of_a_core, "% of a core", 1.0),
+        Figure::at_most("controllers/their-memory", quiet.added_mib, "MiB", 100.0),
     ]);
     Ok(())
 }

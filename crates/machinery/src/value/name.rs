@@ -1,8 +1,10 @@
 //! The names of members. A list of pods says `name` and `metadata` thousands of times; it is kept once.
 
 use std::borrow::{Borrow, Cow};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
 
 use arcstr::ArcStr;
 use smol_str::SmolStr;
@@ -15,8 +17,15 @@ impl Name {
     /// A name that stays for as long as the program runs. Its clones are not counted, which costs several processors that
     /// read documents at the same time more than all else about a name.
     pub fn lasting(text: &'static str) -> Name {
+        static ALL: Mutex<BTreeSet<Name>> = Mutex::new(BTreeSet::new());
+        // It is whole even if somebody panicked beside it.
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(text) {
+            return known.clone();
+        }
         let name = ArcStr::from(text);
         name.leak();
+        all.insert(Name(name.clone()));
         Name(name)
     }
 
@@ -165,6 +174,7 @@ mod tests {
     fn only_names_that_last_are_not_counted() {
         assert!(ArcStr::is_static(&Name::lasting("spec").clone().0));
         assert!(!ArcStr::is_static(&Name::from("spec").0));
+        assert!(ArcStr::ptr_eq(&Name::lasting("spec").0, &Name::lasting("spec").0), "each lasts once");
         assert_eq!(Name::lasting("spec"), Name::from("spec"));
     }
 
