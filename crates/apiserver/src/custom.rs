@@ -77,11 +77,12 @@ impl Custom {
             }
         };
         let value = |path: &FieldPath| match path.find(&document) {
-            Value::Null => String::new(),
-            Value::String(text) => text.to_string(),
-            other => machinery::json::to_string(other),
+            Value::Null => SmolStr::default(),
+            Value::String(text) => text.clone(),
+            other => SmolStr::from(machinery::json::to_string(other)),
         };
-        self.selectable.iter().map(|(name, path)| (name.clone(), value(path))).collect()
+        let all = self.selectable.iter().map(|(name, path)| (name.clone(), value(path)));
+        all.filter(|(_, value)| !value.is_empty()).collect()
     }
 
     /// 405 for those who make objects of a kind that is about to go.

@@ -124,7 +124,8 @@ fn fields_of_kind(kind: &dyn Kind, object: &Object) -> Fields {
     match object.parts(&kind.selectable_parts()) {
         Ok(document) => {
             let fields = kind.selectable(&document).into_iter();
-            fields.map(|(name, value)| (SmolStr::new_static(name), value)).collect()
+            let told = fields.filter(|(_, value)| !value.is_empty());
+            told.map(|(name, value)| (SmolStr::new_static(name), SmolStr::from(value))).collect()
         }
         Err(error) => {
             tracing::error!(key = object.header().key(), %error, "a cached object cannot be read");

@@ -114,9 +114,9 @@ impl PodFacts {
     }
 }
 
-/// The value of [`BY_NODE`].
+/// The value of [`BY_NODE`]; nobody looks for those that have none.
 pub fn node_name(_object: &Object, facts: &PodFacts) -> Vec<SmolStr> {
-    vec![facts.node.clone()]
+    if facts.node.is_empty() { Vec::new() } else { vec![facts.node.clone()] }
 }
 
 #[derive(Deserialize, Default)]

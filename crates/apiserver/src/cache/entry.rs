@@ -22,8 +22,8 @@ type Others = Vec<(u64, Arc<Entry>)>;
 /// How many other forms of an object are kept: more than resources have versions that are asked for at one time.
 const OTHERS_MAX: usize = 4;
 
-/// What may be selected on beside name and namespace: names and values.
-pub type Fields = Box<[(SmolStr, String)]>;
+/// What may be selected on beside name and namespace: names and values, but for those that are empty.
+pub type Fields = Box<[(SmolStr, SmolStr)]>;
 
 impl Entry {
     /// An entry whose other forms are made when they are asked for.

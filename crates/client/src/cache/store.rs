@@ -8,16 +8,15 @@ use smol_str::SmolStr;
 use super::{Entry, IndexValues};
 use crate::Key;
 
-type Entries<F> = BTreeMap<Key, Arc<Entry<F>>>;
-
 struct Index<F> {
     name: &'static str,
     values: IndexValues<F>,
-    found: BTreeMap<SmolStr, Entries<F>>,
+    /// Sorted by key. Most values find few entries, which so cost little more than a pointer each.
+    found: BTreeMap<SmolStr, Vec<Arc<Entry<F>>>>,
 }
 
 pub(super) struct Store<F> {
-    entries: Entries<F>,
+    entries: BTreeMap<Key, Arc<Entry<F>>>,
     indexes: Vec<Index<F>>,
 }
 
@@ -57,11 +56,11 @@ impl<F> Store<F> {
 
     pub(super) fn by_index(&self, name: &'static str, value: &str) -> Vec<Arc<Entry<F>>> {
         let found = self.index(name).and_then(|index| index.found.get(value));
-        found.map(|entries| entries.values().cloned().collect()).unwrap_or_default()
+        found.cloned().unwrap_or_default()
     }
 
     pub(super) fn count_by_index(&self, name: &'static str, value: &str) -> usize {
-        self.index(name).and_then(|index| index.found.get(value)).map_or(0, BTreeMap::len)
+        self.index(name).and_then(|index| index.found.get(value)).map_or(0, Vec::len)
     }
 
     /// Puts an entry in, or takes it away; answers with the one that was there.
@@ -89,7 +88,9 @@ impl<F> Index<F> {
         let (before, after) = (values(old), values(new));
         for value in before.difference(&after) {
             if let Some(entries) = self.found.get_mut(value) {
-                entries.remove(key);
+                if let Ok(at) = place(entries, key) {
+                    entries.remove(at);
+                }
                 if entries.is_empty() {
                     self.found.remove(value);
                 }
@@ -97,8 +98,21 @@ impl<F> Index<F> {
         }
         if let Some(entry) = new {
             for value in after {
-                self.found.entry(value).or_default().insert(key.clone(), entry.clone());
+                let entries = self.found.entry(value).or_default();
+                match place(entries, key) {
+                    Ok(at) => entries[at] = entry.clone(),
+                    Err(at) => entries.insert(at, entry.clone()),
+                }
             }
         }
     }
+}
+
+/// Where the entry of a key stands; where it would, if it is not there.
+fn place<F>(entries: &[Arc<Entry<F>>], key: &Key) -> Result<usize, usize> {
+    let own = (key.namespace.as_str(), key.name.as_str());
+    entries.binary_search_by(|entry| {
+        let header = entry.object.header();
+        (header.namespace.as_str(), header.name.as_str()).cmp(&own)
+    })
 }
