@@ -1,7 +1,10 @@
 //! The allocator of every process that this binary becomes, and how soon it gives memory back.
-#![expect(unsafe_code, reason = "the options of mimalloc have no safe form")]
+#![expect(unsafe_code, reason = "what mimalloc is told has no safe form")]
 
 use std::ffi::{c_int, c_long};
+use std::time::Duration;
+
+use env::Env;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,6 +14,7 @@ const PURGE_DELAY: c_int = 15;
 
 unsafe extern "C" {
     fn mi_option_set(option: c_int, value: c_long);
+    fn mi_collect(force: bool);
 }
 
 /// From now on memory that is free goes back to the kernel at once. For processes whose work comes in short bursts with
@@ -20,6 +24,23 @@ pub fn give_back_at_once() {
     // SAFETY: the option exists (a test holds its number), any value is one, and it is a number that all threads read
     // whenever they like.
     unsafe { mi_option_set(PURGE_DELAY, 0) }
+}
+
+/// How often a server looks for memory that is free: a start or a burst may leave a hundred MiB, and looking costs less
+/// than a millisecond.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Gives memory back that has been free for a while, again and again. For processes that are busy and calm by turns:
+/// while they are busy, free memory is of use, and in the calm nobody else would look for it.
+pub fn give_back_in_calm(env: &Env) {
+    let clock = env.clock.clone();
+    env.tasks.spawn("free memory", async move {
+        loop {
+            clock.sleep(LOOK_EVERY).await;
+            // SAFETY: it touches nothing but what is free already.
+            unsafe { mi_collect(false) }
+        }
+    });
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ async fn start_server(
         names: vec![FRONT_PROXY.to_owned()],
     };
     cluster.security.apply(&mut config, &cluster.instance.data_dir)?;
+    crate::allocator::give_back_in_calm(env);
     match apiserver::start(config, env.child("apiserver"), store).await {
         Ok(server) => Ok(Arc::new(server)),
         Err(apiserver::StartError::Listen { address, source }) => {
