@@ -16,6 +16,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(5);
 /// The longest wait of a failing key: 1,000 s upstream, where a user waits a quarter of an hour for a repaired thing.
 const LONGEST_DELAY: Duration = Duration::from_secs(300);
 
+/// How many keys an empty queue has room for at most.
+const KEPT_ROOM: usize = 1_024;
+
 /// A queue of keys. Clones share it. It holds each key once, so it is bounded by the number of keys there are.
 #[derive(Debug)]
 pub struct Queue<K> {
@@ -53,6 +56,16 @@ impl<K: Ord + Clone> State<K> {
         }
         self.ready.push_back(key);
         true
+    }
+
+    /// The first key that is ready. The room of a long queue goes with its last key: all objects are in it at the start,
+    /// and then few.
+    fn take_ready(&mut self) -> Option<K> {
+        let key = self.ready.pop_front();
+        if self.ready.is_empty() && self.ready.capacity() > KEPT_ROOM {
+            self.ready = VecDeque::new();
+        }
+        key
     }
 
     /// Moves what is due to `ready`; answers with when the next one is.
@@ -158,7 +171,7 @@ impl<K: Ord + Clone> Queue<K> {
             let now = self.shared.clock.monotonic();
             let (key, next_due) = self.with(|state| {
                 let next_due = state.take_due(now);
-                let key = state.ready.pop_front();
+                let key = state.take_ready();
                 if let Some(key) = &key {
                     state.wanted.remove(key);
                     state.working.insert(key.clone());
