@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use machinery::{Reason, Status};
 
@@ -21,6 +20,7 @@ use crate::authz::{self, Attributes, Decision, Selectors};
 use crate::core::Core;
 use crate::flow::{self, Seat};
 use crate::http::accept::{self, DOCUMENTS, Form};
+use crate::http::body::RequestBody;
 use crate::http::listener::{Handler, Peer};
 use crate::http::{Response, compress};
 use crate::identity::Identity;
@@ -52,7 +52,7 @@ pub(crate) struct Arrived {
     pub route: Route,
     pub query: Query,
     pub headers: HeaderMap,
-    pub body: Incoming,
+    pub body: RequestBody,
     /// The connection itself, should the request ask to switch protocols.
     pub upgrade: Option<OnUpgrade>,
     /// What is written down of it.
@@ -79,7 +79,7 @@ impl Requests {
     async fn answer(
         &self,
         connection: &Connection,
-        request: http::Request<Incoming>,
+        request: http::Request<RequestBody>,
         id: &HeaderValue,
     ) -> Response {
         let (mut head, body) = request.into_parts();
@@ -286,7 +286,7 @@ impl Arrived {
 const DRAIN: usize = 8;
 
 /// Reads a body, as far as the limit allows.
-pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Status> {
+pub(crate) async fn read_body(body: RequestBody, limit: usize) -> Result<Bytes, Status> {
     let mut body = std::pin::pin!(body);
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
@@ -334,7 +334,7 @@ impl Handler for Requests {
         Connection { certified, is_front_proxy, peer }
     }
 
-    async fn handle(&self, connection: &Arc<Connection>, request: http::Request<Incoming>) -> Response {
+    async fn handle(&self, connection: &Arc<Connection>, request: http::Request<RequestBody>) -> Response {
         let given = request.headers().get("audit-id").cloned();
         let id = given.or_else(|| HeaderValue::from_str(&self.core.env.entropy.uuid()).ok());
         let mut id = id.unwrap_or_else(|| HeaderValue::from_static(""));

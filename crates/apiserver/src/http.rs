@@ -3,7 +3,6 @@
 pub mod accept;
 pub mod body;
 pub mod compress;
-pub mod gather;
 pub mod indent;
 pub mod listener;
 pub mod secure;

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
 use crate::core::Core;
-use crate::http::body::Pieces;
+use crate::http::body::{Pieces, RequestBody};
 use crate::http::tls::{self, TlsError};
 use crate::http::{Body, Response};
 
@@ -47,7 +47,7 @@ pub struct Passed {
     /// The headers of the client.
     pub headers: HeaderMap,
     /// The body of the client.
-    pub body: Incoming,
+    pub body: RequestBody,
     /// The client's side of an upgraded connection, if it asks for one.
     pub upgrade: Option<OnUpgrade>,
 }
@@ -166,8 +166,8 @@ pub async fn pass(core: &Arc<Core>, node: &Value, passed: Passed) -> Result<Resp
 fn outgoing(
     head: http::request::Builder,
     headers: &HeaderMap,
-    body: Incoming,
-) -> Result<Request<Incoming>, Status> {
+    body: RequestBody,
+) -> Result<Request<RequestBody>, Status> {
     let mut request = head
         .header(HOST, HeaderValue::from_static("kubelet"))
         .body(body)

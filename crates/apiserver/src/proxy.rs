@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use crate::core::Core;
 use crate::handler::Arrived;
 use crate::handler::objects::Call;
-use crate::http::body::Pieces;
+use crate::http::body::{Pieces, RequestBody};
 use crate::http::{Body, Response};
 use crate::kubelet;
 use html::Html;
@@ -148,7 +148,7 @@ fn outgoing(request: &Arrived, forwarded_uri: &str, wants_upgrade: bool) -> Head
 async fn send(
     core: &Arc<Core>,
     place: &Place,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<http::Response<Incoming>, Status> {
     let connecting = core.env.clock.timeout(CONNECT, connect(core, place)).await;
     let late = || Err(unreachable(&format!("dial tcp {}: i/o timeout", place.authority)));
@@ -160,7 +160,7 @@ async fn send(
 async fn send_over(
     core: &Arc<Core>,
     stream: impl Stream + 'static,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<http::Response<Incoming>, Status> {
     let broken = |error: hyper::Error| {
         Status::new(503, Reason::ServiceUnavailable, format!("error trying to reach service: {error}"))

@@ -70,6 +70,15 @@ impl Tasks {
         self.start(name, async move { Some(work.await) })
     }
 
+    /// Starts a part of a task: it is not counted, so whoever starts it must end it, or wait for it, before its own end.
+    #[expect(clippy::disallowed_methods, reason = "the one door to the runtime's tasks")]
+    pub fn spawn_part<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> TaskHandle<T> {
+        TaskHandle { join: tokio::spawn(async move { Some(work.await) }) }
+    }
+
     /// Runs blocking work on a thread of its own and waits for it. `None` if it panicked.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         tokio::task::spawn_blocking(work).await.ok()

@@ -1,4 +1,4 @@
-//! Bodies of answers: a piece of memory, or pieces made while they are sent.
+//! Bodies: of answers, which are a piece of memory or pieces made while they are sent, and of requests.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -56,6 +56,59 @@ impl From<&'static str> for Body {
 impl From<String> for Body {
     fn from(text: String) -> Body {
         Body::Full(Bytes::from(text))
+    }
+}
+
+/// The body of a request, by the version of HTTP it came with.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// HTTP/1.1.
+    First(hyper::body::Incoming),
+    /// HTTP/2.
+    Second(http2::Incoming),
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// HTTP/1.1.
+    #[error(transparent)]
+    First(#[from] hyper::Error),
+    /// HTTP/2.
+    #[error(transparent)]
+    Second(#[from] http2::BrokenOff),
+}
+
+impl hyper::body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            RequestBody::First(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|read| read.map_err(Into::into)))
+            }
+            RequestBody::Second(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|read| read.map_err(Into::into)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::First(body) => body.is_end_stream(),
+            RequestBody::Second(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::First(body) => body.size_hint(),
+            RequestBody::Second(body) => body.size_hint(),
+        }
     }
 }
 

@@ -7,24 +7,26 @@ use std::time::Duration;
 
 use env::Env;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::gather::{Gather, Rooms};
+use super::body::RequestBody;
 use super::secure::Secure;
-use super::{Body, Response};
+use super::{Body, Response, tls};
 use crate::config::Limits;
 
 /// Requests in flight on one HTTP/2 connection: upstream's default of 100 is too few for a client with many watches.
 const STREAMS: u32 = 1_000;
-/// How often an idle connection is asked whether it lives: upstream's 30 seconds.
+/// How long a connection may be silent before it is asked whether it lives: upstream's 30 seconds.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// Bytes of bodies that a connection may send before they are read: as much as the largest body is read in three turns.
+const UNREAD: u32 = 1 << 20;
 /// How long to pause after the system refused to accept (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -49,7 +51,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
         connection: &Arc<Self::Connection>,
-        request: http::Request<Incoming>,
+        request: http::Request<RequestBody>,
     ) -> impl Future<Output = Response> + Send;
 }
 
@@ -59,8 +61,11 @@ struct Serving<H> {
     limits: Limits,
     env: Env,
     handler: Arc<H>,
-    rooms: Rooms,
+    second: http2::Server,
 }
+
+/// What a connection may end with.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Accepts connections until the environment's tasks are stopped, then lets open requests end.
 pub async fn serve<H: Handler>(
@@ -70,8 +75,8 @@ pub async fn serve<H: Handler>(
     env: Env,
     handler: Arc<H>,
 ) {
-    let serving =
-        Arc::new(Serving { acceptor: TlsAcceptor::from(tls), limits, env, handler, rooms: Rooms::default() });
+    let second = second(limits, &env);
+    let serving = Arc::new(Serving { acceptor: TlsAcceptor::from(tls), limits, env, handler, second });
     let env = &serving.env;
     let places = Arc::new(Semaphore::new(limits.connections));
     let stopping = env.tasks.stopping();
@@ -137,21 +142,57 @@ async fn shake_hands<H: Handler>(
 }
 
 async fn converse<H: Handler>(stream: Secure<TcpStream>, address: SocketAddr, serving: &Serving<H>) {
-    let Serving { limits, env, handler, rooms, .. } = serving;
-    let certificates =
-        stream.session().peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned());
-    let peer = Peer { address, certificates: certificates.collect() };
-    let connection = Arc::new(handler.connected(peer));
-    let service = service_fn(|request| {
-        let (handler, connection) = (handler.clone(), connection.clone());
+    let session = stream.session();
+    let certificates = session.peer_certificates().unwrap_or_default().iter();
+    let certificates = certificates.map(|der| der.clone().into_owned()).collect();
+    let is_second = session.alpn_protocol() == Some(tls::HTTP_2);
+    let connection = Arc::new(serving.handler.connected(Peer { address, certificates }));
+    // In a box: the two are of very different size.
+    let ended = if is_second {
+        Box::pin(converse_second(stream, connection, serving)).await
+    } else {
+        Box::pin(converse_first(stream, connection, serving)).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// HTTP/2: many requests at a time.
+async fn converse_second<H: Handler>(
+    stream: Secure<TcpStream>,
+    connection: Arc<H::Connection>,
+    serving: &Serving<H>,
+) -> Result<(), Failure> {
+    let answer = |request: http::Request<http2::Incoming>| {
+        let (handler, connection) = (serving.handler.clone(), connection.clone());
         // In a box, which goes when the answer begins: an open watch should not keep the room that its beginning took.
-        Box::pin(
-            async move { Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await) },
-        )
+        Box::pin(async move { handler.handle(&connection, request.map(RequestBody::Second)).await })
+    };
+    Ok(serving.second.serve(stream, answer).await?)
+}
+
+/// HTTP/1.1: one request after the other, the last of which may take the connection over.
+async fn converse_first<H: Handler>(
+    stream: Secure<TcpStream>,
+    connection: Arc<H::Connection>,
+    serving: &Serving<H>,
+) -> Result<(), Failure> {
+    let Serving { limits, env, handler, .. } = serving;
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let (handler, connection) = (handler.clone(), connection.clone());
+        Box::pin(async move {
+            let request = request.map(RequestBody::First);
+            Ok::<http::Response<Body>, Infallible>(handler.handle(&connection, request).await)
+        })
     });
-    let builder = protocol(*limits);
-    let io = TokioIo::new(Gather::new(stream, rooms.clone()));
-    let mut served = Box::pin(builder.serve_connection_with_upgrades(io, service));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake)
+        .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX));
+    let served = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut served = std::pin::pin!(served);
     let stopping = env.tasks.stopping();
     let ended = tokio::select! {
         biased;
@@ -165,23 +206,13 @@ async fn converse<H: Handler>(stream: Secure<TcpStream>, address: SocketAddr, se
             env.clock.timeout(limits.drain, served).await
         }
     };
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%address, %error, "connection ended");
-    }
+    Ok(ended.unwrap_or(Ok(()))?)
 }
 
-fn protocol(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake)
-        .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(limits.headers)
-        .keep_alive_interval(PING_EVERY);
-    builder
+/// How connections of HTTP/2 are served.
+fn second(limits: Limits, env: &Env) -> http2::Server {
+    let allowed = http2::Limits { streams: STREAMS, headers: limits.headers, unread: UNREAD };
+    let config =
+        http2::Config { limits: allowed, preface: limits.handshake, ping: PING_EVERY, drain: limits.drain };
+    http2::Server::new(config, env)
 }

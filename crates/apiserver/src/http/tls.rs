@@ -14,6 +14,9 @@ use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConf
 
 use crate::config::KeyPair;
 
+/// The name by which HTTP/2 is agreed on.
+pub const HTTP_2: &[u8] = b"h2";
+
 /// What is wrong with certificates or keys we were given.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -77,7 +80,7 @@ pub fn server_config(serving: &KeyPair) -> Result<Arc<ServerConfig>, TlsError> {
         .with_client_cert_verifier(Arc::new(AnyClient { provider: provider() }))
         .with_single_cert(chain, key)
         .map_err(unusable)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

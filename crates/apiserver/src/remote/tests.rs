@@ -43,8 +43,8 @@ pub(crate) async fn serve(env: &Env, answers: Answers) -> (SocketAddr, Vec<u8>) 
                         Ok::<_, hyper::Error>(http::Response::builder().status(code).body(body).unwrap())
                     }
                 });
-                let builder =
-                    hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+                let executor = hyper_util::rt::TokioExecutor::new();
+                let builder = hyper::server::conn::http2::Builder::new(executor);
                 drop(builder.serve_connection(TokioIo::new(stream), service).await);
             });
         }
