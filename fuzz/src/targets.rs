@@ -5,6 +5,7 @@ mod cel;
 mod cri;
 mod dns;
 mod etcd;
+mod http2;
 mod image;
 mod json;
 mod json_patch;
@@ -42,6 +43,7 @@ pub const ALL: &[fn() -> Target] = &[
     cel::target,
     request::target,
     spdy::target,
+    http2::target,
     dns::target,
     image::target,
     etcd::target,

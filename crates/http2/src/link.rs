@@ -23,6 +23,9 @@ const CHOKED: usize = 4 * BACKLOG;
 /// How many requests may be taken back before their answer begins, one after the other.
 const TAKEN_BACK: u32 = 1_000;
 
+/// How many streams are known that we broke off: what is on its way for them is no fault of the peer's.
+const ABANDONED: usize = 64;
+
 /// The stream is gone: the peer took it back, or the connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
@@ -50,6 +53,8 @@ pub struct State {
     allowance: u32,
     /// Streams that wait for room.
     waiting: VecDeque<u32>,
+    /// Streams that we broke off, the newest last.
+    abandoned: VecDeque<u32>,
     /// Tasks that answer: they may outlive their stream by a moment.
     pub running: u32,
     taken_back: u32,
@@ -72,6 +77,7 @@ impl Link {
             owed: 0,
             allowance,
             waiting: VecDeque::new(),
+            abandoned: VecDeque::new(),
             running: 0,
             taken_back: 0,
             driver: None,
@@ -281,7 +287,7 @@ impl State {
     fn answered(&mut self, id: u32) {
         let Some(mut stream) = self.streams.remove(id) else { return };
         if stream.inbox.open {
-            self.output.push(&frame::reset(id, Code::None));
+            self.tell_reset(id, Code::None);
         }
         self.discard(&mut stream.inbox);
         if let Some(reader) = stream.inbox.reader.take() {
@@ -292,7 +298,7 @@ impl State {
     /// Breaks a stream off; whether there was one.
     pub fn reset(&mut self, id: u32, code: Code) -> bool {
         let Some(mut stream) = self.streams.remove(id) else { return false };
-        self.output.push(&frame::reset(id, code));
+        self.tell_reset(id, code);
         self.discard(&mut stream.inbox);
         release(stream);
         true
@@ -314,9 +320,22 @@ impl State {
 
     /// The peer did something wrong on a stream.
     pub fn break_off(&mut self, id: u32, code: Code) -> Result<(), Fault> {
-        self.output.push(&frame::reset(id, code));
+        self.tell_reset(id, code);
         self.wake();
         self.taken_back(id)
+    }
+
+    fn tell_reset(&mut self, id: u32, code: Code) {
+        self.output.push(&frame::reset(id, code));
+        if self.abandoned.len() == ABANDONED {
+            self.abandoned.pop_front();
+        }
+        self.abandoned.push_back(id);
+    }
+
+    /// Whether the peer may not know yet that this stream is no more.
+    pub fn is_abandoned(&self, id: u32) -> bool {
+        self.abandoned.contains(&id)
     }
 
     /// Whether the peer may send so many bytes more.

@@ -39,8 +39,9 @@ pub struct Receiver {
     decoder: Decoder,
     /// Headers that do not end with the frame they began in.
     block: Option<Begun>,
-    /// The newest stream.
+    /// The newest stream, and how many there were.
     pub last: u32,
+    opened: u32,
     /// Whether settings have come: they come first.
     pub has_begun: bool,
     /// Whether new streams are not looked at any more.
@@ -79,6 +80,7 @@ impl Receiver {
             decoder: Decoder::new(TABLE),
             block: None,
             last: 0,
+            opened: 0,
             has_begun: false,
             is_closed: false,
             is_left: false,
@@ -134,9 +136,8 @@ impl Receiver {
         state.expect(payload.len())?;
         let padding = payload.len() - content.len();
         let Some(stream) = state.streams.get_mut(id) else {
-            // It was answered, or broken off, before this came.
             state.credit(payload.len());
-            return Ok(());
+            return if state.is_abandoned(id) { Ok(()) } else { Err(Fault::Stream(id, Code::StreamClosed)) };
         };
         let inbox = &mut stream.inbox;
         inbox.window -= payload.len() as i64;
@@ -210,7 +211,7 @@ impl Receiver {
         if id <= self.last {
             return self.trailers(id, ends, &block).map(|()| None);
         }
-        self.last = id;
+        (self.last, self.opened) = (id, self.opened + 1);
         if self.is_closed {
             return Ok(None);
         }
@@ -241,9 +242,12 @@ impl Receiver {
     /// Headers after a body: nobody reads them, but they end it.
     fn trailers(&mut self, id: u32, ends: bool, block: &Block) -> Result<(), Fault> {
         let mut state = self.link.lock();
-        let Some(stream) = state.streams.get_mut(id).filter(|stream| stream.inbox.open) else {
-            return Err(Fault::Stream(id, Code::StreamClosed));
+        let Some(stream) = state.streams.get_mut(id) else {
+            return if state.is_abandoned(id) { Ok(()) } else { Err(self.reopened()) };
         };
+        if !stream.inbox.open {
+            return Err(Fault::Stream(id, Code::StreamClosed));
+        }
         if !ends || !block.is_trailer() || stream.inbox.is_unexpected(0, true) {
             return Err(Fault::Stream(id, Code::Protocol));
         }
@@ -251,6 +255,16 @@ impl Receiver {
         drop(state);
         reader.into_iter().for_each(Waker::wake);
         Ok(())
+    }
+
+    /// The peer opens a stream that has ended, or whose number it left out: it may have left some out if there were fewer
+    /// than the numbers allow.
+    fn reopened(&self) -> Fault {
+        if self.opened == self.last.div_ceil(2) {
+            Fault::connection(Code::StreamClosed, "a stream that has ended is opened again")
+        } else {
+            Fault::connection(Code::Protocol, "the numbers of streams do not grow")
+        }
     }
 
     /// More headers than are taken.

@@ -506,6 +506,7 @@ fn deadly() -> Vec<(&'static str, Vec<u8>, Code)> {
             Code::FrameSize,
         ),
         ("frames without content", open, Code::EnhanceYourCalm),
+        ("a stream left out", [request(5, "/", true), request(3, "/", true)].concat(), Code::Protocol),
     ]
 }
 
@@ -571,12 +572,19 @@ async fn what_is_wrong_on_one_stream_ends_only_that() {
     peer.send(&frame::more_window(13, 5)).await;
     peer.send(&frame::reset(13, Code::None)).await;
     peer.send(&Head { length: 0, kind: 99, flags: 255, stream: 7 }.bytes()).await;
-    // Trailers that are one.
-    peer.send(&request(17, "/echo", false)).await;
-    peer.send(&data(17, 0, b"body")).await;
-    peer.send(&peer::headers(17, &[], true)).await;
+    // What comes after both sides have said their last is one.
+    peer.send(&request(17, "/", true)).await;
     assert_eq!(peer.next().await.head.stream, 17);
+    peer.send(&data(17, 0, b"late")).await;
+    peer.expect_reset(17, Code::StreamClosed).await;
+    // Trailers that are one.
+    peer.send(&request(19, "/echo", false)).await;
+    peer.send(&data(19, 0, b"body")).await;
+    peer.send(&peer::headers(19, &[], true)).await;
+    assert_eq!(peer.next().await.head.stream, 19);
     assert_eq!(peer.next().await.payload, b"body");
+    peer.send(&request(19, "/echo", true)).await;
+    peer.expect_end(Code::StreamClosed).await;
 }
 
 #[tokio::test(start_paused = true)]
