@@ -5,6 +5,7 @@ mod cel;
 mod cri;
 mod dns;
 mod etcd;
+mod hpack;
 mod http2;
 mod image;
 mod json;
@@ -43,6 +44,7 @@ pub const ALL: &[fn() -> Target] = &[
     cel::target,
     request::target,
     spdy::target,
+    hpack::target,
     http2::target,
     dns::target,
     image::target,

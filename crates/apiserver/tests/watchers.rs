@@ -1,5 +1,5 @@
-//! Many watchers of the same objects over the wire, and one among them that does not read: each of the others sees every
-//! change once and in order, and the one that does not read is cut when it has fallen too far behind.
+//! Many watchers of the same objects, over the wire and in process, and one among them that does not read: each of the
+//! others sees every change once and in order, and the one that does not read is cut when it has fallen too far behind.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use apiserver::{Config, Identity, KeyPair, KnownToken, Server};
 use bytes::Bytes;
 use client::https::{self, Connection, Credentials};
+use client::transport::WatchStream;
+use client::{Call, SharedTransport, WatchEvent, Write, resources};
 use env::Env;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
@@ -15,6 +17,8 @@ use hyper::body::Incoming;
 use machinery::{Value, json};
 
 const WATCHERS: usize = 60;
+/// In process, where they cost next to nothing.
+const WATCHERS_WITHIN: usize = 1_000;
 /// Watches that share a connection.
 const ON_ONE: usize = 20;
 const OBJECTS: u64 = 7;
@@ -39,7 +43,7 @@ async fn cluster() -> Cluster {
     config.token_key.clone_from(&key);
     config.client_ca.clone_from(&ca);
     config.serving = KeyPair { chain: ca.clone(), key };
-    let masters = Identity::new("admin", &["system:masters", "system:authenticated"]);
+    let masters = Identity::new("admin", &["system:masters"]);
     config.known_tokens = vec![KnownToken::new(TOKEN.to_owned(), masters)];
     let env = Env::real();
     let store = store::memory::Memory::new(store::Options::default(), env.child("store"));
@@ -58,6 +62,10 @@ impl Cluster {
             ..https::Config::default()
         };
         Connection::new(&config, &self.env).unwrap()
+    }
+
+    fn within(&self) -> SharedTransport {
+        self.server.transport(Identity::new("admin", &["system:masters"]))
     }
 }
 
@@ -184,5 +192,84 @@ async fn a_watcher_that_does_not_read_is_cut_and_nobody_else_notices() {
     cluster.env.clock.timeout(PATIENCE, until_end).await.expect("a watch that was cut ends");
     assert!(types["MODIFIED"] < changes, "{types:?}");
     assert_eq!((types["ERROR"], code), (1, Some(410)), "{types:?}");
+    cluster.server.shutdown();
+}
+
+async fn make_within(api: &SharedTransport, number: u64) -> u64 {
+    let body =
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched-{number}"}}}}"#);
+    let write = Write::Create(Bytes::from(body));
+    api.write(resources::CONFIG_MAPS, Call::all("default"), write).await.unwrap().header().revision
+}
+
+async fn change_within(api: &SharedTransport, number: u64, text: &str) -> u64 {
+    let call = Call::object("default", &format!("watched-{}", number % OBJECTS));
+    let write = Write::MergePatch(Bytes::from(format!(r#"{{"data":{{"n":"{number}{text}"}}}}"#)));
+    api.write(resources::CONFIG_MAPS, call, write).await.unwrap().header().revision
+}
+
+async fn watch_within(api: &SharedTransport, after: u64) -> Box<dyn WatchStream> {
+    api.watch(resources::CONFIG_MAPS, Call::all("default"), after).await.unwrap()
+}
+
+/// The revisions of so many changes.
+async fn read_within(mut events: Box<dyn WatchStream>, changes: u64) -> Vec<u64> {
+    let mut seen = Vec::new();
+    while (seen.len() as u64) < changes {
+        match events.next().await.expect("nobody who reads is cut").expect("a watch ended early") {
+            WatchEvent::Modified(object) => seen.push(object.header().revision),
+            WatchEvent::Bookmark(_) => {}
+            other => panic!("nothing is made or removed: {other:?}"),
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_process_every_watcher_sees_every_change_once_and_in_order() {
+    let cluster = cluster().await;
+    let api = cluster.within();
+    let mut begin = 0;
+    for number in 0..OBJECTS {
+        begin = make_within(&api, number).await;
+    }
+    let mut watchers = Vec::new();
+    for _ in 0..WATCHERS_WITHIN {
+        let reading = read_within(watch_within(&api, begin).await, CHANGES);
+        watchers.push(cluster.env.tasks.spawn("watcher", reading));
+    }
+    let mut made = Vec::new();
+    for number in 0..CHANGES {
+        made.push(change_within(&api, number, "").await);
+    }
+    for watcher in watchers {
+        let seen = cluster.env.clock.timeout(PATIENCE, watcher.join()).await.expect("in time");
+        assert_eq!(seen.expect("it saw all"), made);
+    }
+    cluster.server.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_process_a_watcher_that_stalls_is_cut_and_nobody_else_notices() {
+    let cluster = cluster().await;
+    let api = cluster.within();
+    let begin = make_within(&api, 0).await;
+    let mut stalled = watch_within(&api, begin).await;
+    // More than is kept of the past.
+    let text = "x".repeat(WEIGHT);
+    let changes: u64 = (96 << 20) / WEIGHT as u64;
+    let reading = read_within(watch_within(&api, begin).await, changes);
+    let reading = cluster.env.tasks.spawn("watcher", reading);
+    let mut made = Vec::new();
+    for number in 0..changes {
+        made.push(change_within(&api, number * OBJECTS, &text).await);
+    }
+    let seen = cluster.env.clock.timeout(PATIENCE, reading.join()).await.expect("in time");
+    assert_eq!(seen.expect("it saw all"), made);
+    // In process nothing was on its way: the first that it hears is that it is too late.
+    let first = cluster.env.clock.timeout(PATIENCE, stalled.next()).await.expect("in time");
+    assert_eq!(first.expect_err("it is told to list anew").code, 410);
+    let end = cluster.env.clock.timeout(PATIENCE, stalled.next()).await.expect("in time");
+    assert!(matches!(end, Ok(None)), "{end:?}");
     cluster.server.shutdown();
 }

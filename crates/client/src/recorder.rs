@@ -7,7 +7,9 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
-use env::Env;
+use std::time::Duration;
+
+use env::{Clock, Env, WallTime};
 use machinery::Object;
 use tokio::sync::mpsc;
 
@@ -17,7 +19,11 @@ use crate::{Client, Key, Resource, resources};
 use correlate::{Correlator, Sending};
 
 /// Events that wait to be written. What comes when it is full is dropped: events are news, not records.
-const QUEUED_AT_MOST: usize = 1_000;
+const QUEUED_AT_MOST: usize = 10_000;
+/// Events that are written as they come, and how long each takes its turn after so many: when thousands of pods are made at
+/// a time, the pods come first, and the news of them when there is time.
+const AT_ONCE: u32 = 100;
+const EACH: Duration = Duration::from_millis(5);
 
 /// Whether an event is good news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +112,9 @@ pub struct Source {
 /// Writes events in the background. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    sender: mpsc::Sender<Note>,
+    /// Events, and when they happened.
+    sender: mpsc::Sender<(WallTime, Note)>,
+    clock: Clock,
 }
 
 impl Recorder {
@@ -114,12 +122,12 @@ impl Recorder {
     pub fn start(client: Client, source: Source, env: &Env) -> Recorder {
         let (sender, receiver) = mpsc::channel(QUEUED_AT_MOST);
         env.tasks.spawn("event recorder", write_all(client, Correlator::new(source), env.clone(), receiver));
-        Recorder { sender }
+        Recorder { sender, clock: env.clock.clone() }
     }
 
     /// Records an event.
     pub fn note(&self, note: Note) {
-        if let Err(error) = self.sender.try_send(note) {
+        if let Err(error) = self.sender.try_send((self.clock.now(), note)) {
             tracing::debug!("an event is dropped: {error}");
         }
     }
@@ -135,9 +143,34 @@ impl Recorder {
     }
 }
 
-async fn write_all(client: Client, mut correlator: Correlator, env: Env, mut receiver: mpsc::Receiver<Note>) {
-    while let Some(note) = receiver.recv().await {
-        let Some(sending) = correlator.observe(&note, env.clock.now()) else { continue };
+/// Keeps the pace of one who writes.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When all that was written had had its turn, if each had waited for its own.
+    done: Duration,
+}
+
+impl Pace {
+    /// How long the next has to wait.
+    fn wait(&mut self, now: Duration) -> Duration {
+        self.done = self.done.max(now) + EACH;
+        self.done.saturating_sub(now + AT_ONCE * EACH)
+    }
+}
+
+async fn write_all(
+    client: Client,
+    mut correlator: Correlator,
+    env: Env,
+    mut receiver: mpsc::Receiver<(WallTime, Note)>,
+) {
+    let mut pace = Pace::default();
+    while let Some((when, note)) = receiver.recv().await {
+        let Some(sending) = correlator.observe(&note, when) else { continue };
+        let wait = pace.wait(env.clock.monotonic());
+        if !wait.is_zero() {
+            env.clock.sleep(wait).await;
+        }
         if let Err(status) = send(&client, sending).await {
             // A namespace that is being emptied takes no more events; everything else is worth a line.
             if status.code != 403 {

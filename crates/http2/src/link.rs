@@ -61,7 +61,6 @@ pub struct State {
     /// Who sends.
     driver: Option<Waker>,
     woken: bool,
-    ended: bool,
 }
 
 impl Link {
@@ -82,7 +81,6 @@ impl Link {
             taken_back: 0,
             driver: None,
             woken: false,
-            ended: false,
         };
         Arc::new(Link { state: Mutex::new(state) })
     }
@@ -151,7 +149,6 @@ impl Link {
     /// Ends all streams.
     pub fn end(&self) {
         let mut state = self.lock();
-        state.ended = true;
         state.waiting = VecDeque::new();
         let streams = state.streams.take();
         drop(state);

@@ -144,7 +144,7 @@ mod tests {
     fn rings_do_not_know_those_above_them() {
         let ring = |name: &str| match name {
             "env" | "machinery" | "api" | "kinds" => 0,
-            "store" | "client" | "cri" | "grpc" | "spdy" => 1,
+            "store" | "client" | "cri" | "grpc" | "http2" | "spdy" => 1,
             "ironclad" => 3,
             _ => 2,
         };

@@ -85,3 +85,15 @@ fn things_of_the_cluster_have_their_events_in_default() {
     assert_eq!(sending.create["type"], "Warning");
     assert_eq!(sending.create["involvedObject"].get("namespace"), None);
 }
+
+#[test]
+fn a_hundred_go_at_once_and_then_one_each_five_milliseconds() {
+    let mut pace = Pace::default();
+    let start = Duration::from_secs(100);
+    assert!((0..AT_ONCE).all(|_| pace.wait(start).is_zero()));
+    assert_eq!(pace.wait(start), EACH);
+    assert_eq!(pace.wait(start + EACH), EACH);
+    let later = start + Duration::from_secs(60);
+    assert!((0..AT_ONCE).all(|_| pace.wait(later).is_zero()), "who was quiet may say a hundred again");
+    assert_eq!(pace.wait(later), EACH);
+}

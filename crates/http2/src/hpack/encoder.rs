@@ -132,7 +132,9 @@ impl Encoder {
         self.evict(self.most.saturating_sub(size));
         if size <= self.most {
             self.size += size;
-            self.entries.push_front((name.clone(), value.clone()));
+            // A copy: a value that was passed on may be a part of much more.
+            let copy = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+            self.entries.push_front((name.clone(), copy));
         }
     }
 
