@@ -35,8 +35,9 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     if !enter_namespaces()? {
         return Ok(());
     }
-    let binary = measured_binary(arguments)?;
-    let wanted = arguments.get(1..).unwrap_or_default();
+    let is_part = |word: &String| measures::ALL.iter().any(|part| part.name == word.as_str());
+    let (wanted, others): (Vec<String>, Vec<String>) = arguments.iter().cloned().partition(is_part);
+    let binary = measured_binary(&others)?;
     let mut figures = Vec::new();
     for part in measures::ALL {
         if wanted.is_empty() || wanted.iter().any(|name| name == part.name) {

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 
+/// The allocator of the program that is simulated; with the system's a seed takes a fifth longer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a whole cluster under everything that can go wrong, once for each seed.
 #[derive(Parser)]
 struct Arguments {
