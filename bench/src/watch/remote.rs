@@ -117,7 +117,7 @@ impl Followers {
 
 async fn make(connection: &Connection, number: u64) -> Result<()> {
     let body = format!(
-        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched-{number}"}},"data":{{"n":"0"}}}}"#
+        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched-{number}"}},"data":{{"n":"none"}}}}"#
     );
     let headers = of_type("application/json");
     let answer = connection.request(Method::POST, MAPS, headers, Bytes::from(body)).await?;

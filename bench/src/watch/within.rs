@@ -141,7 +141,7 @@ async fn is_cut(env: &Env, stalled: &mut dyn WatchStream) -> bool {
 
 async fn make(api: &SharedTransport, number: u64) -> Result<u64> {
     let body = format!(
-        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched-{number}"}},"data":{{"n":"0"}}}}"#
+        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched-{number}"}},"data":{{"n":"none"}}}}"#
     );
     let write = Write::Create(Bytes::from(body));
     let made = api.write(resources::CONFIG_MAPS, Call::all(NAMESPACE), write).await;

@@ -152,7 +152,7 @@ impl Link {
         state.waiting = VecDeque::new();
         let streams = state.streams.take();
         drop(state);
-        streams.for_each(release);
+        streams.for_each(|stream| release(*stream));
     }
 
     /// Everything that waits to be sent; `None` if there is something and it may not go out now. Who asks is woken when
@@ -187,7 +187,7 @@ impl Link {
 }
 
 /// Ends the task of a stream, and tells whoever reads its body.
-pub fn release(stream: Box<Stream>) {
+pub fn release(stream: Stream) {
     if let Some(task) = &stream.task {
         task.abort();
     }
@@ -297,7 +297,7 @@ impl State {
         let Some(mut stream) = self.streams.remove(id) else { return false };
         self.tell_reset(id, code);
         self.discard(&mut stream.inbox);
-        release(stream);
+        release(*stream);
         true
     }
 
@@ -308,7 +308,7 @@ impl State {
         if !stream.answered {
             self.taken_back += 1;
         }
-        release(stream);
+        release(*stream);
         if self.taken_back > TAKEN_BACK {
             return Err(Fault::connection(Code::EnhanceYourCalm, "too many requests are taken back"));
         }

@@ -162,7 +162,7 @@ impl Receiver {
     }
 
     fn headers(&mut self, head: Head, payload: &[u8]) -> Result<Option<Opened>, Fault> {
-        if head.stream % 2 == 0 {
+        if head.stream.is_multiple_of(2) {
             return Err(Fault::connection(Code::Protocol, "a stream that no client may open"));
         }
         let mut bytes = frame::unpadded(head, payload)?;
@@ -289,7 +289,7 @@ impl Receiver {
             return Err(Fault::connection(Code::Protocol, "settings of a stream"));
         }
         let agreed = head.has(flag::ACK);
-        if payload.len() % 6 != 0 || (agreed && !payload.is_empty()) {
+        if !payload.len().is_multiple_of(6) || (agreed && !payload.is_empty()) {
             return Err(Fault::connection(Code::FrameSize, "settings of a size that they cannot have"));
         }
         if agreed {

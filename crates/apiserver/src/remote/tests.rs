@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -43,9 +43,14 @@ pub(crate) async fn serve(env: &Env, answers: Answers) -> (SocketAddr, Vec<u8>) 
                         Ok::<_, hyper::Error>(http::Response::builder().status(code).body(body).unwrap())
                     }
                 });
-                let executor = hyper_util::rt::TokioExecutor::new();
-                let builder = hyper::server::conn::http2::Builder::new(executor);
-                drop(builder.serve_connection(TokioIo::new(stream), service).await);
+                let is_second = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
+                let io = TokioIo::new(stream);
+                if is_second {
+                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    drop(builder.serve_connection(io, service).await);
+                } else {
+                    drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
+                }
             });
         }
     });

@@ -149,7 +149,7 @@ fn long(bits: &Bits<'_>) -> Result<Option<(u8, usize)>, Broken> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
     /// Packs a text.
