@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use machinery::{Object, Status};
+use machinery::{Object, Status, json};
 use serde::Serialize;
 
 use crate::Key;
@@ -54,7 +54,7 @@ pub struct Op {
     pub failure: Option<Note>,
 }
 
-fn json(body: &impl Serialize) -> Bytes {
+fn text(body: &impl Serialize) -> Bytes {
     serde_json::to_vec(body)
         .map(Bytes::from)
         .expect("typed kinds and JSON trees have text keys only, so they serialise")
@@ -67,23 +67,23 @@ impl Op {
 
     /// Makes an object.
     pub fn create(resource: Resource, namespace: &str, body: &impl Serialize) -> Op {
-        Op::new(resource, Call::all(namespace), Write::Create(json(body)))
+        Op::new(resource, Call::all(namespace), Write::Create(text(body)))
     }
 
     /// Changes what a merge patch names.
     pub fn patch(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
-        Op::new(resource, Call::object(&key.namespace, &key.name), Write::MergePatch(json(patch)))
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::MergePatch(text(patch)))
     }
 
     /// Changes what a strategic merge patch names.
     pub fn strategic_patch(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
-        Op::new(resource, Call::object(&key.namespace, &key.name), Write::StrategicPatch(json(patch)))
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::StrategicPatch(text(patch)))
     }
 
     /// Changes what a merge patch names, through the status subresource.
     pub fn patch_status(resource: Resource, key: &Key, patch: &impl Serialize) -> Op {
         let call = Call::object(&key.namespace, &key.name).subresource("status");
-        Op::new(resource, call, Write::MergePatch(json(patch)))
+        Op::new(resource, call, Write::MergePatch(text(patch)))
     }
 
     /// Replaces a subresource, or posts to it.
@@ -93,7 +93,7 @@ impl Op {
 
     /// Applies an object on the server's side, with force.
     pub fn apply(resource: Resource, key: &Key, body: &impl Serialize) -> Op {
-        Op::new(resource, Call::object(&key.namespace, &key.name), Write::Apply(json(body)))
+        Op::new(resource, Call::object(&key.namespace, &key.name), Write::Apply(text(body)))
     }
 
     /// Removes an object, if it still is `uid`; that it is gone already is fine.
@@ -285,13 +285,7 @@ pub fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<se
 
 /// The object as a JSON tree.
 pub fn tree(object: &Object) -> Result<serde_json::Value, Status> {
-    serde_json::from_slice(object.body()).map_err(|error| {
-        Status::internal(format!(
-            "{} {} cannot be read: {error}",
-            object.header().kind,
-            object.header().key()
-        ))
-    })
+    serde_json::from_slice(object.body()).map_err(|error| unreadable(object, &error))
 }
 
 impl Op {
@@ -304,7 +298,7 @@ impl Op {
         let mut document = tree(object)?;
         change(&mut document);
         let header = object.header();
-        Ok(Op::new(resource, Call::object(&header.namespace, &header.name), Write::Update(json(&document))))
+        Ok(Op::new(resource, Call::object(&header.namespace, &header.name), Write::Update(text(&document))))
     }
 
     /// The same, through the status subresource.
@@ -324,17 +318,57 @@ impl Op {
         object: &Object,
         status: &impl Serialize,
     ) -> Result<Option<Op>, Status> {
-        let mut document = tree(object)?;
-        let status = serde_json::to_value(status)
-            .map_err(|error| Status::internal(format!("a status cannot be written: {error}")))?;
-        if is_same(&document["status"], &status) {
+        let new = tree_of(status)?;
+        if is_same(&member(object, "status")?, &new) {
             return Ok(None);
         }
-        document["status"] = status;
-        let header = object.header();
-        let call = Call::object(&header.namespace, &header.name).subresource("status");
-        Ok(Some(Op::new(resource, call, Write::Update(json(&document)))))
+        let body = json::with_member(object.body(), "status", &text(&new));
+        replace_status(resource, object, body).map(Some)
     }
+
+    /// Gives an object a status, and changes its metadata in the same write where the kind allows that.
+    pub fn update_status_and_metadata(
+        resource: Resource,
+        object: &Object,
+        status: &impl Serialize,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> Result<Op, Status> {
+        let mut metadata = member(object, "metadata")?;
+        change(&mut metadata);
+        let body = json::with_member(object.body(), "status", &text(&tree_of(status)?))
+            .and_then(|body| json::with_member(&body, "metadata", &text(&metadata)));
+        replace_status(resource, object, body)
+    }
+}
+
+/// The write of a status. What is not told anew is passed on as the text it is, however large the object.
+fn replace_status(
+    resource: Resource,
+    object: &Object,
+    body: Result<Vec<u8>, json::Error>,
+) -> Result<Op, Status> {
+    let body = body.map_err(|error| unreadable(object, &error))?;
+    let header = object.header();
+    let call = Call::object(&header.namespace, &header.name).subresource("status");
+    Ok(Op::new(resource, call, Write::Update(body.into())))
+}
+
+fn tree_of(status: &impl Serialize) -> Result<serde_json::Value, Status> {
+    serde_json::to_value(status)
+        .map_err(|error| Status::internal(format!("a status cannot be written: {error}")))
+}
+
+/// One member of an object; null if it has none of that name.
+fn member(object: &Object, name: &str) -> Result<serde_json::Value, Status> {
+    match json::member(object.body(), name).map_err(|error| unreadable(object, &error))? {
+        Some(text) => serde_json::from_slice(text).map_err(|error| unreadable(object, &error)),
+        None => Ok(serde_json::Value::Null),
+    }
+}
+
+fn unreadable(object: &Object, error: &dyn fmt::Display) -> Status {
+    let header = object.header();
+    Status::internal(format!("{} {} cannot be read: {error}", header.kind, header.key()))
 }
 
 /// Whether two documents say the same, where what is empty is as good as absent: the server leaves it out.
@@ -393,6 +427,25 @@ mod tests {
         assert!(is_same(&json!(null), &json!({"a": {"b": ""}})));
         assert!(!is_same(&json!({"replicas": 1}), &json!({})));
         assert!(!is_same(&json!([{"a": 1}]), &json!([])));
+    }
+
+    #[test]
+    fn a_status_is_told_in_the_text_of_its_object() {
+        let text = br#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},"spec":{"x":1.50},"status":{"replicas":2}}"#;
+        let object = Object::from_json(text).unwrap();
+        let resource = crate::resources::DEPLOYMENTS;
+        let same = Op::update_status(resource, &object, &json!({ "replicas": 2, "conditions": [] }));
+        assert!(same.unwrap().is_none());
+        let op = Op::update_status(resource, &object, &json!({ "replicas": 3 })).unwrap().unwrap();
+        let expected = String::from_utf8_lossy(text).replace("\"replicas\":2", "\"replicas\":3");
+        assert_eq!(String::from_utf8_lossy(op.body().unwrap()), expected);
+        assert_eq!(op.to_string(), "update deployments/status shop/web");
+        let noted = Op::update_status_and_metadata(resource, &object, &json!({}), |metadata| {
+            metadata["annotations"]["a"] = json!("b");
+        });
+        let body: serde_json::Value = serde_json::from_slice(noted.unwrap().body().unwrap()).unwrap();
+        let metadata = json!({ "name": "web", "namespace": "shop", "annotations": { "a": "b" } });
+        assert_eq!((&body["metadata"], &body["status"]), (&metadata, &json!({})));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use client::cache::{BY_OWNER, ORPHANS, orphan_namespace, owner_uids};
 use client::driver::{Controller, Decisions, Driver};
@@ -13,6 +13,7 @@ use env::Env;
 use crate::Config;
 use crate::custom::DefinitionFacts;
 use crate::pod::{self, PodFacts};
+use crate::recent::Recent;
 use crate::service::ServiceFacts;
 
 type TransportFor = dyn Fn(&str) -> SharedTransport + Send + Sync;
@@ -27,6 +28,7 @@ pub struct Context {
     pods: Cache<PodFacts>,
     services: Cache<ServiceFacts>,
     definitions: Cache<DefinitionFacts>,
+    recent: Arc<Recent>,
     transport_for: Box<TransportFor>,
     decisions: Mutex<BTreeMap<&'static str, Decisions>>,
 }
@@ -60,6 +62,7 @@ impl Context {
             pods,
             services,
             definitions,
+            recent: Arc::default(),
             transport_for,
             decisions: Mutex::default(),
         }
@@ -68,6 +71,11 @@ impl Context {
     /// All pods.
     pub fn pods(&self) -> Cache<PodFacts> {
         self.pods.clone()
+    }
+
+    /// Views that were decoded a moment ago, for all who look at the same objects.
+    pub fn recent(&self) -> Arc<Recent> {
+        self.recent.clone()
     }
 
     /// All Services.

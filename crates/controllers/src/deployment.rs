@@ -21,11 +21,12 @@ use client::cache::{BY_OWNER, ORPHANS};
 use client::driver::{Controller, Decisions};
 use client::{Cache, Entry, Key, resources};
 use env::WallTime;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use machinery::Status;
 
 use crate::context::{Context, enqueue_changed, enqueue_owner};
 use crate::pod::PodFacts;
+use crate::recent::Recent;
 use plan::View;
 
 /// Starts the controller.
@@ -37,7 +38,8 @@ pub fn start(context: &Context) -> Decisions {
     enqueue_owner(&sets, resources::DEPLOYMENTS, &queue);
     enqueue_for_orphans(&deployments, &sets, &queue);
     enqueue_after_last_pod(&sets, &pods, &queue);
-    let controller = Deployments { deployments: deployments.clone(), sets: sets.clone(), pods };
+    let recent = context.recent();
+    let controller = Deployments { deployments: deployments.clone(), sets: sets.clone(), pods, recent };
     let name = "deployment-controller";
     context.driver(controller, &queue, name, name).sees(&deployments).sees(&sets).start()
 }
@@ -77,6 +79,7 @@ struct Deployments {
     deployments: Cache,
     sets: Cache,
     pods: Cache<PodFacts>,
+    recent: Arc<Recent>,
 }
 
 impl Deployments {
@@ -99,18 +102,21 @@ impl Controller for Deployments {
 
     async fn look(&self, key: &Key) -> Result<Option<View>, Status> {
         let Some(entry) = self.deployments.get(key) else { return Ok(None) };
-        let deployment = entry.object.view::<Deployment>()?;
+        let deployment = self.recent.view::<Deployment>(&entry.object)?;
         let mut sets = Vec::new();
         for set in self.sets_for(&entry) {
-            sets.push(model::Set::read(&set.object)?);
+            let typed = self.recent.view::<ReplicaSet>(&set.object)?;
+            sets.push(model::Set::read(&set.object, typed));
         }
         let pods = sets.iter().flat_map(|set| self.pods.by_index(BY_OWNER, &set.uid));
         let pods =
             pods.map(|pod| (pod.object.header().controller().map(|set| set.uid.clone()), pod.facts.phase));
         let living = pods.filter(|(_, phase)| !phase.is_terminal()).filter_map(|(set, _)| set).collect();
         let mut view = View { object: entry.object.clone(), deployment, sets, living, namesake: None };
-        let next = Key::new(&key.namespace, &revision::next_name(&view));
-        view.namesake = self.sets.get(&next).map(|set| set.object.clone());
+        if !revision::is_made(&view) {
+            let next = Key::new(&key.namespace, &revision::next_name(&view));
+            view.namesake = self.sets.get(&next).map(|set| set.object.clone());
+        }
         Ok(Some(view))
     }
 

@@ -10,6 +10,7 @@ mod hash;
 mod history;
 mod node;
 mod pod;
+mod recent;
 mod scaled;
 mod service;
 mod template;

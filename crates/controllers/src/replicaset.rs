@@ -10,6 +10,7 @@ mod tests;
 pub mod victims;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use client::cache::{BY_OWNER, ORPHANS};
 use client::driver::{Controller, Decisions};
@@ -21,6 +22,8 @@ use smol_str::SmolStr;
 
 use crate::context::{Context, enqueue_changed, enqueue_owner};
 use crate::pod::{Pod, PodFacts};
+use crate::recent::Recent;
+use crate::template::Template;
 use plan::{Desired, View};
 
 /// Starts the controller.
@@ -30,7 +33,7 @@ pub fn start(context: &Context) -> Decisions {
     enqueue_changed(&sets, &queue);
     enqueue_owner(&pods, resources::REPLICA_SETS, &queue);
     enqueue_for_orphans(&sets, &pods, resources::REPLICA_SETS, &queue);
-    let controller = ReplicaSets { sets: sets.clone(), pods: pods.clone() };
+    let controller = ReplicaSets { sets: sets.clone(), pods: pods.clone(), recent: context.recent() };
     let name = "replicaset-controller";
     context.driver(controller, &queue, name, name).sees(&sets).sees(&pods).start()
 }
@@ -66,6 +69,7 @@ pub fn candidates(pods: &Cache<PodFacts>, uid: &str, namespace: &str) -> Vec<Pod
 struct ReplicaSets {
     sets: Cache,
     pods: Cache<PodFacts>,
+    recent: Arc<Recent>,
 }
 
 impl ReplicaSets {
@@ -100,14 +104,14 @@ impl Controller for ReplicaSets {
 
     async fn look(&self, key: &Key) -> Result<Option<View>, Status> {
         let Some(entry) = self.sets.get(key) else { return Ok(None) };
-        let set = entry.object.view::<ReplicaSet>()?;
+        let set = self.recent.view::<ReplicaSet>(&entry.object)?;
         let Some(spec) = &set.spec else { return Ok(None) };
         let desired = Desired {
             resource: resources::REPLICA_SETS,
             replicas: spec.replicas.unwrap_or(1),
             min_ready_secs: spec.min_ready_seconds.unwrap_or(0),
             selector: client::selector::of(Some(&spec.selector)).map_err(Status::bad_request)?,
-            template: spec.template.clone().unwrap_or_default(),
+            template: Template::Of(set.clone()),
             status: set.status.clone().map(Into::into).unwrap_or_default(),
         };
         let header = entry.object.header();

@@ -46,7 +46,7 @@ fn desired(object: &Object) -> Result<Option<Desired>, Status> {
         replicas: spec.replicas.unwrap_or(1),
         min_ready_secs: spec.min_ready_seconds.unwrap_or(0),
         selector,
-        template: spec.template.clone().unwrap_or_default(),
+        template: spec.template.clone().unwrap_or_default().into(),
         status: typed.status.clone().map(Into::into).unwrap_or_default(),
     }))
 }

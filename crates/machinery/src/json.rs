@@ -4,7 +4,8 @@
 //!   order, maps sorted, scalars in their canonical notation, what is unset left out or shown as the schema says. What
 //!   the schema does not know is dropped and told to the [`Report`], as are duplicates.
 //! * [`canonicalize`] restores that form after rules have worked on a document.
-//! * [`parse`] reads any JSON as it stands, [`parse_parts`] what is wanted of it.
+//! * [`parse`] reads any JSON as it stands, [`parse_parts`] what is wanted of it; [`member`] and [`with_member`] find and
+//!   replace one part of a text.
 //! * [`encode`] writes a document as Go would.
 //! * [`type_meta`] finds `apiVersion` and `kind` without reading the rest.
 
@@ -21,7 +22,7 @@ mod tests;
 pub use canonical::canonicalize;
 pub use decode::{decode, parse, parse_reporting, type_meta};
 pub use encode::{encode, encode_pretty, encode_string, to_string, to_vec};
-pub use parts::{Parts, parse_parts};
+pub use parts::{Parts, member, parse_parts, with_member};
 
 pub(crate) use decode::scalars::canonical_float as number;
 

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use client::cache::Facts;
-use client::{Cache, SharedTransport, resources};
+use client::cache::{Change, Facts};
+use client::{Cache, Key, SharedTransport, resources};
 use cri::PodId;
 use env::Env;
 use smol_str::SmolStr;
@@ -29,6 +29,11 @@ const RETRY: Duration = Duration::from_secs(1);
 pub const ADMISSION_LIMIT: Duration = Duration::from_secs(2);
 /// How many new pods wait at once.
 const WAITING: usize = 256;
+/// The rules of a large cluster take a while to work out: after a round, changes gather for this many times as long as
+/// it took, so that they never take more than a fifth of a processor.
+const REST: u32 = 4;
+/// The longest such rest.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// What policies have to know.
 #[derive(Clone, Debug)]
@@ -49,6 +54,16 @@ struct Newcomer {
     pod: PodId,
     addresses: Vec<IpAddr>,
     ready: oneshot::Sender<()>,
+}
+
+impl Newcomer {
+    fn key(&self) -> Key {
+        Key::new(&self.pod.namespace, &self.pod.name)
+    }
+
+    fn early(&self) -> (SmolStr, Early) {
+        (SmolStr::new(&self.pod.uid), Early { key: self.key(), addresses: self.addresses.clone() })
+    }
 }
 
 /// Lets new pods onto the network once their policies are in force.
@@ -87,8 +102,15 @@ struct Agent {
     nft: Nft,
     table: String,
     installed: Option<Rules>,
-    /// Addresses of this node's pods that the API does not know yet, by the pod's identity.
-    early: BTreeMap<SmolStr, Vec<IpAddr>>,
+    /// Pods of this node whose addresses the API does not know yet, by their identity.
+    early: BTreeMap<SmolStr, Early>,
+}
+
+/// A pod that has addresses before the API knows.
+#[derive(Debug)]
+struct Early {
+    key: Key,
+    addresses: Vec<IpAddr>,
 }
 
 /// Starts to enforce policies. Answers what lets new pods in.
@@ -109,7 +131,7 @@ pub fn start(config: Config, transport: SharedTransport, env: &Env) -> Result<Ad
 async fn run(agent: Agent, mut newcomers: mpsc::Receiver<Newcomer>, env: Env) {
     let changed = Arc::new(tokio::sync::Notify::new());
     notify(&agent.caches.policies, &changed);
-    notify(&agent.caches.pods, &changed);
+    notify_of_pods(&agent.caches.pods, &agent.config.node_name, &changed);
     notify(&agent.caches.namespaces, &changed);
     agent.caches.policies.synced().await;
     agent.caches.pods.synced().await;
@@ -120,13 +142,12 @@ async fn run(agent: Agent, mut newcomers: mpsc::Receiver<Newcomer>, env: Env) {
     loop {
         // Those whose pod is known are let in by this round; the others wait for the next.
         let is_known = |newcomer: &mut Newcomer| {
-            let key = client::Key::new(&newcomer.pod.namespace, &newcomer.pod.name);
-            pods.get(&key).is_some_and(|entry| entry.facts.uid == newcomer.pod.uid.as_str())
+            pods.get(&newcomer.key()).is_some_and(|entry| entry.facts.uid == newcomer.pod.uid.as_str())
         };
         let known: Vec<Newcomer> = waiting.extract_if(.., is_known).collect();
-        let early: Vec<(SmolStr, Vec<IpAddr>)> =
-            known.iter().map(|one| (SmolStr::new(&one.pod.uid), one.addresses.clone())).collect();
+        let early: Vec<(SmolStr, Early)> = known.iter().map(Newcomer::early).collect();
         let work = agent.clone();
+        let begin = env.clock.monotonic();
         let result = env.tasks.blocking(move || {
             let mut agent = work.lock().unwrap_or_else(PoisonError::into_inner);
             agent.early.extend(early);
@@ -147,16 +168,34 @@ async fn run(agent: Agent, mut newcomers: mpsc::Receiver<Newcomer>, env: Env) {
             }
             None => return,
         }
+        let rest = LONGEST_REST.min(REST * env.clock.monotonic().saturating_sub(begin));
         waiting.retain(|newcomer| !newcomer.ready.is_closed());
+        let change = async {
+            changed.notified().await;
+            env.clock.sleep(rest).await;
+        };
         tokio::select! {
             biased;
             newcomer = newcomers.recv() => match newcomer {
                 Some(newcomer) => waiting.push(newcomer),
                 None => changed.notified().await,
             },
-            () = changed.notified() => {}
+            () = change => {}
         }
     }
+}
+
+/// Of pods only those count that have addresses, and those of this node, whose newcomers may wait to be known.
+fn notify_of_pods(pods: &Cache<Pod>, node: &str, changed: &Arc<tokio::sync::Notify>) {
+    let (node, changed) = (SmolStr::new(node), changed.clone());
+    pods.subscribe(move |change: &Change<'_, Pod>| {
+        let counts = |pod: &&Pod| !pod.addresses.is_empty() || pod.node == node;
+        let before = change.old.map(|entry| &entry.facts).filter(counts);
+        let after = change.new.map(|entry| &entry.facts).filter(counts);
+        if before != after {
+            changed.notify_one();
+        }
+    });
 }
 
 fn notify<F: Facts>(cache: &Cache<F>, changed: &Arc<tokio::sync::Notify>) {
@@ -188,21 +227,27 @@ impl Agent {
     }
 
     fn rules(&mut self) -> Rules {
-        let policies = self.caches.policies.list();
-        let policies: Vec<&Policy> = policies.iter().map(|entry| &entry.facts).collect();
-        let entries = self.caches.pods.list();
-        let by_uid: BTreeMap<&SmolStr, &Pod> =
-            entries.iter().map(|entry| (&entry.facts.uid, &entry.facts)).collect();
+        let pods = &self.caches.pods;
+        let unknown = |uid: &SmolStr, key: &Key| {
+            pods.get(key).filter(|entry| entry.facts.uid == *uid && entry.facts.addresses.is_empty())
+        };
         // What the API knows by now (or knows to be gone) needs no second word.
-        self.early.retain(|uid, _| by_uid.get(uid).is_some_and(|pod| pod.addresses.is_empty()));
+        self.early.retain(|uid, early| unknown(uid, &early.key).is_some());
+        let policies = self.caches.policies.list();
+        if policies.is_empty() {
+            return Rules::default();
+        }
+        let policies: Vec<&Policy> = policies.iter().map(|entry| &entry.facts).collect();
+        let node = SmolStr::new(&self.config.node_name);
         let early: Vec<Pod> = self
             .early
             .iter()
-            .filter_map(|(uid, addresses)| {
-                let pod = (*by_uid.get(uid)?).clone();
-                Some(Pod { addresses: addresses.clone(), node: SmolStr::new(&self.config.node_name), ..pod })
+            .filter_map(|(uid, Early { key, addresses })| {
+                let pod = unknown(uid, key)?.facts.clone();
+                Some(Pod { addresses: addresses.clone(), node: node.clone(), ..pod })
             })
             .collect();
+        let entries = pods.list();
         let with_addresses = entries.iter().map(|entry| &entry.facts).filter(|pod| !pod.addresses.is_empty());
         let pods: Vec<&Pod> = with_addresses.chain(&early).collect();
         let namespaces = self.caches.namespaces.list();

@@ -8,13 +8,13 @@ use client::recorder::About;
 use client::{Key, resources};
 use env::WallTime;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetCondition};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use machinery::{Object, Status};
+use machinery::Object;
 use serde_json::json;
 use smol_str::SmolStr;
 
 use super::status::Draft;
 use crate::scaled::{Rounding, scaled};
+use crate::template::Template;
 
 /// The number a set has in its Deployment's history.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -41,7 +41,7 @@ pub struct Set {
     /// Its annotations, as the plan has them so far.
     pub annotations: BTreeMap<String, String>,
     /// `spec.template`
-    pub template: PodTemplateSpec,
+    pub template: Template,
     /// `spec.minReadySeconds`
     pub min_ready_secs: i32,
     /// `metadata.creationTimestamp`
@@ -82,24 +82,22 @@ pub struct SetStatus {
 }
 
 impl Set {
-    /// From an object.
-    pub fn read(object: &Object) -> Result<Set, Status> {
-        let typed = object.view::<ReplicaSet>()?;
+    /// From an object and its view.
+    pub fn read(object: &Object, typed: Arc<ReplicaSet>) -> Set {
         let header = object.header();
-        let spec = typed.spec.clone().unwrap_or_default();
+        let spec = typed.spec.as_ref();
         let status = typed.status.clone().unwrap_or_default();
         let seen = Seen {
-            replicas: spec.replicas.unwrap_or(1),
+            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
             annotations: typed.metadata.annotations.clone().unwrap_or_default(),
-            min_ready_secs: spec.min_ready_seconds.unwrap_or(0),
+            min_ready_secs: spec.and_then(|spec| spec.min_ready_seconds).unwrap_or(0),
         };
-        Ok(Set {
+        Set {
             object: Some(object.clone()),
             name: header.name.clone(),
             uid: header.uid.clone(),
             replicas: seen.replicas,
             annotations: seen.annotations.clone(),
-            template: spec.template.unwrap_or_default(),
             min_ready_secs: seen.min_ready_secs,
             created: typed
                 .metadata
@@ -117,7 +115,8 @@ impl Set {
                 conditions: status.conditions.unwrap_or_default(),
             },
             seen,
-        })
+            template: Template::Of(typed),
+        }
     }
 
     /// Whether it was seen as this Deployment's own.

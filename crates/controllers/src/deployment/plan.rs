@@ -27,7 +27,7 @@ pub struct View {
     pub sets: Vec<Set>,
     /// The sets that have pods which are not over.
     pub living: BTreeSet<SmolStr>,
-    /// The set that has the name the next one would get, whoever owns it.
+    /// The set that has the name the next one would get, whoever owns it; not asked for where none has to be made.
     pub namesake: Option<Object>,
 }
 

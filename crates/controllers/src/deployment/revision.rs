@@ -6,6 +6,8 @@ use client::plan::{Note, Op};
 use client::resources;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::model::{
@@ -13,7 +15,7 @@ use super::model::{
 };
 use super::plan::View;
 use super::{rolling, status};
-use crate::claim::Owner;
+use crate::claim::{Claim, Owner};
 use crate::hash;
 
 /// Annotations a set does not inherit.
@@ -40,21 +42,35 @@ fn template_hash(deployment: &Deployment) -> String {
 }
 
 /// The position of the oldest set that has the Deployment's template.
-pub fn find_newest(deployment: &Deployment, sets: &[Set]) -> Option<usize> {
-    let template = deployment.spec.as_ref()?.template.clone();
-    let wanted = without_hash(template);
-    sets.iter().position(|set| without_hash(set.template.clone()) == wanted)
+pub fn find_newest<'a>(deployment: &Deployment, sets: impl IntoIterator<Item = &'a Set>) -> Option<usize> {
+    let wanted = &deployment.spec.as_ref()?.template;
+    let metadata = without_hash(wanted);
+    let is_same = |set: &Set| set.template.spec == wanted.spec && without_hash(&set.template) == metadata;
+    sets.into_iter().position(is_same)
 }
 
-fn without_hash(mut template: PodTemplateSpec) -> PodTemplateSpec {
-    let metadata = template.metadata.get_or_insert_default();
+/// A template's metadata, but for what tells the templates of sets from that of their Deployment.
+fn without_hash(template: &PodTemplateSpec) -> ObjectMeta {
+    let mut metadata = template.metadata.clone().unwrap_or_default();
     if let Some(labels) = &mut metadata.labels {
         labels.remove(TEMPLATE_HASH);
     }
-    metadata.labels = metadata.labels.take().filter(|labels| !labels.is_empty());
-    metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
+    metadata.labels = metadata.labels.filter(|labels| !labels.is_empty());
+    metadata.annotations = metadata.annotations.filter(|annotations| !annotations.is_empty());
     metadata.creation_timestamp = None;
-    template
+    metadata
+}
+
+/// Whether a set that is its own, or is about to be, has its template, so that none has to be made.
+pub fn is_made(view: &View) -> bool {
+    let Some(spec) = &view.deployment.spec else { return true };
+    let Ok(selector) = client::selector::of(Some(&spec.selector)) else { return true };
+    let owner = Owner { resource: resources::DEPLOYMENTS, object: &view.object, selector: &selector };
+    let is_own = |set: &&Set| {
+        let claim = set.object.as_ref().map(|object| owner.claim(object, true));
+        matches!(claim, Some(Claim::Keep | Claim::Adopt))
+    };
+    find_newest(&view.deployment, view.sets.iter().filter(is_own)).is_some()
 }
 
 /// The number the newest set must at least have.
@@ -130,7 +146,7 @@ pub fn ensure_newest(model: &mut Model, view: &View) -> bool {
 
 fn make(model: &mut Model, hash: &str, name: &str) {
     let revision = next_revision(model);
-    let template = labelled(model.spec().template.clone(), hash);
+    let template = labelled(model.spec().template.clone(), hash).into();
     let mut annotations = inherited(&model.deployment);
     renumber(&mut annotations, revision);
     let limit = model.wanted() + model.max_surge();
@@ -182,27 +198,43 @@ fn labelled(mut template: PodTemplateSpec, hash: &str) -> PodTemplateSpec {
     template
 }
 
-fn body(model: &Model, index: usize, hash: &str) -> Value {
+/// A ReplicaSet to be made.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewSet<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Value,
+    spec: NewSpec<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewSpec<'a> {
+    replicas: i32,
+    min_ready_seconds: i32,
+    selector: Value,
+    template: &'a PodTemplateSpec,
+}
+
+fn body<'a>(model: &'a Model, index: usize, hash: &str) -> NewSet<'a> {
     let set = &model.sets[index];
     let mut selector = json!(model.spec().selector);
     selector["matchLabels"][TEMPLATE_HASH] = json!(hash);
     let everything = machinery::selector::LabelSelector::everything();
     let owner = Owner { resource: resources::DEPLOYMENTS, object: &model.object, selector: &everything };
-    json!({
-        "kind": "ReplicaSet",
-        "apiVersion": "apps/v1",
-        "metadata": {
-            "name": set.name.as_str(),
-            "namespace": model.object.header().namespace.as_str(),
-            "labels": set.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref()),
-            "annotations": set.annotations,
-            "ownerReferences": [owner.reference()],
-        },
-        "spec": {
-            "replicas": set.replicas,
-            "minReadySeconds": set.min_ready_secs,
-            "selector": selector,
-            "template": set.template,
-        },
-    })
+    let metadata = json!({
+        "name": set.name.as_str(),
+        "namespace": model.object.header().namespace.as_str(),
+        "labels": set.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref()),
+        "annotations": set.annotations,
+        "ownerReferences": [owner.reference()],
+    });
+    let spec = NewSpec {
+        replicas: set.replicas,
+        min_ready_seconds: set.min_ready_secs,
+        selector,
+        template: &set.template,
+    };
+    NewSet { kind: "ReplicaSet", api_version: "apps/v1", metadata, spec }
 }

@@ -293,9 +293,8 @@ fn op(model: &Model, status: &DeploymentStatus) -> Result<Option<Op>, Status> {
     let Some(revision) = revision else {
         return Op::update_status(resources::DEPLOYMENTS, &model.object, status);
     };
-    Op::update_through_status(resources::DEPLOYMENTS, &model.object, |document| {
-        document["metadata"]["annotations"][REVISION] = json!(revision);
-        document["status"] = json!(status);
+    Op::update_status_and_metadata(resources::DEPLOYMENTS, &model.object, status, |metadata| {
+        metadata["annotations"][REVISION] = json!(revision);
     })
     .map(Some)
 }

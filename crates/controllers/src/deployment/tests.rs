@@ -68,7 +68,11 @@ fn set(revision: i64, image: &str, replicas: i32, available: i32) -> Value {
 fn view(deployment: &Value, sets: &[Value]) -> View {
     let object = object(deployment);
     let typed = object.view::<Deployment>().unwrap();
-    let sets = sets.iter().map(|set| Set::read(&crate::tests::fixtures::object(set)).unwrap()).collect();
+    let read = |set| {
+        let object = crate::tests::fixtures::object(set);
+        Set::read(&object, object.view().unwrap())
+    };
+    let sets = sets.iter().map(read).collect();
     View { object, deployment: typed, sets, living: BTreeSet::new(), namesake: None }
 }
 

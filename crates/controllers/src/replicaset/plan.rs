@@ -7,7 +7,6 @@ use client::plan::{Note, Op, Plan};
 use client::recorder::About;
 use client::{Key, Resource, resources};
 use env::WallTime;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use machinery::Object;
 use machinery::selector::LabelSelector;
 use smol_str::SmolStr;
@@ -16,7 +15,7 @@ use super::status::{self, SetStatus};
 use super::victims;
 use crate::claim::Owner;
 use crate::pod::{Phase, Pod};
-use crate::template;
+use crate::template::{NewPod, Template};
 
 /// Pods made or removed in one go; the rest follows when the cache has seen these.
 const BURST: usize = 500;
@@ -33,7 +32,7 @@ pub struct Desired {
     /// Which pods are its own.
     pub selector: LabelSelector,
     /// How new ones look.
-    pub template: PodTemplateSpec,
+    pub template: Template,
     /// What it last said.
     pub status: SetStatus,
 }
@@ -88,11 +87,11 @@ fn is_over(pod: &Pod) -> bool {
 }
 
 /// Makes pods in batches of 1, 2, 4, …: if none can be made, only one failure is had.
-fn make(plan: &mut Plan, owner: &Owner<'_>, pod_template: &PodTemplateSpec, missing: usize) {
+fn make(plan: &mut Plan, owner: &Owner<'_>, template: &Template, missing: usize) {
     let count = missing.min(BURST);
     plan.because(format!("{missing} pods are missing; makes {count}"));
     let about = About::object(owner.object);
-    let pod = template::pod(pod_template, owner);
+    let pod = NewPod::of(template, owner);
     let op = Op::create(resources::PODS, &owner.object.header().namespace, &pod)
         .on_success(Note::normal(&about, "SuccessfulCreate", "Created pod: {name}"))
         .on_failure(Note::warning(&about, "FailedCreate", "Error creating: {error}"));

@@ -49,7 +49,7 @@ fn view(set: &Value, pods: Vec<Pod>) -> View {
         replicas: spec.replicas.unwrap(),
         min_ready_secs: spec.min_ready_seconds.unwrap_or(0),
         selector: client::selector::of(Some(&spec.selector)).unwrap(),
-        template: spec.template.unwrap(),
+        template: spec.template.unwrap().into(),
         status: typed.status.clone().unwrap_or_default().into(),
     };
     View { object, desired, pods, neighbours: BTreeMap::new() }
