@@ -1,7 +1,7 @@
 //! A local picture of a resource, kept by list and watch, with indexes.
 //!
 //! Objects are shared with the server where that is in the same process. What a component asks of each object again
-//! and again is worked out once per revision, as its [`Facts`]; typed views are never kept.
+//! and again is worked out once per revision, as its [`Facts`]; typed views are not kept here.
 
 mod facts;
 mod reflect;

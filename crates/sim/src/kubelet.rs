@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::cache::Facts;
 use client::{Cache, Call, Client, Delete, Entry, Key, Write, resources, time};
 use env::Env;
 use machinery::{Object, Status};
@@ -25,9 +26,20 @@ const SLOWEST: Duration = Duration::from_secs(5);
 /// An image that never becomes ready.
 pub const BROKEN: &str = "broken";
 
-/// The address a pod is told to have.
-fn address_of(pod: &Object) -> Option<String> {
-    client::plan::tree(pod).ok()?["status"]["podIP"].as_str().map(str::to_owned)
+/// A pod as a tree: it is looked at twice a second while anything is under way, so it is read once per revision.
+struct Document(Value);
+
+impl Facts for Document {
+    fn of(pod: &Object) -> Result<Document, Status> {
+        client::plan::tree(pod).map(Document)
+    }
+}
+
+impl Document {
+    /// The address it is told to have.
+    fn address(&self) -> Option<String> {
+        self.0["status"]["podIP"].as_str().map(str::to_owned)
+    }
 }
 
 /// A kubelet.
@@ -53,7 +65,7 @@ impl Kubelet {
             self.env.clock.sleep(SOON).await;
         }
         let name = &self.machine.name;
-        let pods: Cache =
+        let pods: Cache<Document> =
             Cache::of(resources::PODS).fields(&format!("spec.nodeName={name}")).start(road, &self.env);
         pods.synced().await;
         let mut changes = pods.changes();
@@ -118,7 +130,7 @@ impl Kubelet {
     }
 
     /// Looks at every pod once; answers with whether something is under way.
-    async fn sync(&self, pods: &Cache) -> bool {
+    async fn sync(&self, pods: &Cache<Document>) -> bool {
         let entries = pods.list();
         let gone: Vec<SmolStr> = {
             let known = |uid: &SmolStr| entries.iter().any(|entry| entry.object.header().uid == *uid);
@@ -129,7 +141,7 @@ impl Kubelet {
         }
         let mut is_busy = false;
         for entry in &entries {
-            is_busy |= match self.look_after(&entry.object, &entries).await {
+            is_busy |= match self.look_after(entry, &entries).await {
                 Ok(is_busy) => is_busy,
                 Err(status) => status.code != 404,
             };
@@ -137,8 +149,8 @@ impl Kubelet {
         is_busy
     }
 
-    async fn look_after(&self, pod: &Object, all: &[Arc<Entry>]) -> Result<bool, Status> {
-        let document = client::plan::tree(pod)?;
+    async fn look_after(&self, entry: &Entry<Document>, all: &[Arc<Entry<Document>>]) -> Result<bool, Status> {
+        let (pod, document) = (&entry.object, &entry.facts.0);
         let uid = &pod.header().uid;
         let is_terminal = matches!(document["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
         let known = self.machine.pods().get(uid).cloned();
@@ -151,27 +163,28 @@ impl Kubelet {
                 self.report_end(pod, 137).await?;
                 Ok(true)
             }
-            None if document["status"]["podIP"].is_string() && exit_of(&document).is_some() => {
+            None if document["status"]["podIP"].is_string() && exit_of(document).is_some() => {
                 // It ran when the machine lost power, and is not to run twice.
                 self.report_end(pod, 137).await?;
                 Ok(true)
             }
             None => {
-                self.begin(pod, &document, all).await?;
+                self.begin(entry, all).await?;
                 Ok(true)
             }
-            Some(running) => self.go_on(pod, &document, running).await,
+            Some(running) => self.go_on(pod, document, running).await,
         }
     }
 
     /// Starts the containers of a pod.
-    async fn begin(&self, pod: &Object, document: &Value, all: &[Arc<Entry>]) -> Result<(), Status> {
+    async fn begin(&self, entry: &Entry<Document>, all: &[Arc<Entry<Document>>]) -> Result<(), Status> {
+        let (pod, document) = (&entry.object, &entry.facts.0);
         let now = self.env.clock.monotonic();
         let node = self.client.object(resources::NODES, &Key::new("", &self.machine.name)).await?;
         let node = client::plan::tree(&node)?;
         let Some(range) = node["spec"]["podCIDR"].as_str() else { return Ok(()) };
         // What had an address before the machine lost power is told to have it until it has another.
-        let told: BTreeSet<String> = all.iter().filter_map(|entry| address_of(&entry.object)).collect();
+        let told: BTreeSet<String> = all.iter().filter_map(|entry| entry.facts.address()).collect();
         let Some(address) = self.machine.address(range, &told) else { return Ok(()) };
         let entropy = &self.env.entropy;
         let is_broken = document["spec"]["containers"][0]["image"] == BROKEN;

@@ -185,3 +185,20 @@ async fn a_new_pod_meets_its_policies_with_its_first_packet() {
     let unknown = Namespace::create().unwrap();
     cluster.net.attach(request(&unknown, "unknown", vec![])).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_policy_meets_pods_whose_addresses_are_not_told_yet() {
+    let cluster = Cluster::new().await;
+    cluster.namespace("default", json!({}));
+    let server = cluster.known_pod("server", "server").await;
+    let target = SocketAddr::new(server.address(), 8080);
+    cluster.pod_object("new", "locked", None);
+    let namespace = Namespace::create().unwrap();
+    cluster.net.attach(request(&namespace, "new", vec![])).await.unwrap();
+    until(|| ask_tcp(&namespace, target, PATIENCE), ok).await;
+    let subjects = json!({"matchLabels": {"app": "locked"}});
+    cluster.policy("p", json!({"podSelector": subjects, "policyTypes": ["Egress"]}));
+    until(|| ask_tcp(&namespace, target, IMPATIENCE), stopped).await;
+    cluster.api.remove("networkpolicies", "default", "p");
+    until(|| ask_tcp(&namespace, target, PATIENCE), ok).await;
+}
