@@ -9,6 +9,7 @@ pub mod entry;
 mod feed;
 pub mod index;
 pub mod lanes;
+mod named;
 mod reopen;
 pub mod snapshot;
 

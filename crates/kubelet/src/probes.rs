@@ -23,6 +23,14 @@ use crate::pod::{Member, PodView, Role};
 use ask::Verdict;
 use count::Counter;
 
+/// When a container that just started is asked again after a first no. Most of what starts is up within moments, and
+/// would otherwise wait for a whole period until it gets traffic: ten seconds, where nobody said. Of these answers only a
+/// good one counts.
+const AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(700)];
+/// How long after its first question was due a container has just started.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -206,22 +214,59 @@ impl Worker {
     async fn run(mut self) {
         let clock = self.kit.env.clock.clone();
         let period = secs(self.probe.period_seconds, 10).max(Duration::from_secs(1));
-        let limit = secs(self.probe.timeout_seconds, 1).max(Duration::from_secs(1));
         clock.sleep(self.first.since(clock.now())).await;
+        let mut is_first = self.asks_again();
         loop {
             let began = clock.monotonic();
-            let verdict = ask::ask(&self.kit, &self.probe, &self.subject, limit).await;
-            self.tell(&verdict);
-            self.tally(&verdict);
-            if let Some(holds) = verdict.says().and_then(|good| self.counter.count(good)) {
-                self.note(holds);
-                if self.kind != Kind::Readiness && (!holds || self.kind == Kind::Startup) {
-                    return;
-                }
+            let verdict = self.ask().await;
+            if self.take(&verdict) {
+                return;
+            }
+            if std::mem::take(&mut is_first)
+                && verdict.says() != Some(true)
+                && let Some(good) = self.ask_again(began).await
+                && self.take(&good)
+            {
+                return;
             }
             let took = clock.monotonic().saturating_sub(began);
             clock.sleep(period.saturating_sub(took)).await;
         }
+    }
+
+    async fn ask(&self) -> Verdict {
+        let limit = secs(self.probe.timeout_seconds, 1).max(Duration::from_secs(1));
+        ask::ask(&self.kit, &self.probe, &self.subject, limit).await
+    }
+
+    /// Tells and counts an answer. Answers whether nothing more is to be asked.
+    fn take(&mut self, verdict: &Verdict) -> bool {
+        self.tell(verdict);
+        self.tally(verdict);
+        let Some(holds) = verdict.says().and_then(|good| self.counter.count(good)) else { return false };
+        self.note(holds);
+        self.kind != Kind::Readiness && (!holds || self.kind == Kind::Startup)
+    }
+
+    /// Whether one good answer of a container that just started makes a difference.
+    fn asks_again(&self) -> bool {
+        let is_fresh = self.kit.env.clock.now().since(self.first) < FRESH;
+        is_fresh && self.kind != Kind::Liveness && self.probe.success_threshold.unwrap_or(1) <= 1
+    }
+
+    /// Asks a few times more, not long after the first question. Answers the first good answer.
+    async fn ask_again(&self, began: Duration) -> Option<Verdict> {
+        let clock = &self.kit.env.clock;
+        for at in AGAIN {
+            // A question may take longer than the pause before the next.
+            let Some(left) = at.checked_sub(clock.monotonic().saturating_sub(began)) else { continue };
+            clock.sleep(left).await;
+            let verdict = self.ask().await;
+            if verdict.says() == Some(true) {
+                return Some(verdict);
+            }
+        }
+        None
     }
 
     fn tell(&self, verdict: &Verdict) {

@@ -149,7 +149,11 @@ impl Kubelet {
         is_busy
     }
 
-    async fn look_after(&self, entry: &Entry<Document>, all: &[Arc<Entry<Document>>]) -> Result<bool, Status> {
+    async fn look_after(
+        &self,
+        entry: &Entry<Document>,
+        all: &[Arc<Entry<Document>>],
+    ) -> Result<bool, Status> {
         let (pod, document) = (&entry.object, &entry.facts.0);
         let uid = &pod.header().uid;
         let is_terminal = matches!(document["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));

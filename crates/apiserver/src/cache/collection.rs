@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 use super::entry::{Change, Entry, Event};
 use super::index::Index;
 use super::lanes::{Lane, LaneName, Lanes, Sorter};
+use super::named::Named;
 use super::snapshot::Snapshot;
 
 /// Events that are kept whatever their age: a watcher that comes back after a pause should find its place.
@@ -51,6 +52,8 @@ struct State {
     shut: Option<Shut>,
     /// The objects sorted, if anybody asked for that.
     lanes: Option<Lanes>,
+    /// The objects that are followed by name.
+    named: Named,
 }
 
 /// Why a collection cannot be read, and the newest change that was not taken over since.
@@ -71,9 +74,16 @@ struct Kept {
 #[derive(Debug)]
 pub struct Cursor {
     collection: Arc<Collection>,
-    /// The lane that is followed, and what tells of its news.
-    lane: Option<(SmolStr, Arc<News>)>,
+    place: Place,
     next: u64,
+}
+
+/// What of a collection a watcher follows, and what tells of its news.
+#[derive(Debug)]
+enum Place {
+    All,
+    Lane(SmolStr, Arc<News>),
+    One(String, Arc<News>),
 }
 
 /// The events a watcher needs are gone.
@@ -139,8 +149,7 @@ impl Collection {
 
     /// The revision of the newest change, or the one the collection was loaded at.
     pub fn newest(&self) -> u64 {
-        let state = self.read();
-        state.ring.back().map_or(state.floor, |kept| kept.event.revision)
+        self.read().newest()
     }
 
     /// The oldest revision that can be followed from.
@@ -154,7 +163,7 @@ impl Collection {
         let snapshot = Snapshot::now(&state.index);
         let next = state.next();
         drop(state);
-        (snapshot, Cursor { collection: self.clone(), lane: None, next })
+        (snapshot, self.cursor(Place::All, next))
     }
 
     /// A cursor that stands before the first event after `revision`.
@@ -166,7 +175,7 @@ impl Collection {
         let seen = state.ring.partition_point(|kept| kept.event.revision <= revision);
         let next = state.first + seen as u64;
         drop(state);
-        Ok(Cursor { collection: self.clone(), lane: None, next })
+        Ok(self.cursor(Place::All, next))
     }
 
     /// The state of a lane as it is, and a cursor that stands right behind it.
@@ -175,9 +184,9 @@ impl Collection {
         let mut state = self.write();
         let lane = state.lanes(&name.sorter).lane(&name.value);
         let (snapshot, next) = (Snapshot::now(&lane.index), lane.next());
-        let place = Some((name.value.clone(), lane.news.clone()));
+        let place = Place::Lane(name.value.clone(), lane.news.clone());
         drop(state);
-        (snapshot, Cursor { collection: self.clone(), lane: place, next })
+        (snapshot, self.cursor(place, next))
     }
 
     /// A cursor that stands before the first event of a lane after `revision`.
@@ -190,9 +199,33 @@ impl Collection {
         let lane = state.lanes(&name.sorter).lane(&name.value);
         let seen = lane.ring.partition_point(|event| event.revision <= revision);
         let next = lane.first + seen as u64;
-        let place = Some((name.value.clone(), lane.news.clone()));
+        let place = Place::Lane(name.value.clone(), lane.news.clone());
         drop(state);
-        Ok(Cursor { collection: self.clone(), lane: place, next })
+        Ok(self.cursor(place, next))
+    }
+
+    /// The state as it is, and a cursor that stands right behind it and follows the object of one key.
+    pub fn follow_one(self: &Arc<Self>, key: &str) -> (Snapshot, Cursor) {
+        let mut state = self.write();
+        let (snapshot, newest) = (Snapshot::now(&state.index), state.newest());
+        let (next, news) = state.follow_one(key, newest);
+        drop(state);
+        (snapshot, self.cursor(Place::One(key.to_owned(), news), next))
+    }
+
+    /// A cursor that stands before the first event of one key's object after `revision`.
+    pub fn follow_one_from(self: &Arc<Self>, key: &str, revision: u64) -> Result<Cursor, Fallen> {
+        let mut state = self.write();
+        if revision < state.floor {
+            return Err(Fallen);
+        }
+        let (next, news) = state.follow_one(key, revision);
+        drop(state);
+        Ok(self.cursor(Place::One(key.to_owned(), news), next))
+    }
+
+    fn cursor(self: &Arc<Self>, place: Place, next: u64) -> Cursor {
+        Cursor { collection: self.clone(), place, next }
     }
 
     /// Sorts the objects into lanes, if nobody did before. What it takes to know an object's lane is found out before
@@ -294,7 +327,8 @@ impl Collection {
     pub fn announce(&self) {
         let mut state = self.write();
         let next = state.next();
-        let touched = state.lanes.as_mut().map(Lanes::take_touched).unwrap_or_default();
+        let mut touched = state.named.take_touched();
+        touched.extend(state.lanes.as_mut().map(Lanes::take_touched).into_iter().flatten());
         drop(state);
         self.news.tell(next);
         for (news, next) in touched {
@@ -319,8 +353,20 @@ impl State {
         if let Some(lanes) = &mut lanes {
             lanes.begin_anew(&index);
         }
-        *self =
-            State { index, floor, loaded_at: floor, first, framed: first, shut, lanes, ..State::default() };
+        let mut named = std::mem::take(&mut self.named);
+        named.begin_anew(floor);
+        let (loaded_at, framed) = (floor, first);
+        *self = State { index, floor, loaded_at, first, framed, shut, lanes, named, ..State::default() };
+    }
+
+    /// The revision of the newest change, or the one the collection was loaded at.
+    fn newest(&self) -> u64 {
+        self.ring.back().map_or(self.floor, |kept| kept.event.revision)
+    }
+
+    fn follow_one(&mut self, key: &str, since: u64) -> (u64, Arc<News>) {
+        let newest = self.newest();
+        self.named.follow(key, (since, newest), self.ring.iter().rev().map(|kept| &kept.event))
     }
 
     /// The sequence number after the newest event.
@@ -344,6 +390,7 @@ impl State {
         if let Some(lanes) = &mut self.lanes {
             lanes.push(&event);
         }
+        self.named.push(&event);
         self.ring.push_back(Kept { event, at: now, bytes });
         self.ring_bytes += bytes;
         while self.framed_bytes > MAX_FRAME_BYTES && self.next_framed() {}
@@ -361,6 +408,7 @@ impl State {
             if let Some(lanes) = &mut self.lanes {
                 lanes.pop(&gone.event);
             }
+            self.named.pop(&gone.event);
             self.floor = gone.event.revision;
             self.first += 1;
         }
@@ -381,14 +429,18 @@ impl Cursor {
     /// The next events, at most `limit`; empty if there are none yet.
     pub fn take(&mut self, limit: usize) -> Result<Vec<Arc<Event>>, Fallen> {
         let state = self.collection.read();
-        let lane = self.lane.as_ref().and_then(|(value, _)| state.lane(value));
-        let first = lane.map_or(state.first, |lane| lane.first);
+        let part = match &self.place {
+            Place::All => None,
+            Place::Lane(value, _) => state.lane(value).map(|lane| (lane.first, &lane.ring)),
+            Place::One(key, _) => state.named.get(key).map(|ring| (ring.first, &ring.events)),
+        };
+        let first = part.map_or(state.first, |(first, _)| first);
         if self.next < first {
             return Err(Fallen);
         }
         let offset = usize::try_from(self.next - first).unwrap_or(usize::MAX);
-        let events: Vec<Arc<Event>> = match lane {
-            Some(lane) => lane.ring.iter().skip(offset).take(limit).cloned().collect(),
+        let events: Vec<Arc<Event>> = match part {
+            Some((_, ring)) => ring.iter().skip(offset).take(limit).cloned().collect(),
             None => state.ring.iter().skip(offset).take(limit).map(|kept| kept.event.clone()).collect(),
         };
         self.next += events.len() as u64;
@@ -402,8 +454,19 @@ impl Cursor {
 
     /// Waits until there are events to take.
     pub async fn ready(&self) {
-        let news = self.lane.as_ref().map_or(&self.collection.news, |(_, news)| news);
+        let news = match &self.place {
+            Place::All => &self.collection.news,
+            Place::Lane(_, news) | Place::One(_, news) => news,
+        };
         news.after(self.next).await;
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        if let Place::One(key, _) = &self.place {
+            self.collection.write().named.leave(key);
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub async fn watch(
     options: &Options,
 ) -> Result<Watcher, Status> {
     let selection = Selection::parse(served, namespace, &options.labels, &options.fields)?;
-    let (collection, lane) = (served.collection()?, selection.lane());
+    let (collection, one, lane) = (served.collection()?, selection.only_key(), selection.lane());
     let asked = options.revision()?;
     let now = core.env.clock.monotonic();
     let lasts = options.timeout.unwrap_or_else(|| {
@@ -123,9 +123,10 @@ pub async fn watch(
     match asked {
         Some(revision) if revision > 0 && !initial => {
             watcher.after = revision;
-            let cursor = match &lane {
-                Some(lane) => collection.follow_lane_from(lane, revision),
-                None => collection.follow_from(revision),
+            let cursor = match (&one, &lane) {
+                (Some(key), _) => collection.follow_one_from(key, revision),
+                (None, Some(lane)) => collection.follow_lane_from(lane, revision),
+                (None, None) => collection.follow_from(revision),
             };
             match cursor {
                 Ok(cursor) => watcher.cursor = Some(cursor),
@@ -134,13 +135,14 @@ pub async fn watch(
         }
         _ => {
             watcher.initial_revision = core.caches.applied();
-            let (snapshot, cursor) = match &lane {
-                Some(lane) => collection.follow_lane(lane),
-                None => collection.follow(),
+            let (snapshot, cursor) = match (&one, &lane) {
+                (Some(key), _) => collection.follow_one(key),
+                (None, Some(lane)) => collection.follow_lane(lane),
+                (None, None) => collection.follow(),
             };
             watcher.cursor = Some(cursor);
             if initial {
-                let start = selection.only_key().unwrap_or_else(|| selection.prefix().to_owned());
+                let start = one.unwrap_or_else(|| selection.prefix().to_owned());
                 let walk = snapshot.starting_at(&start);
                 watcher.initial = Some(Items::of(core, walk, &selection, usize::MAX).await?);
                 watcher.mark_initial_end = options.initial_events == Some(true);

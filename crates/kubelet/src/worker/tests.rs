@@ -370,6 +370,38 @@ async fn probes_decide_on_traffic_and_on_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_up_within_moments_does_not_wait_for_a_period() {
+    for kind in ["readinessProbe", "startupProbe"] {
+        let world = World::start(kind).await;
+        let mut spec = one(&["run"], "Always");
+        spec["containers"][0][kind] = json!({"exec": {"command": ["up"]}, "periodSeconds": 100});
+        let questions = || world.runtime.log().iter().filter(|line| *line == "exec app up").count();
+        world.runtime.set_failing("up", true);
+        world.create("quick", spec.clone());
+        world.until("quick", |_| questions() == 2).await;
+        let began = world.env.clock.now();
+        world.runtime.set_failing("up", false);
+        world.until("quick", ready).await;
+        assert!(world.env.clock.now().since(began).as_secs() < 1, "{kind}");
+    }
+    let world = World::start("later").await;
+    let mut spec = one(&["run"], "Always");
+    spec["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["up"]}, "periodSeconds": 100});
+    let questions = || world.runtime.log().iter().filter(|line| *line == "exec app up").count();
+    world.runtime.set_failing("up", true);
+    world.create("slow", spec);
+    world.until("slow", |_| questions() == 4).await;
+    world.pass(90).await;
+    assert_eq!(questions(), 4);
+    // Only what was asked when it was due is told.
+    let tally = world.kubelet.kit.probed.all();
+    assert_eq!(tally.iter().map(|(one, times)| (one.result, *times)).collect::<Vec<_>>(), [("failed", 1)]);
+    world.runtime.set_failing("up", false);
+    world.until("slow", ready).await;
+    assert_eq!(questions(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hooks_run_after_the_start_and_before_the_end() {
     let world = World::start("hooks").await;
     let mut spec = one(&["run"], "Always");

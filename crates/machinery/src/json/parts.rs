@@ -134,7 +134,11 @@ mod tests {
     #[test]
     fn a_member_is_replaced_and_the_rest_stays_as_written() {
         let cases = [
-            (r#"{"a":1,"status":{"b":[2,"}"]},"c":"x"}"#, Some(r#"{"b":[2,"}"]}"#), r#"{"a":1,"status":{},"c":"x"}"#),
+            (
+                r#"{"a":1,"status":{"b":[2,"}"]},"c":"x"}"#,
+                Some(r#"{"b":[2,"}"]}"#),
+                r#"{"a":1,"status":{},"c":"x"}"#,
+            ),
             (r#"{ "a" : 1.0 , "status" : null }"#, Some("null"), r#"{ "a" : 1.0 , "status" : {} }"#),
             (r#"{"a":{"status":1}}"#, None, r#"{"a":{"status":1},"status":{}}"#),
             ("{}", None, r#"{"status":{}}"#),

@@ -222,3 +222,69 @@ fn who_follows_a_lane_falls_off_with_the_events_of_that_lane_only() {
     assert_eq!(idle.take(9).map(|events| events.len()), Ok(1));
     assert!(collection.follow_lane_from(&lane("b"), 10).is_err());
 }
+
+#[test]
+fn one_object_is_followed_as_a_filter_would() {
+    let entropy = env::Entropy::from_seed(9);
+    let collection = Arc::new(Collection::new("/registry/core/secrets/", 0));
+    let key = |number: u64| format!("n/s{number}");
+    let mut followers: Vec<(String, u64, Cursor)> = Vec::new();
+    let mut all = Vec::new();
+    for revision in 1..=800u64 {
+        let key = key(entropy.below(6));
+        let is_deleted = entropy.below(3) == 0 && collection.get(&key).is_some();
+        let changed = entry(&key, revision);
+        let event = if is_deleted { collection.delete(changed, NOW) } else { collection.put(changed, NOW) };
+        all.push(event);
+        let wanted = format!("n/s{}", entropy.below(6));
+        match entropy.below(8) {
+            0 => followers.push((wanted.clone(), revision, collection.follow_one(&wanted).1)),
+            // Older than what is kept for those who follow already.
+            1 => {
+                let from = entropy.below(revision + 1);
+                followers.push((wanted.clone(), from, collection.follow_one_from(&wanted, from).unwrap()));
+            }
+            2 if !followers.is_empty() => drop(followers.swap_remove(0)),
+            _ => {}
+        }
+    }
+    assert!(followers.len() > 20);
+    for (key, from, cursor) in &mut followers {
+        let seen: Vec<u64> = cursor.take(usize::MAX).unwrap().iter().map(|event| event.revision).collect();
+        let of_it = all.iter().filter(|event| event.revision > *from && event.entry.key() == key);
+        assert_eq!(seen, of_it.map(|event| event.revision).collect::<Vec<_>>(), "{key} from {from}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_one_object_is_woken_by_no_other() {
+    let collection = Arc::new(Collection::new("/registry/core/secrets/", 0));
+    let (_, mut mine) = collection.follow_one("n/mine");
+    collection.put(entry("n/other", 1), NOW);
+    collection.announce();
+    assert!(tokio::time::timeout(Duration::from_secs(9), mine.ready()).await.is_err());
+    collection.put(entry("n/mine", 2), NOW);
+    collection.announce();
+    mine.ready().await;
+    assert_eq!(mine.take(9).map(|events| events.len()), Ok(1));
+    // Other objects' events push nobody off who has seen all of its own.
+    for revision in 3..2_003u64 {
+        collection.put(entry("n/other", revision), Duration::from_secs(1_000 + revision));
+    }
+    assert_eq!(mine.take(9).map(|events| events.len()), Ok(0));
+    assert!(collection.follow_one_from("n/mine", 10).is_err());
+    collection.put(entry("n/mine", 2_003), Duration::from_secs(9_000));
+    assert_eq!(mine.take(9).map(|events| events.len()), Ok(1));
+    collection.replace(&Collection::new("/registry/core/secrets/", 3_000));
+    assert_eq!(mine.take(9).map(|events| events.len()), Err(Fallen));
+}
+
+#[test]
+fn nothing_is_kept_for_who_follows_no_more() {
+    let collection = Arc::new(Collection::new("/registry/core/secrets/", 0));
+    let (first, second) = (collection.follow_one("n/a").1, collection.follow_one("n/a").1);
+    drop(first);
+    assert!(collection.read().named.get("n/a").is_some());
+    drop(second);
+    assert!(collection.read().named.get("n/a").is_none());
+}
