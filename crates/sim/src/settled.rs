@@ -100,7 +100,13 @@ fn replica_set(seen: &Seen, all: &Objects) -> Option<String> {
     if pods != replicas {
         return Some(format!("it has {pods} pods and wants {replicas}"));
     }
-    let wanted = [("replicas", replicas), ("readyReplicas", ready), ("fullyLabeledReplicas", replicas)];
+    // A clock that was set back makes pods available later; until then there is something to tell.
+    let wanted = [
+        ("replicas", replicas),
+        ("readyReplicas", ready),
+        ("availableReplicas", ready),
+        ("fullyLabeledReplicas", replicas),
+    ];
     unobserved(seen).or_else(|| first_wrong(&seen.document["status"], &wanted))
 }
 
@@ -125,7 +131,13 @@ fn stateful_set(seen: &Seen, all: &Objects) -> Option<String> {
 
 fn daemon_set(seen: &Seen, all: &Objects) -> Option<String> {
     let nodes = u64::try_from(all.of_kind("Node").count()).unwrap_or(0);
-    let names = ["desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled"];
+    let names = [
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "updatedNumberScheduled",
+        "numberReady",
+        "numberAvailable",
+    ];
     let on: BTreeSet<&str> =
         owned(seen, all).filter_map(|pod| pod.document["spec"]["nodeName"].as_str()).collect();
     if u64::try_from(on.len()).unwrap_or(0) != nodes {
