@@ -1,6 +1,7 @@
 //! A Deployment keeps its bounds: never more pods wanted than its surge allows, and none taken away while too few are
-//! ready. Its controller may still work from any of the specifications it has not yet said to have seen, and pods that
-//! others took away a moment ago are not held against it.
+//! ready. Its controller may still work from any of the specifications it has not yet said to have seen; pods that
+//! others took away a moment ago are not held against it, nor are those that became ready a moment ago and that their set
+//! has not told of yet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,8 @@ const REPLICA_SETS: &str = "system:serviceaccount:kube-system:replicaset-control
 #[derive(Default)]
 pub struct Rollout {
     known: BTreeMap<SmolStr, Known>,
+    /// Since when each pod that is ready has been so.
+    ready_since: BTreeMap<SmolStr, Duration>,
 }
 
 #[derive(Default)]
@@ -58,14 +61,22 @@ fn replicas(set: &Seen) -> i64 {
     set.document["spec"]["replicas"].as_i64().unwrap_or(1)
 }
 
+/// How many available pods a set tells of.
+fn told(set: &Seen) -> i64 {
+    set.document["status"]["availableReplicas"].as_i64().unwrap_or(0)
+}
+
+fn ready_pods<'a>(set: &'a Seen, all: &'a Objects) -> impl Iterator<Item = &'a Seen> {
+    let uid = &set.object.header().uid;
+    all.of_kind("Pod")
+        .filter(move |pod| owner(pod.object.header(), "ReplicaSet") == Some(uid) && is_ready(pod))
+}
+
 /// How many pods of a set are ready, and have been for long enough if that is asked for.
 fn ready(set: &Seen, all: &Objects) -> i64 {
-    let uid = &set.object.header().uid;
-    let is_ours = |pod: &&Seen| owner(pod.object.header(), "ReplicaSet") == Some(uid) && is_ready(pod);
-    let ready = all.of_kind("Pod").filter(is_ours).map(|_| 1).sum();
+    let ready = ready_pods(set, all).map(|_| 1).sum();
     let is_at_once = set.document["spec"]["minReadySeconds"].as_i64().unwrap_or(0) == 0;
-    let told = set.document["status"]["availableReplicas"].as_i64().unwrap_or(0);
-    if is_at_once { ready } else { told.min(ready) }
+    if is_at_once { ready } else { told(set).min(ready) }
 }
 
 impl Rollout {
@@ -86,6 +97,11 @@ impl Rollout {
         let Some(deployment) = all.by_uid(uid).filter(|found| !found.object.header().deleting) else {
             return Ok(());
         };
+        let is_new = |pod: &&Seen| {
+            let since = self.ready_since.get(&pod.object.header().uid);
+            since.is_some_and(|since| *since + STALE > change.at)
+        };
+        let new: i64 = ready_pods(set, all).filter(is_new).map(|_| 1).sum();
         let Some(known) = self.known.get_mut(uid) else { return Ok(()) };
         let (before, after) = (change.old.map_or(0, replicas), replicas(set));
         let is_sibling = |other: &&Seen| owner(other.object.header(), "Deployment") == Some(uid);
@@ -103,13 +119,13 @@ impl Rollout {
             let sets = || all.of_kind("ReplicaSet").filter(is_sibling);
             let left: i64 = sets().map(|other| ready(other, all).min(replicas(other))).sum();
             let least = known.versions.iter().map(|version| version.least).min().unwrap_or(0);
-            let takes_ready_ones = ready(set, all) > after;
+            let takes_ready_ones =
+                ready(set, all) > after && (told(set) > after || ready(set, all) - new > after);
             if takes_ready_ones && left + slack < least {
                 let each = sets().map(|other| {
-                    let told = &other.document["status"]["availableReplicas"];
                     let (name, ready, wanted) =
                         (&other.object.header().name, ready(other, all), replicas(other));
-                    format!("{name}: {ready} ready of {wanted}, {told} told")
+                    format!("{name}: {ready} ready of {wanted}, {} told", told(other))
                 });
                 let each: Vec<String> = each.collect();
                 return Err(format!(
@@ -122,6 +138,12 @@ impl Rollout {
     }
 
     fn see_pod(&mut self, change: &Change<'_>, all: &Objects) {
+        let uid = |pod: &Seen| pod.object.header().uid.clone();
+        match (change.old, change.new.filter(|new| is_ready(new))) {
+            (_, Some(new)) => drop(self.ready_since.entry(uid(new)).or_insert(change.at)),
+            (Some(old), None) => drop(self.ready_since.remove(&uid(old))),
+            (None, None) => {}
+        }
         let Some(old) = change.old.filter(|old| is_ready(old)) else { return };
         if change.new.is_some_and(is_ready) {
             return;
