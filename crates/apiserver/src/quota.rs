@@ -117,9 +117,16 @@ pub async fn charge<'a>(
         let refused = |why: String| Status::forbidden(request.served.resource(), name, &why);
         if let Some(used) = claim.against(&quota).map_err(refused)? {
             charge.add(request, entry, with_use(quota, &used))?;
+        } else if is_uncounted(&quota) {
+            charge.guard(request, entry)?;
         }
     }
     Ok(charge)
+}
+
+/// Whether a quota limits nothing only because nobody has counted yet what it is about.
+fn is_uncounted(quota: &Value) -> bool {
+    quota.at(&["status", "hard"]).is_empty() && !quota.at(&["spec", "hard"]).is_empty()
 }
 
 /// The quota with another use.
@@ -137,11 +144,19 @@ impl Charge<'_> {
         let quotas = registry.find("", "v1", "resourcequotas");
         let quotas = quotas.ok_or_else(|| Status::internal("resource quotas are not served"))?;
         machinery::json::canonicalize(&mut quota, quotas.schema.root());
-        let key = Bytes::from(format!("{}{}", quotas.collection()?.prefix(), entry.key()));
-        self.txn.guards.push(Guard::ModifiedAt(key.clone(), entry.revision()));
+        let key = self.guard(request, entry)?;
         self.txn.before.push(Write::Put { key, value: quotas.encode(&quota), ttl_secs: None });
-        self.seen.push(entry);
         Ok(())
+    }
+
+    /// The write is only to happen while a quota is what it is. Answers the quota's key in the store.
+    fn guard(&mut self, request: Request<'_>, entry: Arc<Entry>) -> Result<Bytes, Status> {
+        let quotas = request.core.caches.collection(COLLECTION);
+        let quotas = quotas.ok_or_else(|| Status::internal("resource quotas are not served"))?;
+        let key = Bytes::from(format!("{}{}", quotas.prefix(), entry.key()));
+        self.txn.guards.push(Guard::ModifiedAt(key.clone(), entry.revision()));
+        self.seen.push(entry);
+        Ok(key)
     }
 }
 

@@ -12,9 +12,10 @@ mod waiting;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use env::Env;
+use env::{Env, News};
 use machinery::Object;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
@@ -106,6 +107,7 @@ impl<F: Facts> Builder<F> {
             handlers: Mutex::default(),
             waiting: Waiting::default(),
             closed: Notify::new(),
+            lists: Lists::default(),
         });
         let cache = Cache { shared };
         let (own, env) = (cache.clone(), env.child(self.resource.plural));
@@ -117,6 +119,8 @@ impl<F: Facts> Builder<F> {
                 () = reflect::run(own.clone(), transport, env) => {}
             }
             own.replace(Vec::new(), 0);
+            // There will be no other list, and this is what one would show.
+            own.shared.lists.done.tell(u64::MAX);
         });
         cache
     }
@@ -130,6 +134,15 @@ struct Shared<F> {
     handlers: Mutex<Vec<Handler<F>>>,
     waiting: Waiting,
     closed: Notify,
+    lists: Lists,
+}
+
+/// Lists that were asked for, and those that are in.
+#[derive(Default)]
+struct Lists {
+    asked: AtomicU64,
+    wanted: Notify,
+    done: News,
 }
 
 /// A local picture of a resource. Clones share it.
@@ -226,6 +239,14 @@ impl<F: Facts> Cache<F> {
         if !is_gone {
             gone.await;
         }
+    }
+
+    /// Lists anew, whatever its watch is doing. Resolves once a list is in that was begun after this was called.
+    pub async fn list_anew(&self) {
+        let lists = &self.shared.lists;
+        let before = lists.asked.fetch_add(1, Ordering::SeqCst);
+        lists.wanted.notify_one();
+        lists.done.after(before).await;
     }
 
     /// There is no such resource any more: what it holds goes, which is told as ever, and nothing follows.

@@ -5,6 +5,7 @@ mod decisions;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ use crate::{Cache, Client, Key, Queue, Recorder, Resource};
 const CONCURRENT_KEYS: usize = 64;
 /// How many writes of one step are under way at the same time.
 const CONCURRENT_WRITES: usize = 64;
-/// How long a key waits for caches to see its writes: twice as long as a watch is silent. Whoever went on sooner would
-/// make again what it just made, as nothing that is only made anew is caught by preconditions.
+/// How long a key waits for caches to see its writes: twice as long as a watch is silent. Then they list anew. Whoever
+/// went on without would make again what it just made, as nothing that is only made anew is caught by preconditions.
 const PARKED_AT_MOST: Duration = Duration::from_secs(120);
 
 /// A loop that makes some declared state real.
@@ -57,6 +58,8 @@ pub trait Sees: Send + Sync {
     fn seen(&self, revision: u64) -> BoxFuture<'_, ()>;
     /// Resolves once the object is gone or going.
     fn gone<'a>(&'a self, key: &'a Key, uid: &'a str) -> BoxFuture<'a, ()>;
+    /// Lists anew; resolves once that is in.
+    fn list_anew(&self) -> BoxFuture<'_, ()>;
     /// Resolves once its first list is in.
     fn ready(&self) -> BoxFuture<'_, ()>;
 }
@@ -72,6 +75,10 @@ impl<F: Facts> Sees for Cache<F> {
 
     fn gone<'a>(&'a self, key: &'a Key, uid: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(self.wait_gone(key, uid))
+    }
+
+    fn list_anew(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.list_anew())
     }
 
     fn ready(&self) -> BoxFuture<'_, ()> {
@@ -289,8 +296,16 @@ impl<C: Controller> Driver<C> {
                 own.wait(&self.caches).await;
             }
         };
-        if self.env.clock.timeout(PARKED_AT_MOST, all).await.is_none() {
-            tracing::debug!(controller = self.controller.name(), "a cache is slow to show what was written");
+        if self.env.clock.timeout(PARKED_AT_MOST, all).await.is_some() {
+            return;
+        }
+        tracing::debug!(
+            controller = self.controller.name(),
+            "a cache is slow to show what was written; it lists anew"
+        );
+        let written: BTreeSet<Resource> = own.iter().map(Own::resource).collect();
+        for cache in self.caches.iter().filter(|cache| written.contains(&cache.resource())) {
+            cache.list_anew().await;
         }
     }
 }
@@ -306,6 +321,12 @@ impl Own {
             }),
             _ if header.revision == 0 || header.kind != op.resource.kind => None,
             _ => Some(Own::Written { resource: op.resource, revision: header.revision }),
+        }
+    }
+
+    fn resource(&self) -> Resource {
+        match self {
+            Own::Written { resource, .. } | Own::Deleted { resource, .. } => *resource,
         }
     }
 

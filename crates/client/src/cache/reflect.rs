@@ -1,11 +1,12 @@
 //! Keeps a cache up to date: list, watch, and again after whatever goes wrong.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use env::Env;
 use machinery::Status;
 
-use super::{Cache, Facts};
+use super::{Cache, Facts, Lists};
 use crate::{SharedTransport, WatchEvent, WatchStream};
 
 /// Pauses between attempts: short enough that a restarted server is found at once, long enough not to hammer it.
@@ -42,17 +43,25 @@ enum Ended {
 pub(super) async fn run<F: Facts>(cache: Cache<F>, transport: SharedTransport, env: Env) {
     let (resource, call) = (cache.shared.resource, cache.shared.call.clone());
     let mut pause = Pause { next: FIRST_PAUSE };
+    let lists = &cache.shared.lists;
     loop {
+        let asked = lists.asked.load(Ordering::SeqCst);
         match transport.list(resource, call.clone()).await {
             Ok(answer) => {
                 cache.replace(answer.items, answer.revision);
+                lists.done.tell(asked);
                 pause.reset();
-                follow(&cache, &transport, &env, answer.revision).await;
+                tokio::select! {
+                    biased;
+                    () = wanted(lists) => {}
+                    () = follow(&cache, &transport, &env, answer.revision) => {}
+                }
             }
             // Not served (yet): there is none, which is an answer too.
             Err(status) if status.code == 404 => {
                 tracing::debug!(resource = resource.plural, "not served: {status}");
                 cache.replace(Vec::new(), 0);
+                lists.done.tell(asked);
                 pause.wait(&env, None).await;
             }
             Err(status) => {
@@ -60,6 +69,13 @@ pub(super) async fn run<F: Facts>(cache: Cache<F>, transport: SharedTransport, e
                 pause.wait(&env, retry_after(&status)).await;
             }
         }
+    }
+}
+
+/// Resolves while there is a list that was asked for and is not in.
+async fn wanted(lists: &Lists) {
+    while lists.done.newest() >= lists.asked.load(Ordering::SeqCst) {
+        lists.wanted.notified().await;
     }
 }
 

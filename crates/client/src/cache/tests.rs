@@ -100,6 +100,24 @@ async fn when_the_past_is_forgotten_it_lists_anew_and_tells_the_difference() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_lists_anew_when_asked_to_and_has_nothing_more_to_show_once_closed() {
+    let (api, env) = (FakeApi::default(), env());
+    let cache = start(&api, &env);
+    cache.synced().await;
+    api.hold_events();
+    api.put(PODS, pod("a"));
+    cache.list_anew().await;
+    assert_eq!((names(&cache.list()), api.lists()), (vec!["a".to_owned()], 2));
+    api.release_events();
+    api.put(PODS, pod("b"));
+    cache.wait_for_revision(api.revision()).await;
+    assert_eq!((names(&cache.list()), api.lists()), (vec!["a".to_owned(), "b".to_owned()], 2));
+    cache.close();
+    cache.list_anew().await;
+    assert!(cache.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_is_begun_again_without_a_list() {
     let (api, env) = (FakeApi::default(), env());
     let cache = start(&api, &env);

@@ -112,6 +112,20 @@ async fn a_key_is_parked_until_its_own_writes_are_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_view_that_stays_behind_is_read_anew_before_it_is_acted_upon() {
+    let bench = bench();
+    bench.rest(1).await;
+    bench.api.hold_events();
+    bench.queue.add(Key::new("shop", "a"));
+    bench.rest(1).await;
+    bench.queue.add(Key::new("shop", "a"));
+    bench.rest(60).await;
+    assert_eq!(bench.plans(), ["a false"]);
+    bench.rest(600).await;
+    assert_eq!(bench.plans(), ["a false", "a true"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_are_told_and_tried_again() {
     let bench = bench();
     bench.rest(1).await;

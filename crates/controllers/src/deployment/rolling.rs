@@ -76,6 +76,11 @@ fn remove_unhealthy(model: &mut Model, old: &[usize], at_most: i32) {
 
 /// Then those that serve, while enough remain.
 fn remove_available(model: &mut Model, old: &[usize], least_available: i32) {
+    // A set that was told to have fewer pods, and then more again, may still tell of those it gave up.
+    if model.sets.iter().any(|set| set.status.observed_generation < set.generation) {
+        model.plan.because("waits until its sets have told what became of their pods");
+        return;
+    }
     let available: i32 = model.sets.iter().map(Set::serving).sum();
     let spare = available - least_available;
     let mut removed = 0;
