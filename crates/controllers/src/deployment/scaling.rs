@@ -65,8 +65,29 @@ fn share_out(model: &mut Model) {
     {
         *size = (*size + to_add - added).max(0);
     }
+    if to_add < 0 {
+        spare_available(model, &mut sizes);
+    }
     for (index, size) in sizes {
         model.resize(index, size);
+    }
+}
+
+/// Fewer pods are wanted in the middle of a rollout: a share of those that serve must not go while as many that serve
+/// nobody could, if that left too few. (Upstream looks at proportions only.)
+fn spare_available(model: &Model, sizes: &mut [(usize, i32)]) {
+    let serving = |(index, size): &(usize, i32)| model.sets[*index].serving().min(*size);
+    let least = model.wanted() - model.max_unavailable();
+    let mut missing = least - sizes.iter().map(serving).sum::<i32>();
+    for giver in 0..sizes.len() {
+        for taker in 0..sizes.len() {
+            let idle = sizes[giver].1 - serving(&sizes[giver]);
+            let lost = model.sets[sizes[taker].0].serving() - sizes[taker].1;
+            let moved = missing.min(idle).min(lost).max(0);
+            sizes[giver].1 -= moved;
+            sizes[taker].1 += moved;
+            missing -= moved;
+        }
     }
 }
 

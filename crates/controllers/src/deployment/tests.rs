@@ -273,6 +273,31 @@ fn a_changed_size_is_shared_out_in_proportion() {
     }
 }
 
+/// Wanted; size and availability of old and new; sizes after.
+#[test]
+fn a_smaller_size_takes_none_that_serve_while_others_could_go() {
+    let cases = [
+        (3, (3, 3), (2, 0), (3, 1)),
+        (4, (3, 0), (4, 3), (2, 3)),
+        (5, (10, 4), (3, 0), (5, 2)),
+        (5, (10, 2), (5, 5), (4, 3)),
+        (5, (10, 0), (5, 5), (3, 4)),
+        (1, (8, 8), (5, 5), (1, 1)),
+    ];
+    for (wanted, old, new, expected) in cases {
+        let sets = [set(1, "v1", old.0, old.1), set(2, "v2", new.0, new.1)];
+        let written = sizes(&plan(&deployment(wanted, json!({})), &sets));
+        let size = |name: &str, before: i32| {
+            written.iter().find(|(set, _)| set == name).map_or(i64::from(before), |(_, size)| *size)
+        };
+        assert_eq!(
+            (size("web-h1", old.0), size("web-h2", new.0)),
+            expected,
+            "{wanted} of {old:?} and {new:?}: {written:?}"
+        );
+    }
+}
+
 #[test]
 fn a_single_active_set_takes_the_whole_size() {
     let plan = plan(&deployment(4, json!({})), &[set(1, "v1", 0, 0), set(2, "v2", 10, 10)]);
