@@ -5,6 +5,7 @@ mod flow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use machinery::time::Timestamp;
 use machinery::{Map, Reason, Status, Value};
 
@@ -32,12 +33,33 @@ struct Wanted {
     keep: bool,
 }
 
+/// How many objects are made side by side: the store makes them durable together.
+pub const SIDE_BY_SIDE: usize = 32;
+
 /// Makes what is missing.
 pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
-    for wanted in all(core) {
-        ensure(core, wanted).await?;
-    }
-    crate::authz::bootstrap::run(core).await
+    ensure_all(core, namespaces()).await?;
+    ensure(core, service_range(core)).await?;
+    let (rest, roles) = tokio::join!(ensure_rest(core), crate::authz::bootstrap::run(core));
+    rest.and(roles)
+}
+
+/// All that needs the namespaces and the range of the Services.
+async fn ensure_rest(core: &Arc<Core>) -> Result<(), Status> {
+    // One after the other: whoever sees where the Service leads is to find the Service.
+    let way_here = async {
+        for wanted in way_here(core) {
+            ensure(core, wanted).await?;
+        }
+        Ok(())
+    };
+    let (way_here, others) = tokio::join!(way_here, ensure_all(core, others(core)));
+    way_here.and(others)
+}
+
+async fn ensure_all(core: &Arc<Core>, all: impl IntoIterator<Item = Wanted>) -> Result<(), Status> {
+    let all = stream::iter(all).map(|wanted| ensure(core, wanted));
+    all.buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
 /// Makes again what must not be missing for long, should somebody have removed or changed it: the system's namespaces,
@@ -73,11 +95,8 @@ fn way_here(core: &Core) -> Vec<Wanted> {
     all
 }
 
-fn all(core: &Core) -> Vec<Wanted> {
-    let mut all = Vec::from(namespaces());
-    all.push(service_range(core));
-    all.extend(way_here(core));
-    all.extend(priority_classes());
+fn others(core: &Core) -> Vec<Wanted> {
+    let mut all = Vec::from(priority_classes());
     all.push(authentication(core));
     all.extend(flow::priority_levels());
     all.extend(flow::schemas(core.env.clock.now().secs()));

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use machinery::{Reason, Status, Value};
 
 use super::rbac::GROUP;
 use super::rules::{self, Rule};
+use crate::bootstrap::SIDE_BY_SIDE;
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::verbs::create;
@@ -28,10 +30,8 @@ struct Wanted {
 
 /// Makes and completes all of them.
 pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
-    for wanted in read() {
-        ensure(core, wanted).await?;
-    }
-    Ok(())
+    let all = stream::iter(read()).map(|wanted| ensure(core, wanted));
+    all.buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
 async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {
