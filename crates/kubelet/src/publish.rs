@@ -42,18 +42,44 @@ struct Slot {
     base: Object,
     /// What it is to have.
     desired: Arc<PodStatus>,
-    /// What was written last, and the revision that made: what the server left out of it is not written again.
-    written: Option<(Arc<PodStatus>, u64)>,
+    /// What was written last: what the server left out of it is not written again.
+    written: Option<Written>,
     due: bool,
     writing: bool,
     /// The API no longer has the pod.
     gone: bool,
 }
 
+#[derive(Debug)]
+struct Written {
+    status: Arc<PodStatus>,
+    patch: Value,
+    /// Of the object that the server answered with.
+    revision: u64,
+}
+
 impl Slot {
-    fn is_settled(&self) -> bool {
-        let revision = self.base.header().revision;
-        self.written.as_ref().is_some_and(|(status, at)| *at == revision && *status == self.desired)
+    /// What is to be written; `None` if the API has it, or left it out when it was last written.
+    fn missing(&self) -> Option<Value> {
+        let missing = patch(&self.base, &self.desired)?;
+        let is_left_out = self.written.as_ref().is_some_and(|written| {
+            written.revision == self.base.header().revision
+                && written.status == self.desired
+                // What others changed before our write came, and our write did not touch, was not left out.
+                && is_part(&missing, &written.patch)
+        });
+        (!is_left_out).then_some(missing)
+    }
+}
+
+/// Whether all of a patch is also in another one.
+fn is_part(part: &Value, whole: &Value) -> bool {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(name, value)| whole.get(name).is_some_and(|whole| is_part(value, whole)))
+        }
+        (Value::Array(part), Value::Array(whole)) => part.iter().all(|item| whole.contains(item)),
+        _ => part == whole,
     }
 }
 
@@ -89,7 +115,7 @@ impl Publisher {
         if *slot.desired != desired {
             slot.desired = Arc::new(desired);
         }
-        slot.due = !slot.is_settled() && patch(&slot.base, &slot.desired).is_some();
+        slot.due = slot.missing().is_some();
         if slot.due && !slot.writing {
             self.shared.wanted.notify_one();
         }
@@ -133,7 +159,7 @@ fn next(shared: &Shared) -> Option<(String, Object, Writing)> {
     let mut slots = shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
     for (uid, slot) in slots.iter_mut().filter(|(_, slot)| slot.due && !slot.writing && !slot.gone) {
         slot.due = false;
-        if let Some(patch) = patch(&slot.base, &slot.desired) {
+        if let Some(patch) = slot.missing() {
             slot.writing = true;
             return Some((uid.clone(), slot.base.clone(), Writing { patch, status: slot.desired.clone() }));
         }
@@ -163,11 +189,12 @@ async fn write_one(shared: Arc<Shared>, uid: String, object: Object, writing: Wr
         slot.writing = false;
         match answer {
             Ok(newer) => {
-                slot.written = Some((writing.status, newer.header().revision));
+                let revision = newer.header().revision;
+                slot.written = Some(Written { status: writing.status, patch: writing.patch, revision });
                 if newer.header().revision > slot.base.header().revision {
                     slot.base = newer;
                 }
-                slot.due = slot.due && !slot.is_settled() && patch(&slot.base, &slot.desired).is_some();
+                slot.due = slot.missing().is_some();
             }
             Err(status) if is_gone(&status) => slot.gone = true,
             Err(_) => slot.due = true,
@@ -268,4 +295,64 @@ fn conditions(old: Option<&Value>, new: &[Value], changes: &mut Map<String, Valu
     let order: Vec<Value> = new.iter().map(|condition| json!({"type": condition["type"]})).collect();
     changes.insert("$setElementOrder/conditions".to_owned(), Value::Array(order));
     changes.insert("conditions".to_owned(), Value::Array(changed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{FakeApi, START, object};
+
+    fn status(ready: &str, message: Option<&str>) -> PodStatus {
+        let condition =
+            json!({"type": "Ready", "status": ready, "lastTransitionTime": "2023-11-14T22:13:20Z"});
+        let status = json!({"phase": "Running", "conditions": [condition], "message": message});
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_changed_before_a_write_came_is_put_right() {
+        let env = Env::simulated(START, 7);
+        let api = FakeApi::new(env.clone());
+        let publisher = Publisher::start(Client::new(api.clone()), &env, Bells::default());
+        api.create_pod("web", json!({"containers": []}));
+        let pod = || api.get("pods", "default", "web").unwrap();
+        let ready = || {
+            let conditions = pod()["status"]["conditions"].clone();
+            conditions.as_array().unwrap().iter().find(|one| one["type"] == "Ready").unwrap().clone()
+        };
+        publisher.publish(&object(&pod()), status("True", None));
+        env.clock.sleep(Duration::from_secs(5)).await;
+        let seen = object(&pod());
+        assert_eq!(ready()["status"], "True");
+        // Somebody says otherwise; the node has not seen it, and has something else to tell.
+        api.change("pods", "web", |pod| {
+            let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+            for condition in conditions.iter_mut().filter(|one| one["type"] == "Ready") {
+                condition["status"] = json!("False");
+                condition["reason"] = json!("said");
+            }
+        });
+        publisher.publish(&seen, status("True", Some("new")));
+        env.clock.sleep(Duration::from_secs(5)).await;
+        assert_eq!(pod()["status"]["message"], "new");
+        assert_eq!((&ready()["status"], &ready()["reason"]), (&json!("True"), &Value::Null));
+        assert!(publisher.is_written(seen.header().uid.as_str()));
+        assert_eq!(api.writes().iter().filter(|write| write.contains("pods/status")).count(), 3);
+    }
+
+    /// A patch, one that was written, and whether the server left all of the first one out of the other.
+    #[test]
+    fn what_was_written_and_is_still_missing_was_left_out() {
+        let cases = [
+            (json!({"a": 1}), json!({"a": 1, "b": 2}), true),
+            (json!({"a": 1}), json!({"b": 2}), false),
+            (json!({"a": {"b": 1}}), json!({"a": {"b": 1, "c": 2}}), true),
+            (json!({"list": [{"type": "x"}]}), json!({"list": [{"type": "y"}, {"type": "x"}]}), true),
+            (json!({"list": [{"type": "z"}]}), json!({"list": [{"type": "y"}, {"type": "x"}]}), false),
+            (json!({"a": 1}), json!({"a": 2}), false),
+        ];
+        for (missing, written, expected) in cases {
+            assert_eq!(is_part(&missing, &written), expected, "{missing} of {written}");
+        }
+    }
 }
