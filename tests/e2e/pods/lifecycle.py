@@ -66,9 +66,10 @@ def restarts_of_all(cluster):
     """A container's rules may start all containers of its pod again, the init containers too."""
     rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
     mounts = {"volumeMounts": [{"name": "count", "mountPath": "/count"}]}
-    # What was not started yet would not be started again.
-    source = container("until [ -e /count/beside ]; do sleep 0.1; done; [ $(wc -l </count/init) -lt 2 ] && exit 42; "
-                       "exit 0", restartPolicy="Never", restartPolicyRules=rules, **mounts)
+    # What was not started yet would not be started again; the second time, too, it is to be there first.
+    source = container("until [ -e /count/beside ]; do sleep 0.1; done; rm /count/beside; "
+                       "[ $(wc -l </count/init) -lt 2 ] && exit 42; exit 0",
+                       restartPolicy="Never", restartPolicyRules=rules, **mounts)
     cluster.pod("all", source, container(lasting("touch /count/beside"), "beside", **mounts),
                 initContainers=[container("echo x >>/count/init", "first", **mounts)],
                 volumes=[{"name": "count", "emptyDir": {}}])
