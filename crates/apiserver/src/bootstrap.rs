@@ -33,12 +33,12 @@ struct Wanted {
     keep: bool,
 }
 
-/// How many objects are made side by side: the store makes them durable together.
-pub const SIDE_BY_SIDE: usize = 32;
+/// How many objects are made at once.
+const AT_ONCE: usize = 32;
 
 /// Makes what is missing.
 pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
-    ensure_all(core, namespaces()).await?;
+    side_by_side(namespaces().map(|wanted| ensure(core, wanted))).await?;
     ensure(core, service_range(core)).await?;
     let (rest, roles) = tokio::join!(ensure_rest(core), crate::authz::bootstrap::run(core));
     rest.and(roles)
@@ -53,13 +53,17 @@ async fn ensure_rest(core: &Arc<Core>) -> Result<(), Status> {
         }
         Ok(())
     };
-    let (way_here, others) = tokio::join!(way_here, ensure_all(core, others(core)));
+    let others = others(core).into_iter().map(|wanted| ensure(core, wanted));
+    let (way_here, others) = tokio::join!(way_here, side_by_side(others));
     way_here.and(others)
 }
 
-async fn ensure_all(core: &Arc<Core>, all: impl IntoIterator<Item = Wanted>) -> Result<(), Status> {
-    let all = stream::iter(all).map(|wanted| ensure(core, wanted));
-    all.buffer_unordered(SIDE_BY_SIDE).try_collect().await
+/// Makes many objects at once: the store makes them durable together.
+pub async fn side_by_side<W>(writes: impl IntoIterator<Item = W>) -> Result<(), Status>
+where
+    W: Future<Output = Result<(), Status>>,
+{
+    stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 /// Makes again what must not be missing for long, should somebody have removed or changed it: the system's namespaces,

@@ -42,33 +42,34 @@ struct Slot {
     base: Object,
     /// What it is to have.
     desired: Arc<PodStatus>,
-    /// What was written last: what the server left out of it is not written again.
-    written: Option<Written>,
+    /// What was written last, and the revision that made: what the server left out of it is not written again. `None` if
+    /// more is missing than that.
+    written: Option<(Arc<PodStatus>, u64)>,
     due: bool,
     writing: bool,
     /// The API no longer has the pod.
     gone: bool,
 }
 
-#[derive(Debug)]
-struct Written {
-    status: Arc<PodStatus>,
-    patch: Value,
-    /// Of the object that the server answered with.
-    revision: u64,
-}
-
 impl Slot {
-    /// What is to be written; `None` if the API has it, or left it out when it was last written.
-    fn missing(&self) -> Option<Value> {
-        let missing = patch(&self.base, &self.desired)?;
-        let is_left_out = self.written.as_ref().is_some_and(|written| {
-            written.revision == self.base.header().revision
-                && written.status == self.desired
-                // What others changed before our write came, and our write did not touch, was not left out.
-                && is_part(&missing, &written.patch)
-        });
-        (!is_left_out).then_some(missing)
+    fn is_settled(&self) -> bool {
+        let revision = self.base.header().revision;
+        self.written.as_ref().is_some_and(|(status, at)| *at == revision && *status == self.desired)
+    }
+
+    fn lacks_something(&self) -> bool {
+        !self.is_settled() && patch(&self.base, &self.desired).is_some()
+    }
+
+    /// Our write was answered. What others changed before it came, and it did not touch, is not what the server left out.
+    fn answered(&mut self, newer: Object, writing: Writing) {
+        let missing = patch(&newer, &writing.status);
+        let is_left_out = missing.is_none_or(|missing| is_part(&missing, &writing.patch));
+        self.written = is_left_out.then(|| (writing.status, newer.header().revision));
+        if newer.header().revision > self.base.header().revision {
+            self.base = newer;
+        }
+        self.due = self.lacks_something();
     }
 }
 
@@ -115,7 +116,7 @@ impl Publisher {
         if *slot.desired != desired {
             slot.desired = Arc::new(desired);
         }
-        slot.due = slot.missing().is_some();
+        slot.due = slot.lacks_something();
         if slot.due && !slot.writing {
             self.shared.wanted.notify_one();
         }
@@ -159,7 +160,7 @@ fn next(shared: &Shared) -> Option<(String, Object, Writing)> {
     let mut slots = shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
     for (uid, slot) in slots.iter_mut().filter(|(_, slot)| slot.due && !slot.writing && !slot.gone) {
         slot.due = false;
-        if let Some(patch) = slot.missing() {
+        if let Some(patch) = patch(&slot.base, &slot.desired) {
             slot.writing = true;
             return Some((uid.clone(), slot.base.clone(), Writing { patch, status: slot.desired.clone() }));
         }
@@ -188,14 +189,7 @@ async fn write_one(shared: Arc<Shared>, uid: String, object: Object, writing: Wr
         let Some(slot) = slots.get_mut(&uid) else { return };
         slot.writing = false;
         match answer {
-            Ok(newer) => {
-                let revision = newer.header().revision;
-                slot.written = Some(Written { status: writing.status, patch: writing.patch, revision });
-                if newer.header().revision > slot.base.header().revision {
-                    slot.base = newer;
-                }
-                slot.due = slot.missing().is_some();
-            }
+            Ok(newer) => slot.answered(newer, writing),
             Err(status) if is_gone(&status) => slot.gone = true,
             Err(_) => slot.due = true,
         }

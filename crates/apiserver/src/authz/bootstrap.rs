@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use machinery::{Reason, Status, Value};
 
 use super::rbac::GROUP;
 use super::rules::{self, Rule};
-use crate::bootstrap::SIDE_BY_SIDE;
+use crate::bootstrap::side_by_side;
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::verbs::create;
@@ -30,8 +29,7 @@ struct Wanted {
 
 /// Makes and completes all of them.
 pub async fn run(core: &Arc<Core>) -> Result<(), Status> {
-    let all = stream::iter(read()).map(|wanted| ensure(core, wanted));
-    all.buffer_unordered(SIDE_BY_SIDE).try_collect().await
+    side_by_side(read().into_iter().map(|wanted| ensure(core, wanted))).await
 }
 
 async fn ensure(core: &Arc<Core>, wanted: Wanted) -> Result<(), Status> {

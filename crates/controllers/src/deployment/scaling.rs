@@ -73,8 +73,8 @@ fn share_out(model: &mut Model) {
     }
 }
 
-/// Fewer pods are wanted in the middle of a rollout: a share of those that serve must not go while as many that serve
-/// nobody could, if that left too few. (Upstream looks at proportions only.)
+/// Fewer pods are wanted in the middle of a rollout: if too few that serve were left, others go in their place, of
+/// whatever set. (Upstream looks at proportions only.)
 fn spare_available(model: &Model, sizes: &mut [(usize, i32)]) {
     let serving = |(index, size): &(usize, i32)| model.sets[*index].serving().min(*size);
     let least = model.wanted() - model.max_unavailable();
